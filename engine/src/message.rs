@@ -1,0 +1,185 @@
+//! Every message between the coordinator and an agent, in protocol order.
+//!
+//! What secagg signs travels as its canonical signed bytes ([`Wire`]): the engine relays it unopened and secagg checks
+//! it where it is used. The rest is routing. One message of a round costs a few hundred bytes plus the vector, which
+//! is moved, never cloned; with n agents a round is 6n messages (8n if uploads wait for a grant), because the end of
+//! round r carries the start of round r + 1.
+
+use std::sync::Arc;
+
+use governance::{SignedRequest, SignedRoster};
+
+use crate::ids::{AgentId, EpochSeq, JobId, SlotId};
+use crate::refused::Refused;
+
+/// A secagg message in canonical signed bytes: relayed unopened, cheap to clone.
+pub type Wire = Arc<[u8]>;
+
+/// From the coordinator to one agent.
+#[derive(Clone)]
+pub enum ToAgent {
+    /// The newest roster, sent after joining and whenever it rises. The agent checks governance's signature itself.
+    Roster(SignedRoster),
+    /// A new epoch is proposed over these members; the agent answers with its Hello.
+    EpochOpen(EpochOpen),
+    /// The parts of a setup step that concern this agent.
+    Setup(SetupToAgent),
+    /// The epoch is void or spent: erase its secrets.
+    EpochClosed { epoch: EpochSeq },
+    /// A round begins.
+    RoundStart(RoundStart),
+    /// The signed Accepts of the cohort, this agent's among them.
+    Cohort(Cohort),
+    /// An agent that said Ready may upload now.
+    UploadGrant { at: SlotId },
+    /// The coordinator's signed receipt for a masked vector.
+    Receipt { at: SlotId, receipt: Wire },
+    /// Whose vectors arrived: the signed digest of each, goes to every member of the epoch.
+    Survivors { at: SlotId, survivors: Wire },
+    /// At least t equal votes.
+    Certificate { at: SlotId, certificate: Wire },
+    /// A sealed bundle was bad: survivors reveal the edges of these certified dropped members.
+    EdgesWanted { at: SlotId, wanted: Wire },
+    /// The round is over, erase the slot; in a job of many rounds the next one starts in the same breath.
+    RoundEnded {
+        at: SlotId,
+        next: Option<Box<RoundStart>>,
+    },
+    /// The job is over for good: whatever was reserved for it and never exposed can be voided.
+    JobEnded { job: JobId, request_hash: [u8; 32] },
+}
+
+/// From one agent to the coordinator. The sender is the authenticated connection's, never a field.
+pub enum ToCoordinator {
+    /// Datasets that this agent serves; replaces what it said before.
+    Offers(Vec<Offer>),
+    /// This agent's parts of a setup step.
+    Setup(SetupToCoordinator),
+    /// The agent cannot take part in this epoch (restart, dispute, timeout).
+    EpochLeft { epoch: EpochSeq, refused: Refused },
+    /// The agent takes part in the round.
+    Accept { at: SlotId, accept: Wire },
+    /// The agent does not, for a reason that does not depend on data.
+    Refuse { at: SlotId, refused: Refused },
+    /// The masked vector is ready and larger than what may come unasked.
+    Ready { at: SlotId },
+    /// The contribution.
+    MaskedInput(MaskedInput),
+    /// One vote for a survivor set (slow path).
+    Vote { at: SlotId, vote: Wire },
+    /// Shares that open the sum.
+    Reveal { at: SlotId, reveal: Wire },
+    /// Edge seeds of certified dropped members.
+    Edges { at: SlotId, edges: Wire },
+    /// The agent stopped at this round and revealed nothing more.
+    Aborted { at: SlotId, refused: Refused },
+}
+
+/// One dataset as its owner offers it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offer {
+    pub dataset: String,
+    /// Canonical JSON of the contract; its hash is recomputed on arrival.
+    pub contract_json: String,
+    /// Version of the data behind it: changes when files or consent change.
+    pub snapshot: String,
+    /// The owner's own minimum cohort.
+    pub min_cohort: u32,
+    /// A paused dataset is listed and not queried.
+    pub paused: bool,
+    /// What the owner shows of its budget, if anything.
+    pub budget: Option<BudgetView>,
+}
+
+/// What is left of one owner's budget for a dataset, in the units that people use.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BudgetView {
+    pub epsilon_spent: f64,
+    pub epsilon_cap: f64,
+    pub delta_cap: f64,
+}
+
+/// A proposed epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EpochOpen {
+    pub epoch: EpochSeq,
+    /// Hash of the signed roster that the members come from.
+    pub roster_hash: [u8; 32],
+    /// In roster order; a member's position + 1 is its x-coordinate.
+    pub members: Vec<AgentId>,
+    pub slots: u32,
+    /// A setup that is not live after this long is void.
+    pub timeout_ms: u64,
+}
+
+/// The steps of epoch setup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SetupStep {
+    Hello,
+    PairCt,
+    Deal,
+    Ack,
+}
+
+/// Parts of one step as the coordinator relays them, in member order.
+#[derive(Clone)]
+pub struct SetupToAgent {
+    pub epoch: EpochSeq,
+    pub step: SetupStep,
+    pub parts: Vec<Wire>,
+}
+
+/// Parts of one step as an agent sends them.
+#[derive(Clone)]
+pub struct SetupToCoordinator {
+    pub epoch: EpochSeq,
+    pub step: SetupStep,
+    pub parts: Vec<SetupPart>,
+}
+
+/// One part: for one member, or for all.
+#[derive(Clone)]
+pub struct SetupPart {
+    pub to: Option<AgentId>,
+    pub bytes: Wire,
+}
+
+/// What a round is about. Agents rebuild the context hash from it and from what they derive themselves.
+#[derive(Clone)]
+pub struct RoundStart {
+    pub at: SlotId,
+    pub job: JobId,
+    /// The analyst's signed words, unaltered.
+    pub request: Arc<SignedRequest>,
+    /// Counted from 0.
+    pub round: u32,
+    /// Attempts of this job that failed before this one. `round + attempt` only rises.
+    pub attempt: u32,
+    /// What agents compare with the hash of the plan they derive.
+    pub plan_hash: [u8; 32],
+    /// Members of the epoch that were asked to compute, and the fewest that may be summed.
+    pub s_min: u32,
+    /// What the round before left; none in round 0.
+    pub state: Option<Arc<[u8]>>,
+    /// Hash of the sum of the round before.
+    pub previous_sum: Option<[u8; 32]>,
+    /// From receipt to the end of the round; data-independent.
+    pub timeout_ms: u64,
+}
+
+/// The cohort of a round.
+#[derive(Clone)]
+pub struct Cohort {
+    pub at: SlotId,
+    /// The signed Accepts of all cohort members.
+    pub accepts: Wire,
+    /// Vectors of this round are small: send without asking.
+    pub upload_unasked: bool,
+}
+
+/// A masked vector: the signed head (context, id, digest) and the values themselves.
+pub struct MaskedInput {
+    pub at: SlotId,
+    pub head: Wire,
+    pub vector: secagg::RingVec,
+}

@@ -1,0 +1,181 @@
+//! Everything that is durable, on both sides, and the only form in which it is stored.
+//!
+//! A record goes to the store as a [`Row`]: a kind, a line of canonical JSON, and at most one large blob beside it. Rows
+//! are append-only; recovery applies them in order through the same `Books::apply` that the running engine uses. A
+//! query costs the coordinator three rows and a participant three; a training round one row on each side.
+
+use std::sync::Arc;
+
+use governance::{SignedRequest, SignedRoster};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::ids::{EpochSeq, JobId};
+use crate::refused::Refused;
+use crate::release::SignedRelease;
+
+/// What the coordinator must not forget.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case", deny_unknown_fields)]
+pub enum CoordinatorRecord {
+    /// An epoch number was taken; no number is taken twice.
+    EpochOpened { epoch: EpochSeq },
+    /// A request passed the checks at the door.
+    JobSubmitted {
+        job: JobId,
+        #[serde(with = "signed")]
+        request: SignedRequest,
+        at_ms: u64,
+    },
+    /// This attempt of this round may now be seen by agents. Implied for the round after an `Advanced`.
+    AttemptOpened {
+        job: JobId,
+        round: u32,
+        attempt: u32,
+    },
+    /// Round `round` was summed and absorbed; the next one continues from `state`.
+    Advanced {
+        job: JobId,
+        round: u32,
+        previous_sum: secagg::Digest,
+        #[serde(skip)]
+        state: Arc<[u8]>,
+    },
+    /// The answer. Durable before anybody sees it.
+    Released {
+        release: SignedRelease,
+        at_ms: u64,
+    },
+    /// The job ended without an answer.
+    JobFailed {
+        job: JobId,
+        refused: Refused,
+        at_ms: u64,
+    },
+}
+
+/// What a participant must not forget.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ParticipantRecord {
+    /// A roster signed by governance, newer than the one before.
+    RosterAdopted { roster: SignedRoster },
+    /// A line of the ledger of one population.
+    Ledger {
+        population: String,
+        entry: privacy::Entry,
+    },
+    /// Tokens of a request were set aside. A token is one attempt at one round; `first` is the lowest index of the
+    /// block, and no index at or below the last of a block is ever answered again.
+    TokensTaken {
+        request: governance::ContentHash,
+        population: String,
+        first: u32,
+        count: u32,
+        expires_at_ms: u64,
+    },
+    /// No token of this request will be used any more.
+    RequestClosed { request: governance::ContentHash },
+    /// The operator paused or resumed a dataset.
+    Paused { dataset: String, paused: bool },
+}
+
+/// A record as a store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The record's name, for people who inspect the file.
+    pub kind: String,
+    /// The record without its blob.
+    pub json: String,
+    /// The record's large part, if it has one.
+    pub blob: Option<Arc<[u8]>>,
+}
+
+/// A row that no version of this program wrote.
+#[derive(Debug, thiserror::Error)]
+#[error("unreadable {kind} record: {reason}")]
+pub struct BadRow {
+    pub kind: String,
+    pub reason: String,
+}
+
+impl CoordinatorRecord {
+    /// The row to store.
+    pub fn to_row(&self) -> Result<Row, BadRow> {
+        let blob = match self {
+            Self::Advanced { state, .. } => Some(state.clone()),
+            _ => None,
+        };
+        to_row(self, blob)
+    }
+
+    /// Reads a stored row.
+    pub fn from_row(row: &Row) -> Result<Self, BadRow> {
+        let mut record: Self = from_row(row)?;
+        if let Self::Advanced { state, .. } = &mut record {
+            *state = row.blob.clone().ok_or_else(|| bad(row, "its blob is missing"))?;
+        }
+        Ok(record)
+    }
+}
+
+impl ParticipantRecord {
+    /// The row to store.
+    pub fn to_row(&self) -> Result<Row, BadRow> {
+        to_row(self, None)
+    }
+
+    /// Reads a stored row.
+    pub fn from_row(row: &Row) -> Result<Self, BadRow> {
+        from_row(row)
+    }
+}
+
+/// A signed request as text (its body is JSON) and a signature in hex.
+mod signed {
+    use governance::SignedRequest;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    #[derive(Serialize, Deserialize)]
+    struct Text {
+        body: String,
+        signature: Vec<u8>,
+    }
+
+    pub fn serialize<S: Serializer>(request: &SignedRequest, s: S) -> Result<S::Ok, S::Error> {
+        let body = String::from_utf8(request.body.clone()).map_err(serde::ser::Error::custom)?;
+        let signature = request.signature.clone();
+        Text { body, signature }.serialize(s)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<SignedRequest, D::Error> {
+        let text = Text::deserialize(d).map_err(D::Error::custom)?;
+        Ok(SignedRequest {
+            body: text.body.into_bytes(),
+            signature: text.signature,
+        })
+    }
+}
+
+fn to_row<R: Serialize>(record: &R, blob: Option<Arc<[u8]>>) -> Result<Row, BadRow> {
+    let value = serde_json::to_value(record).map_err(|error| BadRow {
+        kind: "new".to_owned(),
+        reason: error.to_string(),
+    })?;
+    let kind = value["record"].as_str().unwrap_or("record").to_owned();
+    Ok(Row {
+        kind,
+        json: value.to_string(),
+        blob,
+    })
+}
+
+fn from_row<R: DeserializeOwned>(row: &Row) -> Result<R, BadRow> {
+    serde_json::from_str(&row.json).map_err(|error| bad(row, &error.to_string()))
+}
+
+fn bad(row: &Row, reason: &str) -> BadRow {
+    BadRow {
+        kind: row.kind.clone(),
+        reason: reason.to_owned(),
+    }
+}

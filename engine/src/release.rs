@@ -1,0 +1,86 @@
+//! An answer and its privacy statement, signed by the coordinator: the only thing that leaves the system.
+//!
+//! The signature covers the canonical JSON of the whole release, so a stored file verifies years later with the
+//! coordinator's key from the roster alone.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::JobId;
+
+/// One answer to one job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// The job that made it: one job, one release.
+    pub id: JobId,
+    pub request_hash: governance::ContentHash,
+    /// Only this analyst may read it.
+    pub analyst: String,
+    pub dataset: String,
+    /// Canonical JSON of the workload: a table, a model.
+    pub body: String,
+    pub receipt: Receipt,
+}
+
+/// The privacy statement of a release. Every word of it must be true.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    /// What is protected: the contract's unit column, or "row".
+    pub unit: String,
+    /// The neighbouring relation in words.
+    pub neighbouring: String,
+    /// Of the released answer, over all its rounds.
+    pub epsilon: f64,
+    pub delta: f64,
+    /// zCDP parameter of the released answer where the mechanism has one.
+    pub rho: Option<f64>,
+    /// The most that any one participant was charged for this job, failed attempts included.
+    pub epsilon_charged: f64,
+    pub mechanism: String,
+    /// Contributions in the sum of the last round, of how many that accepted, of how many members.
+    pub contributors: u32,
+    pub cohort: u32,
+    pub members: u32,
+    pub s_min: u32,
+    pub c: u32,
+    pub rounds: u32,
+    /// Attempts that were made, the successful ones included.
+    pub attempts: u32,
+    pub contract: governance::ContentHash,
+    /// Identity of the plan, and of the sum that was read back.
+    pub plan: secagg::Digest,
+    pub sum: secagg::Digest,
+    /// The earlier release that this one repeats at no cost.
+    pub repeated: Option<JobId>,
+}
+
+/// A release as it is stored and sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignedRelease {
+    pub release: Release,
+    pub signature: secagg::Signature,
+}
+
+const DOMAIN: &str = "sottovoce/engine/v1/release";
+
+impl SignedRelease {
+    /// Signs a release with the coordinator's key.
+    pub fn sign(release: Release, key: &secagg::SigningKey) -> Self {
+        let signature = key.sign(DOMAIN, &canonical(&release));
+        Self { release, signature }
+    }
+
+    /// Whether the coordinator with this key signed exactly this.
+    #[must_use]
+    pub fn verify(&self, key: &secagg::VerifyingKey) -> bool {
+        key.verify(DOMAIN, &canonical(&self.release), &self.signature)
+    }
+}
+
+/// The bytes that are signed: serde_json orders fields as declared and prints floats in their shortest exact form.
+fn canonical(release: &Release) -> Vec<u8> {
+    // Unwrap safety: a release holds strings, numbers and hashes; a non-finite float prints as null, not as an error.
+    serde_json::to_vec(release).expect("a release has a JSON form")
+}

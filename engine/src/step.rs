@@ -1,0 +1,106 @@
+//! What a shell must do after handing the engine an input, in the order in which it must happen.
+//!
+//! `records` durable in one transaction, then `envelopes` sent, then `spool` and `compute` started. If the records cannot
+//! be made durable nothing else of the step may happen: the shell drops the step and the engine, and recovers. A step that
+//! is dropped is a lost charge, so both types are `must_use`.
+
+use std::sync::Arc;
+
+use crate::ids::{AgentId, EpochSeq, JobId, SlotId};
+use crate::message::{ToAgent, ToCoordinator};
+use crate::record::{CoordinatorRecord, ParticipantRecord};
+use crate::refused::Refused;
+use crate::workload::{Plan, Refusal};
+
+/// The coordinator's next acts.
+#[derive(Default)]
+#[must_use]
+pub struct CoordinatorStep {
+    /// First: durable, in one transaction.
+    pub records: Vec<CoordinatorRecord>,
+    /// Second: sent, in order per agent.
+    pub envelopes: Vec<(AgentId, ToAgent)>,
+    /// Third: kept for the audit window; losing one costs auditability, never privacy.
+    pub spool: Vec<Spool>,
+    /// Answer to a `Submit` or `Cancel`.
+    pub reply: Option<Result<JobId, Refusal>>,
+    /// Call `handle(.., Input::Wake)` no later than this.
+    pub wake_at_ms: Option<u64>,
+    /// Log-safe notices.
+    pub events: Vec<CoordinatorEvent>,
+}
+
+/// A participant's next acts.
+#[derive(Default)]
+#[must_use]
+pub struct ParticipantStep {
+    /// First: durable, in one transaction.
+    pub records: Vec<ParticipantRecord>,
+    /// Second: sent, in order.
+    pub envelopes: Vec<ToCoordinator>,
+    /// Third: touch the data.
+    pub compute: Option<Compute>,
+    /// Call `handle(.., Input::Wake)` no later than this.
+    pub wake_at_ms: Option<u64>,
+    /// Log-safe notices.
+    pub events: Vec<ParticipantEvent>,
+}
+
+/// One local computation. Its charge is durable when the shell sees it.
+#[derive(Clone)]
+pub struct Compute {
+    /// To be handed back with the result.
+    pub at: SlotId,
+    pub job: JobId,
+    pub round: u32,
+    pub dataset: String,
+    pub request: Arc<governance::Request>,
+    pub contract: governance::ContentHash,
+    pub plan: Plan,
+    /// What the round before left.
+    pub state: Option<Arc<[u8]>>,
+}
+
+/// A masked vector after it was added to the sum.
+pub struct Spool {
+    pub job: JobId,
+    pub at: SlotId,
+    pub agent: AgentId,
+    pub vector: secagg::RingVec,
+}
+
+/// What the coordinator's operator may read. Nothing in it depends on data.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CoordinatorEvent {
+    EpochOpening { epoch: EpochSeq, members: usize },
+    EpochLive { epoch: EpochSeq, members: usize, slots: u32 },
+    EpochVoid { epoch: EpochSeq, refused: Refused },
+    JobQueued { job: JobId },
+    /// A job waits: no epoch is live, or too few owners offer the dataset.
+    JobWaiting { job: JobId, refused: Refused },
+    RoundStarted { job: JobId, round: u32, attempt: u32, at: SlotId },
+    RoundSummed { job: JobId, round: u32, at: SlotId, contributors: u32, cohort: u32 },
+    RoundFailed { job: JobId, round: u32, attempt: u32, at: SlotId, refused: Refused },
+    Released { job: JobId, repeated: bool },
+    JobFailed { job: JobId, refused: Refused },
+    AgentRefused { agent: AgentId, at: SlotId, refused: Refused },
+    /// A message broke the protocol and was dropped.
+    Misbehaved { agent: AgentId, refused: Refused },
+}
+
+/// What a participant's operator may read. Nothing in it depends on data.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ParticipantEvent {
+    RosterAdopted { version: u64 },
+    EpochJoining { epoch: EpochSeq, members: usize },
+    EpochLive { epoch: EpochSeq },
+    EpochLeft { epoch: EpochSeq, refused: Refused },
+    Accepted { job: JobId, round: u32, attempt: u32, at: SlotId },
+    Refused { job: JobId, at: SlotId, refused: Refused },
+    Charged { job: JobId, at: SlotId, population: String },
+    Sent { job: JobId, at: SlotId },
+    Revealed { job: JobId, at: SlotId },
+    /// The coordinator, or a peer through it, broke the protocol: evidence.
+    Suspicious { at: Option<SlotId>, refused: Refused },
+    Aborted { at: SlotId, refused: Refused },
+}
