@@ -1,1 +1,23 @@
-//! Under construction.
+//! Governance: who may ask what, of whom, under which published terms.
+//!
+//! What stands here: the contract of a dataset (`Contract`), the signed list of who belongs to a consortium
+//! (`Roster`), the signed question of an analyst (`Request`), and the one place where a participant says yes or no
+//! (`decision`). Everything is a value made from bytes: a type of this crate exists only if its bytes were valid.
+//!
+//! Deliberately absent: sockets, files, clocks and randomness. Time comes in as an argument, keys come in as seeds.
+//! Grants, consent, Cedar policy and the transparency log have their place behind `decision::Decide` and are not here yet.
+#![forbid(unsafe_code)]
+
+pub mod canonical;
+pub mod contract;
+pub mod decision;
+pub mod hash;
+pub mod keys;
+pub mod request;
+pub mod roster;
+
+pub use contract::{Bounds, Column, Contract, ContractError, Contribution, LogicalType, NullRule, Scalar, Terms};
+pub use hash::ContentHash;
+pub use keys::{BadSignature, SigningKey, VerifyingKey};
+pub use request::{Request, RequestError, SignedRequest};
+pub use roster::{Agent, Analyst, CoordinatorEntry, Roster, RosterError, SignedRoster};

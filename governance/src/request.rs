@@ -1,0 +1,127 @@
+//! A request: one analyst asks one thing of one dataset, signed, and every participant sees the same bytes.
+//!
+//! It carries the *task* (what the analyst wrote), never a plan: each party derives the plan for itself. Its hash names
+//! it in ledgers, so a replay of it can neither drain a budget nor average noise away.
+
+use crate::{ContentHash, Roster, SigningKey, canonical, keys};
+use serde::{Deserialize, Serialize};
+
+const DOMAIN: &str = "request";
+/// How far an analyst's clock may run ahead of ours.
+pub const MAX_SKEW_MS: u64 = 120_000;
+/// The longest time a request may stay valid; nonces are remembered at least this long.
+pub const MAX_LIFETIME_MS: u64 = 7 * 24 * 3_600_000;
+pub const MAX_ATTEMPTS: u32 = 16;
+
+/// What the analyst asks and accepts. `task` is canonical JSON owned by the workload of this `kind`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// 32 fresh random bytes: two equal questions are two requests.
+    pub nonce: ContentHash,
+    pub analyst: String,
+    pub dataset: String,
+    pub contract: ContentHash,
+    pub purpose: String,
+    pub kind: String,
+    pub task: String,
+    /// Of one attempt.
+    #[serde(with = "canonical::real")]
+    pub epsilon: f64,
+    #[serde(with = "canonical::real")]
+    pub delta: f64,
+    pub max_attempts: u32,
+    pub issued_at_ms: u64,
+    pub expires_at_ms: u64,
+}
+
+/// Body and signature as they travel. The body is the canonical JSON of a `Request`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedRequest {
+    pub body: Vec<u8>,
+    pub signature: Vec<u8>,
+}
+
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum RequestError {
+    #[error("malformed request: {0}")]
+    Malformed(String),
+    #[error("unknown analyst: `{0}` is not in the roster")]
+    UnknownAnalyst(String),
+    #[error("request is not signed by the key of analyst `{0}`")]
+    Signature(String),
+    #[error("request expired: valid until {expires_at_ms} ms, it is {now_ms} ms")]
+    Expired { expires_at_ms: u64, now_ms: u64 },
+    #[error("request comes from the future: issued at {issued_at_ms} ms, it is {now_ms} ms (check both clocks)")]
+    Future { issued_at_ms: u64, now_ms: u64 },
+    #[error("request is valid for {0} ms: expected 1 to {MAX_LIFETIME_MS}")]
+    Lifetime(i128),
+    #[error("epsilon is {0}: expected a finite number above zero")]
+    Epsilon(f64),
+    #[error("delta is {0}: expected a number above zero and below one")]
+    Delta(f64),
+    #[error("request allows {0} attempts: expected 1 to {MAX_ATTEMPTS}")]
+    Attempts(u32),
+}
+
+impl Request {
+    pub fn sign(&self, key: &SigningKey) -> Result<SignedRequest, RequestError> {
+        self.check()?;
+        let body = canonical::to_string(self)
+            .map_err(|e| RequestError::Malformed(e.to_string()))?
+            .into_bytes();
+        let signature = key.sign(DOMAIN, &body);
+        Ok(SignedRequest { body, signature })
+    }
+
+    fn check(&self) -> Result<(), RequestError> {
+        if !(self.epsilon.is_finite() && self.epsilon > 0.0) {
+            return Err(RequestError::Epsilon(self.epsilon));
+        }
+        if !(self.delta > 0.0 && self.delta < 1.0) {
+            return Err(RequestError::Delta(self.delta));
+        }
+        if !(1..=MAX_ATTEMPTS).contains(&self.max_attempts) {
+            return Err(RequestError::Attempts(self.max_attempts));
+        }
+        let lifetime = self.expires_at_ms as i128 - self.issued_at_ms as i128;
+        if !(1..=MAX_LIFETIME_MS as i128).contains(&lifetime) {
+            return Err(RequestError::Lifetime(lifetime));
+        }
+        Ok(())
+    }
+}
+
+impl SignedRequest {
+    /// The request, if the named analyst signed these bytes, and they hold now.
+    /// Whether this request was seen before is the caller's to know (by `hash`).
+    pub fn verify(&self, roster: &Roster, now_ms: u64) -> Result<Request, RequestError> {
+        let request: Request =
+            serde_json::from_slice(&self.body).map_err(|e| RequestError::Malformed(e.to_string()))?;
+        let analyst = roster
+            .analyst(&request.analyst)
+            .ok_or_else(|| RequestError::UnknownAnalyst(request.analyst.clone()))?;
+        keys::verify(&analyst.key, DOMAIN, &self.body, &self.signature)
+            .map_err(|_| RequestError::Signature(request.analyst.clone()))?;
+        request.check()?;
+        if now_ms >= request.expires_at_ms {
+            return Err(RequestError::Expired {
+                expires_at_ms: request.expires_at_ms,
+                now_ms,
+            });
+        }
+        if request.issued_at_ms > now_ms.saturating_add(MAX_SKEW_MS) {
+            return Err(RequestError::Future {
+                issued_at_ms: request.issued_at_ms,
+                now_ms,
+            });
+        }
+        Ok(request)
+    }
+
+    /// The name of the request in ledgers, logs and messages. It covers the body alone: a second valid signature over
+    /// the same body is the same request.
+    pub fn hash(&self) -> ContentHash {
+        ContentHash::of(DOMAIN, &[&self.body])
+    }
+}

@@ -1,0 +1,177 @@
+//! The roster: who belongs to the consortium, with which keys, and how many may collude. Signed by governance.
+//!
+//! Agents take each other's keys from here and never on the coordinator's word. A `Roster` exists only if it is
+//! consistent; whether it is *authentic* is asked of `SignedRoster::verify`.
+
+use crate::{BadSignature, ContentHash, SigningKey, VerifyingKey, canonical, keys};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+const DOMAIN: &str = "roster";
+
+/// Body and signature as they travel and lie on disk. The body is the canonical JSON of a `Roster`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignedRoster {
+    pub body: String,
+    #[serde(with = "canonical::hexadecimal")]
+    pub signature: Vec<u8>,
+}
+
+/// One version of the membership.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Roster {
+    pub consortium: String,
+    pub version: u64,
+    /// How many agents may collude with the coordinator without learning anything but the sum.
+    pub c: u32,
+    /// The smallest cohort a sum may have, whatever an owner's own policy allows.
+    pub min_cohort: u32,
+    pub agents: Vec<Agent>,
+    pub analysts: Vec<Analyst>,
+    pub coordinator: CoordinatorEntry,
+}
+
+/// One organisation's agent. `tls_key` is the BLAKE3 hash of its SubjectPublicKeyInfo in DER.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agent {
+    pub id: String,
+    pub organisation: String,
+    pub signing_key: VerifyingKey,
+    pub tls_key: ContentHash,
+}
+
+/// A person who may sign requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Analyst {
+    pub id: String,
+    pub organisation: String,
+    pub key: VerifyingKey,
+    pub tls_key: ContentHash,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CoordinatorEntry {
+    pub id: String,
+    pub tls_key: ContentHash,
+    pub signing_key: VerifyingKey,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RosterError {
+    #[error("roster is not signed by the governance key: {0}")]
+    Signature(#[from] BadSignature),
+    #[error("malformed roster: {0}")]
+    Malformed(String),
+    #[error("roster does not name at least 3 agents: found {0}")]
+    TooFew(usize),
+    #[error("roster tolerates {c} colluders among {agents} agents: expected 1 to {}", agents.saturating_sub(2))]
+    Colluders { c: u32, agents: usize },
+    #[error("minimum cohort {min_cohort}: expected {low} to {high}")]
+    MinCohort { min_cohort: u32, low: u32, high: usize },
+    #[error("{what} `{value}` appears twice in the roster")]
+    Twice { what: &'static str, value: String },
+    #[error("roster of `{found}` offered to the consortium `{expected}`")]
+    OtherConsortium { expected: String, found: String },
+    #[error("roster version {found} is not newer than {current}")]
+    Stale { current: u64, found: u64 },
+}
+
+impl SignedRoster {
+    /// The roster, if governance signed exactly these bytes and they are consistent.
+    pub fn verify(&self, governance: &VerifyingKey) -> Result<Roster, RosterError> {
+        keys::verify(governance, DOMAIN, self.body.as_bytes(), &self.signature)?;
+        let roster: Roster = serde_json::from_str(&self.body).map_err(|e| RosterError::Malformed(e.to_string()))?;
+        roster.check()?;
+        Ok(roster)
+    }
+
+    /// The name of these very bytes.
+    pub fn hash(&self) -> ContentHash {
+        ContentHash::of(DOMAIN, &[self.body.as_bytes()])
+    }
+}
+
+impl Roster {
+    /// Checks and signs. The only maker of a `SignedRoster` that verifies.
+    pub fn sign(&self, key: &SigningKey) -> Result<SignedRoster, RosterError> {
+        self.check()?;
+        let body = canonical::to_string(self).map_err(|e| RosterError::Malformed(e.to_string()))?;
+        let signature = key.sign(DOMAIN, body.as_bytes());
+        Ok(SignedRoster { body, signature })
+    }
+
+    /// Versions only rise, within one consortium.
+    pub fn supersedes(&self, current: &Roster) -> Result<(), RosterError> {
+        if self.consortium != current.consortium {
+            return Err(RosterError::OtherConsortium {
+                expected: current.consortium.clone(),
+                found: self.consortium.clone(),
+            });
+        }
+        if self.version <= current.version {
+            return Err(RosterError::Stale {
+                current: current.version,
+                found: self.version,
+            });
+        }
+        Ok(())
+    }
+
+    pub fn agent(&self, id: &str) -> Option<&Agent> {
+        self.agents.iter().find(|a| a.id == id)
+    }
+
+    pub fn analyst(&self, id: &str) -> Option<&Analyst> {
+        self.analysts.iter().find(|a| a.id == id)
+    }
+
+    fn check(&self) -> Result<(), RosterError> {
+        let n = self.agents.len();
+        if n < 3 {
+            return Err(RosterError::TooFew(n));
+        }
+        if self.c < 1 || self.c as usize + 2 > n {
+            return Err(RosterError::Colluders { c: self.c, agents: n });
+        }
+        let low = self.c + 2;
+        if self.min_cohort < low || self.min_cohort as usize > n {
+            return Err(RosterError::MinCohort {
+                min_cohort: self.min_cohort,
+                low,
+                high: n,
+            });
+        }
+        let agents = &self.agents;
+        let analysts = &self.analysts;
+        // One agent per organisation: an organisation with two would count twice against c.
+        distinct("agent", agents.iter().map(|a| a.id.clone()))?;
+        distinct(
+            "organisation of an agent",
+            agents.iter().map(|a| a.organisation.clone()),
+        )?;
+        distinct("signing key", agents.iter().map(|a| a.signing_key.to_string()))?;
+        distinct("analyst", analysts.iter().map(|a| a.id.clone()))?;
+        distinct("analyst key", analysts.iter().map(|a| a.key.to_string()))?;
+        let tls = agents
+            .iter()
+            .map(|a| a.tls_key)
+            .chain(analysts.iter().map(|a| a.tls_key));
+        let tls = tls.chain([self.coordinator.tls_key]);
+        distinct("transport key", tls.map(|k| k.to_string()))
+    }
+}
+
+fn distinct(what: &'static str, values: impl Iterator<Item = String>) -> Result<(), RosterError> {
+    let mut seen = BTreeSet::new();
+    for value in values {
+        if !seen.insert(value.clone()) {
+            return Err(RosterError::Twice { what, value });
+        }
+    }
+    Ok(())
+}
