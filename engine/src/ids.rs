@@ -108,7 +108,7 @@ pub type EpochSeq = u64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SlotId {
     pub epoch: EpochSeq,
-    pub slot: u32,
+    pub slot: u16,
 }
 
 impl fmt::Display for SlotId {

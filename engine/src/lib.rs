@@ -9,8 +9,10 @@
 //! Deliberately absent: sockets, files, clocks, ambient randomness, SQL, models, and any way out for data but a round.
 #![forbid(unsafe_code)]
 
+pub mod coordinator;
 pub mod ids;
 pub mod message;
+pub mod participant;
 pub mod record;
 pub mod refused;
 pub mod release;

@@ -38,8 +38,10 @@ pub enum ToAgent {
     Survivors { at: SlotId, survivors: Wire },
     /// At least t equal votes.
     Certificate { at: SlotId, certificate: Wire },
-    /// A sealed bundle was bad: survivors reveal the edges of these certified dropped members.
-    EdgesWanted { at: SlotId, wanted: Wire },
+    /// A secret did not open: members prove the shares that they revealed.
+    PathsWanted { at: SlotId },
+    /// A sealed bundle was bad: survivors reveal their edges with the certified dropped.
+    EdgesWanted { at: SlotId },
     /// The round is over, erase the slot; in a job of many rounds the next one starts in the same breath.
     RoundEnded {
         at: SlotId,
@@ -51,9 +53,9 @@ pub enum ToAgent {
 
 /// From one agent to the coordinator. The sender is the authenticated connection's, never a field.
 pub enum ToCoordinator {
-    /// Datasets that this agent serves; replaces what it said before.
+    /// Datasets that this agent serves from now on; replaces what it said before.
     Offers(Vec<Offer>),
-    /// This agent's parts of a setup step.
+    /// This agent's message of a setup step.
     Setup(SetupToCoordinator),
     /// The agent cannot take part in this epoch (restart, dispute, timeout).
     EpochLeft { epoch: EpochSeq, refused: Refused },
@@ -69,10 +71,20 @@ pub enum ToCoordinator {
     Vote { at: SlotId, vote: Wire },
     /// Shares that open the sum.
     Reveal { at: SlotId, reveal: Wire },
-    /// Edge seeds of certified dropped members.
+    /// Merkle paths of the shares revealed before.
+    Paths { at: SlotId, paths: Wire },
+    /// Edge seeds with the certified dropped.
     Edges { at: SlotId, edges: Wire },
     /// The agent stopped at this round and revealed nothing more.
     Aborted { at: SlotId, refused: Refused },
+}
+
+/// What an agent says when its connection opens, beside the handshake.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Join {
+    pub offers: Vec<Offer>,
+    /// Epochs whose secrets it still holds: none after a restart.
+    pub epochs: Vec<EpochSeq>,
 }
 
 /// One dataset as its owner offers it.
@@ -105,9 +117,9 @@ pub struct EpochOpen {
     pub epoch: EpochSeq,
     /// Hash of the signed roster that the members come from.
     pub roster_hash: [u8; 32],
-    /// In roster order; a member's position + 1 is its x-coordinate.
+    /// In order of name.
     pub members: Vec<AgentId>,
-    pub slots: u32,
+    pub slots: u16,
     /// A setup that is not live after this long is void.
     pub timeout_ms: u64,
 }
@@ -129,19 +141,12 @@ pub struct SetupToAgent {
     pub parts: Vec<Wire>,
 }
 
-/// Parts of one step as an agent sends them.
+/// One step as an agent sends it; the coordinator cuts it into what each recipient needs.
 #[derive(Clone)]
 pub struct SetupToCoordinator {
     pub epoch: EpochSeq,
     pub step: SetupStep,
-    pub parts: Vec<SetupPart>,
-}
-
-/// One part: for one member, or for all.
-#[derive(Clone)]
-pub struct SetupPart {
-    pub to: Option<AgentId>,
-    pub bytes: Wire,
+    pub message: Wire,
 }
 
 /// What a round is about. Agents rebuild the context hash from it and from what they derive themselves.

@@ -43,6 +43,8 @@ pub enum CoordinatorRecord {
     /// The answer. Durable before anybody sees it.
     Released {
         release: SignedRelease,
+        /// Plan, contract, snapshots, cohort and analyst: the same identity is answered from here at zero cost.
+        identity: Option<secagg::Digest>,
         at_ms: u64,
     },
     /// The job ended without an answer.

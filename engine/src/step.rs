@@ -73,7 +73,7 @@ pub struct Spool {
 #[derive(Clone, Debug, PartialEq)]
 pub enum CoordinatorEvent {
     EpochOpening { epoch: EpochSeq, members: usize },
-    EpochLive { epoch: EpochSeq, members: usize, slots: u32 },
+    EpochLive { epoch: EpochSeq, members: usize, slots: u16 },
     EpochVoid { epoch: EpochSeq, refused: Refused },
     JobQueued { job: JobId },
     /// A job waits: no epoch is live, or too few owners offer the dataset.

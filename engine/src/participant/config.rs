@@ -1,0 +1,106 @@
+//! What a participant is told by its own operator, and what can happen to it. The coordinator has no say in any of this.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use governance::decision::Decide;
+use governance::{Contract, SignedRoster};
+
+use crate::coordinator::Workloads;
+use crate::ids::{AgentId, SlotId};
+use crate::message::ToAgent;
+
+/// Everything that does not change while the agent runs.
+#[derive(Clone)]
+pub struct Config {
+    pub agent: AgentId,
+    /// Signs everything this agent says; its public half is in the roster.
+    pub signing_key: Arc<secagg::SigningKey>,
+    pub governance_key: governance::VerifyingKey,
+    /// The newest roster known when the configuration was written; a newer one in the books wins.
+    pub roster: SignedRoster,
+    pub workloads: Workloads,
+    /// The owner's rules: grants, consent and policy plug in here.
+    pub rules: Arc<dyn Decide>,
+    pub datasets: Vec<Dataset>,
+    /// What each population may spend. No entry, no budget.
+    pub budgets: BTreeMap<String, Budget>,
+    pub limits: Limits,
+}
+
+/// A dataset that this agent serves.
+#[derive(Clone)]
+pub struct Dataset {
+    pub contract: Arc<Contract>,
+    /// Changes when the files or the consent behind the dataset change.
+    pub snapshot: String,
+    /// The ledger key: everything over the same people shares it.
+    pub population: String,
+    pub min_cohort: u32,
+    /// The owner allows vectors without noise over this dataset ("secure aggregation only").
+    pub without_noise: bool,
+    /// Tell analysts what is left of the budget.
+    pub show_budget: bool,
+}
+
+/// The caps of one population, from the owner's configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Budget {
+    pub cap: privacy::Cap,
+    /// Caps of single analysts inside it.
+    pub analysts: BTreeMap<String, privacy::Cap>,
+}
+
+/// Patience, and what leaves when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A masked vector leaves at the next multiple of this after its cohort was known, so that its time says nothing about
+    /// data; none: at once, for trusted networks and benchmarks.
+    pub tick_ms: Option<u64>,
+    /// Tokens of a run that become durable together, at most a tenth of the run. A crash loses the rest of the block.
+    pub block: u32,
+    /// Longest epoch setup and longest round that this agent waits for, whatever the coordinator says.
+    pub epoch_timeout_ms: u64,
+    pub round_timeout_ms: u64,
+    /// Epochs held at a time; a further proposal drops the oldest.
+    pub epochs: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            tick_ms: None,
+            block: 1,
+            epoch_timeout_ms: 120_000,
+            round_timeout_ms: 300_000,
+            epochs: 3,
+        }
+    }
+}
+
+/// A computation failed; for the operator's eyes. The coordinator learns only that the agent dropped out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComputeFailed(pub String);
+
+/// What can happen to a participant.
+pub enum Input {
+    /// The stream to the coordinator opened; what to say is `Participant::join`.
+    Connected,
+    /// The stream ended.
+    Disconnected,
+    /// From the coordinator, which may lie.
+    Message(ToAgent),
+    /// The answer to a `Step.compute`. Only noised vectors exist here.
+    Computed {
+        at: SlotId,
+        result: Result<privacy::Noised, ComputeFailed>,
+    },
+    /// The operator pauses or resumes a dataset.
+    Pause { dataset: String, paused: bool },
+    /// The datasets that can be served now: files came, went, or stopped matching their contract.
+    Datasets(Vec<Dataset>),
+    /// A newer roster from a file.
+    Roster(SignedRoster),
+    /// Time passed.
+    Wake,
+}
