@@ -70,7 +70,10 @@ impl Clipped {
         for (value, noise) in self.0.iter_mut().zip(&noise.values) {
             *value = value.wrapping_add(*noise);
         }
-        Ok(Noised { values: self.0, variance: noise.variance })
+        Ok(Noised {
+            values: self.0,
+            variance: noise.variance,
+        })
     }
 
     /// How many components there are.
@@ -98,7 +101,10 @@ impl NoiseBatch {
 
     /// No noise at all, for "secure aggregation only": its ledger entry is [`crate::cost::Charge::infinite`].
     pub fn none(dim: usize) -> Self {
-        Self { values: vec![0; dim], variance: 0 }
+        Self {
+            values: vec![0; dim],
+            variance: 0,
+        }
     }
 }
 
@@ -143,11 +149,19 @@ pub enum ClipError {
 }
 
 fn ordered(index: usize, low: i64, high: i64) -> Result<(), ClipError> {
-    if low > high { Err(ClipError::Reversed { index, low, high }) } else { Ok(()) }
+    if low > high {
+        Err(ClipError::Reversed { index, low, high })
+    } else {
+        Ok(())
+    }
 }
 
 fn same_dim(expected: usize, found: usize) -> Result<(), ClipError> {
-    if expected == found { Ok(()) } else { Err(ClipError::Dimension { expected, found }) }
+    if expected == found {
+        Ok(())
+    } else {
+        Err(ClipError::Dimension { expected, found })
+    }
 }
 
 #[cfg(test)]

@@ -16,3 +16,9 @@ pub mod ledger;
 pub mod sampler;
 pub mod sensitivity;
 pub mod tree;
+
+pub use clip::{ClipError, Clipped, ComponentBounds, NoiseBatch, Noised};
+pub use cost::{Charge, Curve, Delta, GaussianTerms, ORDERS, Order};
+pub use ledger::{Cap, Entry, Ledger, LedgerEvent, PopulationId, Renewal, ReservationId};
+pub use sampler::{ExactSampler, Sampler};
+pub use sensitivity::Contribution;

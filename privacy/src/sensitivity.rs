@@ -25,7 +25,12 @@ pub struct Contribution {
 impl Contribution {
     /// At most `max_rows` rows, anywhere, at one participant.
     pub fn rows(max_rows: u32) -> Self {
-        Self { max_rows, groups: None, rows_per_group: None, sites: 1 }
+        Self {
+            max_rows,
+            groups: None,
+            rows_per_group: None,
+            sites: 1,
+        }
     }
 
     /// Rows in each touched group in the worst case: so many groups of r rows, and one of the rest.
@@ -57,20 +62,28 @@ pub struct Sensitivity {
 
 /// The sensitivity of a vector whose components within one group have these maxima for one row (`row_maxima`) and for one unit
 /// (`unit_maxima`, counted once per unit and group).
-pub fn sensitivity(row_maxima: &[u64], unit_maxima: &[u64], contribution: &Contribution) -> Result<Sensitivity, TooLarge> {
+pub fn sensitivity(
+    row_maxima: &[u64],
+    unit_maxima: &[u64],
+    contribution: &Contribution,
+) -> Result<Sensitivity, TooLarge> {
     let (full, per_group, rest) = contribution.worst();
     let touched = contribution.groups_touched();
     let wide = u128::from;
     let sites = wide(u64::from(contribution.sites));
     let total = || {
-        let rows_squared = (wide(full) * wide(per_group)).checked_mul(wide(per_group))?.checked_add(wide(rest) * wide(rest))?;
+        let rows_squared = (wide(full) * wide(per_group))
+            .checked_mul(wide(per_group))?
+            .checked_add(wide(rest) * wide(rest))?;
         let by_rows = squares(row_maxima)?.checked_mul(rows_squared)?;
         let by_units = squares(unit_maxima)?.checked_mul(wide(touched))?;
         let l2_squared = by_rows.checked_add(by_units)?.checked_mul(sites * sites)?;
         // The sum of L1 lengths is linear in rows: it is greatest when most rows get in, filled the same way.
         let rows = wide(full) * wide(per_group) + wide(rest);
         let l1_rows = sum(row_maxima)?.checked_mul(rows)?;
-        let l1 = l1_rows.checked_add(sum(unit_maxima)?.checked_mul(wide(touched))?)?.checked_mul(sites)?;
+        let l1 = l1_rows
+            .checked_add(sum(unit_maxima)?.checked_mul(wide(touched))?)?
+            .checked_mul(sites)?;
         Some(Sensitivity { l2_squared, l1 })
     };
     total().ok_or(TooLarge)
@@ -91,11 +104,15 @@ pub fn l1(component_maxima: &[u64], contribution: &Contribution) -> Result<u128,
 pub struct TooLarge;
 
 fn squares(maxima: &[u64]) -> Option<u128> {
-    maxima.iter().try_fold(0u128, |sum, max| sum.checked_add(u128::from(*max) * u128::from(*max)))
+    maxima
+        .iter()
+        .try_fold(0u128, |sum, max| sum.checked_add(u128::from(*max) * u128::from(*max)))
 }
 
 fn sum(maxima: &[u64]) -> Option<u128> {
-    maxima.iter().try_fold(0u128, |sum, max| sum.checked_add(u128::from(*max)))
+    maxima
+        .iter()
+        .try_fold(0u128, |sum, max| sum.checked_add(u128::from(*max)))
 }
 
 #[cfg(test)]
@@ -106,9 +123,17 @@ mod tests {
     fn the_formulas_of_the_design_come_out() {
         let v_squared = 1 + 100 * 100;
         assert_eq!(l2_squared(&[1, 100], &Contribution::rows(7)), Ok(49 * v_squared));
-        let grouped = Contribution { max_rows: 1000, groups: Some(5), rows_per_group: Some(3), sites: 1 };
+        let grouped = Contribution {
+            max_rows: 1000,
+            groups: Some(5),
+            rows_per_group: Some(3),
+            sites: 1,
+        };
         assert_eq!(l2_squared(&[1, 100], &grouped), Ok(5 * 9 * v_squared));
-        assert_eq!(l2_squared(&[1, 100], &Contribution { sites: 4, ..grouped }), Ok(16 * 45 * v_squared));
+        assert_eq!(
+            l2_squared(&[1, 100], &Contribution { sites: 4, ..grouped }),
+            Ok(16 * 45 * v_squared)
+        );
         assert_eq!(l1(&[1, 100], &Contribution { sites: 4, ..grouped }), Ok(4 * 15 * 101));
         assert_eq!(l2_squared(&[1; 8], &Contribution::rows(1)), Ok(8));
         assert_eq!(sensitivity(&[], &[1], &grouped).map(|s| s.l2_squared), Ok(5));
@@ -117,15 +142,32 @@ mod tests {
     #[test]
     fn the_row_bound_and_the_group_bounds_work_together() {
         // 7 rows, at most 3 in a group: 3 + 3 + 1.
-        let both = Contribution { max_rows: 7, groups: Some(5), rows_per_group: Some(3), sites: 1 };
+        let both = Contribution {
+            max_rows: 7,
+            groups: Some(5),
+            rows_per_group: Some(3),
+            sites: 1,
+        };
         assert_eq!(l2_squared(&[1], &both), Ok(9 + 9 + 1));
-        assert_eq!(l2_squared(&[1], &Contribution { groups: Some(2), ..both }), Ok(18));
+        assert_eq!(
+            l2_squared(
+                &[1],
+                &Contribution {
+                    groups: Some(2),
+                    ..both
+                }
+            ),
+            Ok(18)
+        );
         assert_eq!(l2_squared(&[1], &Contribution { max_rows: 0, ..both }), Ok(0));
     }
 
     #[test]
     fn what_does_not_fit_is_an_error_not_a_small_number() {
-        let many = Contribution { sites: u32::MAX, ..Contribution::rows(u32::MAX) };
+        let many = Contribution {
+            sites: u32::MAX,
+            ..Contribution::rows(u32::MAX)
+        };
         assert_eq!(l2_squared(&[u64::MAX], &many), Err(TooLarge));
         assert_eq!(l2_squared(&[u64::MAX, u64::MAX], &Contribution::rows(1)), Err(TooLarge));
     }

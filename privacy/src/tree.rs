@@ -25,7 +25,12 @@ impl TreeLayout {
         if low >= high {
             return Err(TreeError::Bounds { low, high });
         }
-        Ok(Self { branching, levels, low, high })
+        Ok(Self {
+            branching,
+            levels,
+            low,
+            high,
+        })
     }
 
     /// Counts on all levels: the number of components the tree takes in a vector, coarsest level first.
@@ -66,7 +71,10 @@ impl TreeLayout {
     /// Least-squares counts of the leaves from noisy counts of all cells with equal variance.
     pub fn consistent_leaves(&self, cells: &[f64]) -> Result<Vec<f64>, TreeError> {
         if cells.len() != self.cells() {
-            return Err(TreeError::Cells { expected: self.cells(), found: cells.len() });
+            return Err(TreeError::Cells {
+                expected: self.cells(),
+                found: cells.len(),
+            });
         }
         let mut levels: Vec<Vec<f64>> = Vec::new();
         let mut rest = cells;
@@ -113,7 +121,10 @@ impl TreeLayout {
     /// whose rank is within 1.96 of that of what is sought (Woodruff's interval), widened to whole leaves: it speaks of noise only.
     pub fn quantile(&self, leaves: &[f64], fraction: f64, sd: f64) -> Result<Quantile, TreeError> {
         if leaves.len() != self.leaves() {
-            return Err(TreeError::Cells { expected: self.leaves(), found: leaves.len() });
+            return Err(TreeError::Cells {
+                expected: self.leaves(),
+                found: leaves.len(),
+            });
         }
         if !(0.0..=1.0).contains(&fraction) {
             return Err(TreeError::Fraction { found: fraction });
@@ -132,14 +143,32 @@ impl TreeLayout {
         }
         let wanted = fraction * ranks[leaves.len()];
         let raw_wanted = fraction * raw[leaves.len()];
-        let leaf = ranks[1..].iter().position(|rank| *rank >= wanted).unwrap_or(leaves.len() - 1);
+        let leaf = ranks[1..]
+            .iter()
+            .position(|rank| *rank >= wanted)
+            .unwrap_or(leaves.len() - 1);
         let inside = ranks[leaf + 1] - ranks[leaf];
-        let share = if inside > 0.0 { (wanted - ranks[leaf]) / inside } else { 0.5 };
+        let share = if inside > 0.0 {
+            (wanted - ranks[leaf]) / inside
+        } else {
+            0.5
+        };
         let value = self.edge(leaf) + share * (self.edge(leaf + 1) - self.edge(leaf));
         // From the last edge that is surely too low to the first that is surely too high.
-        let first = raw.iter().position(|rank| *rank >= raw_wanted - margin).unwrap_or(0).saturating_sub(1);
-        let last = raw.iter().rposition(|rank| *rank <= raw_wanted + margin).map_or(leaves.len(), |edge| (edge + 1).min(leaves.len()));
-        Ok(Quantile { value, low: self.edge(first).min(value), high: self.edge(last).max(value) })
+        let first = raw
+            .iter()
+            .position(|rank| *rank >= raw_wanted - margin)
+            .unwrap_or(0)
+            .saturating_sub(1);
+        let last = raw
+            .iter()
+            .rposition(|rank| *rank <= raw_wanted + margin)
+            .map_or(leaves.len(), |edge| (edge + 1).min(leaves.len()));
+        Ok(Quantile {
+            value,
+            low: self.edge(first).min(value),
+            high: self.edge(last).max(value),
+        })
     }
 
     fn width(&self) -> u128 {
@@ -159,7 +188,9 @@ pub struct Quantile {
 
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum TreeError {
-    #[error("unsupported tree: expected a branching of at least 2, at least 1 level and at most 2^20 leaves, got {branching}^{levels}")]
+    #[error(
+        "unsupported tree: expected a branching of at least 2, at least 1 level and at most 2^20 leaves, got {branching}^{levels}"
+    )]
     Shape { branching: usize, levels: u32 },
     #[error("unordered tree bounds: low {low}, high {high}")]
     Bounds { low: i64, high: i64 },
@@ -201,10 +232,18 @@ mod tests {
         let layout = TreeLayout::new(4, 5, 0, 9_999).unwrap();
         let cells = counted(&layout, (0..10_000).map(|i| i * i / 10_000));
         let leaves = layout.consistent_leaves(&cells).unwrap();
-        assert!(leaves.iter().zip(&cells[layout.cells() - 1024..]).all(|(a, b)| (a - b).abs() < 1e-9));
+        assert!(
+            leaves
+                .iter()
+                .zip(&cells[layout.cells() - 1024..])
+                .all(|(a, b)| (a - b).abs() < 1e-9)
+        );
         for fraction in [0.0, 0.1, 0.5, 0.9, 1.0] {
             let quantile = layout.quantile(&leaves, fraction, 0.0).unwrap();
-            assert!((quantile.value - 10_000.0 * fraction * fraction).abs() < 12.0, "{fraction}: {quantile:?}");
+            assert!(
+                (quantile.value - 10_000.0 * fraction * fraction).abs() < 12.0,
+                "{fraction}: {quantile:?}"
+            );
             assert!(quantile.low <= quantile.value && quantile.value <= quantile.high);
         }
     }
@@ -213,7 +252,9 @@ mod tests {
     fn consistent_counts_are_the_least_squares_solution() {
         // The normal equations: at the optimum the residuals summed over each leaf's path vanish.
         let layout = TreeLayout::new(3, 3, 0, 26).unwrap();
-        let cells: Vec<f64> = (0..layout.cells()).map(|i| ((i * 7919 + 13) % 101) as f64 - 50.0).collect();
+        let cells: Vec<f64> = (0..layout.cells())
+            .map(|i| ((i * 7919 + 13) % 101) as f64 - 50.0)
+            .collect();
         let leaves = layout.consistent_leaves(&cells).unwrap();
         let mut fitted = vec![0.0; layout.cells()];
         for (leaf, count) in leaves.iter().enumerate() {

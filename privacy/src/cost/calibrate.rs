@@ -24,34 +24,79 @@ pub struct Calibrated {
 }
 
 /// The smallest share for one vector of squared L2 sensitivity `l2_squared`, L1 sensitivity `l1` and `dim` components.
-pub fn calibrate(l2_squared: u128, l1: u128, dim: u64, shares: u32, epsilon: f64, delta: f64) -> Result<Calibrated, CalibrationError> {
+pub fn calibrate(
+    l2_squared: u128,
+    l1: u128,
+    dim: u64,
+    shares: u32,
+    epsilon: f64,
+    delta: f64,
+) -> Result<Calibrated, CalibrationError> {
     let allowed = allowed(shares, epsilon, delta)?;
     let order = cap_order(epsilon, delta);
     let room = cap_room((epsilon * 1e9).floor() as u64, allowed, order);
-    let terms = |variance| GaussianTerms { shares, variance, l2_squared, l1, dim };
+    let terms = |variance| GaussianTerms {
+        shares,
+        variance,
+        l2_squared,
+        l1,
+        dim,
+    };
     let cost = |variance| nano_up(Parts::new(&terms(variance)).divergence(order.value()));
     let variance = smallest(epsilon, |variance| cost(variance) <= room)?;
     let charge = distributed_gaussian(&terms(variance));
     let lattice_factor = lattice_factor(l2_squared, shares, order.value(), room);
-    Ok(Calibrated { variance, charge, lattice_factor })
+    Ok(Calibrated {
+        variance,
+        charge,
+        lattice_factor,
+    })
 }
 
 /// The same for `steps` steps sampled at rate `q`; the charge is that of one step.
-pub fn calibrate_steps(terms: &GaussianTerms, q: f64, steps: u64, epsilon: f64, delta: f64) -> Result<Calibrated, CalibrationError> {
+pub fn calibrate_steps(
+    terms: &GaussianTerms,
+    q: f64,
+    steps: u64,
+    epsilon: f64,
+    delta: f64,
+) -> Result<Calibrated, CalibrationError> {
     allowed(terms.shares, epsilon, delta)?;
     let order = cap_order(epsilon, delta);
-    let step = |variance| poisson_sampled(&distributed_gaussian(&GaussianTerms { variance, ..terms.clone() }), q);
-    let variance = smallest(epsilon, |variance| epsilon_at(&step(variance).times(steps), order, delta) <= epsilon)?;
+    let step = |variance| {
+        poisson_sampled(
+            &distributed_gaussian(&GaussianTerms {
+                variance,
+                ..terms.clone()
+            }),
+            q,
+        )
+    };
+    let variance = smallest(epsilon, |variance| {
+        epsilon_at(&step(variance).times(steps), order, delta) <= epsilon
+    })?;
     let local = variance as f64;
-    let lattice_factor = if local < LEAST_LOCAL_VARIANCE { (LEAST_LOCAL_VARIANCE / local).sqrt().ceil() as u64 } else { 1 };
-    Ok(Calibrated { variance, charge: step(variance), lattice_factor })
+    let lattice_factor = if local < LEAST_LOCAL_VARIANCE {
+        (LEAST_LOCAL_VARIANCE / local).sqrt().ceil() as u64
+    } else {
+        1
+    };
+    Ok(Calibrated {
+        variance,
+        charge: step(variance),
+        lattice_factor,
+    })
 }
 
 /// By what whole number the lattice must be refined so that one share has a standard deviation of at least 4, if a Gaussian of squared
 /// sensitivity `l2_squared` may cost `room` nano-units at order `alpha`. Refining by k multiplies `l2_squared` by k^2 and `l1` by k.
 pub fn lattice_factor(l2_squared: u128, shares: u32, alpha: f64, room: u64) -> u64 {
     let ideal = alpha * l2_squared as f64 / (2.0 * f64::from(shares) * (room as f64 / 1e9));
-    if !(ideal > 0.0) || ideal >= LEAST_LOCAL_VARIANCE { 1 } else { (LEAST_LOCAL_VARIANCE / ideal).sqrt().ceil() as u64 }
+    if !(ideal > 0.0) || ideal >= LEAST_LOCAL_VARIANCE {
+        1
+    } else {
+        (LEAST_LOCAL_VARIANCE / ideal).sqrt().ceil() as u64
+    }
 }
 
 /// Standard deviation of the noise in a sum of `survivors` shares, in lattice units: what error bars are made of.
@@ -61,7 +106,11 @@ pub fn noise_sd(survivors: u32, variance: u64) -> f64 {
 
 /// Half the width of a 95 % interval for that noise, in lattice units, with half a unit for the lattice.
 pub fn interval95(survivors: u32, variance: u64) -> f64 {
-    if variance == 0 { 0.0 } else { 1.959_963_984_540_054 * noise_sd(survivors, variance) + 0.5 }
+    if variance == 0 {
+        0.0
+    } else {
+        1.959_963_984_540_054 * noise_sd(survivors, variance) + 0.5
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -84,7 +133,11 @@ fn allowed(shares: u32, epsilon: f64, delta: f64) -> Result<Delta, CalibrationEr
     if !(delta > 0.0 && delta < 1.0) || units == Delta::ZERO {
         return Err(CalibrationError::Delta { found: delta });
     }
-    if shares == 0 { Err(CalibrationError::NoShares) } else { Ok(units) }
+    if shares == 0 {
+        Err(CalibrationError::NoShares)
+    } else {
+        Ok(units)
+    }
 }
 
 /// The smallest variance that `fits`, which once true stays true.
@@ -117,7 +170,13 @@ mod tests {
                 let found = calibrate(1_000_000, 1000, 8, shares, asked, delta).unwrap();
                 assert!(epsilon_at(&found.charge, cap_order(asked, delta), delta) <= asked);
                 assert!(epsilon(&found.charge, delta) <= asked);
-                let less = GaussianTerms { shares, variance: found.variance - 1, l2_squared: 1_000_000, l1: 1000, dim: 8 };
+                let less = GaussianTerms {
+                    shares,
+                    variance: found.variance - 1,
+                    l2_squared: 1_000_000,
+                    l1: 1000,
+                    dim: 8,
+                };
                 assert!(epsilon_at(&distributed_gaussian(&less), cap_order(asked, delta), delta) > asked);
             }
         }
@@ -136,18 +195,33 @@ mod tests {
     #[test]
     fn nonsense_is_refused_by_name() {
         for epsilon in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-            assert!(matches!(calibrate(1, 1, 1, 3, epsilon, 1e-6), Err(CalibrationError::Epsilon { .. })));
+            assert!(matches!(
+                calibrate(1, 1, 1, 3, epsilon, 1e-6),
+                Err(CalibrationError::Epsilon { .. })
+            ));
         }
         for delta in [0.0, -1e-6, 1.0, f64::NAN, 1e-20] {
-            assert!(matches!(calibrate(1, 1, 1, 3, 1.0, delta), Err(CalibrationError::Delta { .. })));
+            assert!(matches!(
+                calibrate(1, 1, 1, 3, 1.0, delta),
+                Err(CalibrationError::Delta { .. })
+            ));
         }
         assert_eq!(calibrate(1, 1, 1, 0, 1.0, 1e-6), Err(CalibrationError::NoShares));
-        assert!(matches!(calibrate(u128::MAX, 1, 1, 3, 1.0, 1e-6), Err(CalibrationError::TooSmall { .. })));
+        assert!(matches!(
+            calibrate(u128::MAX, 1, 1, 3, 1.0, 1e-6),
+            Err(CalibrationError::TooSmall { .. })
+        ));
     }
 
     #[test]
     fn a_run_of_sampled_steps_is_calibrated_as_a_whole() {
-        let terms = GaussianTerms { shares: 3, variance: 1, l2_squared: 1 << 20, l1: 1 << 12, dim: 64 };
+        let terms = GaussianTerms {
+            shares: 3,
+            variance: 1,
+            l2_squared: 1 << 20,
+            l1: 1 << 12,
+            dim: 64,
+        };
         let found = calibrate_steps(&terms, 0.05, 200, 3.0, 1e-5).unwrap();
         assert!(epsilon(&found.charge.times(200), 1e-5) <= 3.0);
         assert!(epsilon(&found.charge.times(200), 1e-5) > 2.9);

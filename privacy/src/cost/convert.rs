@@ -10,7 +10,10 @@ use super::{Charge, Delta, ORDERS, Order};
 /// The best epsilon over all orders at `delta`: for reports, never for deciding whether something still fits.
 /// Infinite if the charge's own delta uses `delta` up.
 pub fn epsilon(charge: &Charge, delta: f64) -> f64 {
-    ORDERS.iter().map(|order| epsilon_at(charge, *order, delta)).fold(f64::INFINITY, f64::min)
+    ORDERS
+        .iter()
+        .map(|order| epsilon_at(charge, *order, delta))
+        .fold(f64::INFINITY, f64::min)
 }
 
 /// The epsilon of `charge` at `delta` by its divergence at one order, rounded up.
@@ -27,7 +30,10 @@ pub fn epsilon_at(charge: &Charge, order: Order, delta: f64) -> f64 {
 pub fn cap_order(epsilon: f64, delta: f64) -> Order {
     let rho = |order: Order| (epsilon - overhead(order.value(), delta)) / order.value();
     // `max_by` gives the last of equals; the list is not empty.
-    ORDERS.into_iter().max_by(|a, b| rho(*a).total_cmp(&rho(*b))).unwrap_or(ORDERS[0])
+    ORDERS
+        .into_iter()
+        .max_by(|a, b| rho(*a).total_cmp(&rho(*b)))
+        .unwrap_or(ORDERS[0])
 }
 
 /// How much divergence at `order`, in nano-units rounded down, (`epsilon_nano`, `delta`) has room for.
@@ -38,6 +44,12 @@ pub fn cap_room(epsilon_nano: u64, delta: Delta, order: Order) -> u64 {
     let overhead = overhead(order.value(), delta.value());
     // Rounded down before a positive overhead is taken off and before a negative one is added.
     nano_down(epsilon_nano as f64 / 1e9 - overhead - overhead.abs() * (1.0 - DOWN))
+}
+
+/// The epsilon of rho-zCDP at the best order of the list: what [`cap_order`] and [`cap_room`] undo.
+pub fn epsilon_at_rho(rho: f64, delta: Delta) -> f64 {
+    let at = |order: Order| push_up(rho * order.value() + overhead(order.value(), delta.value()));
+    ORDERS.into_iter().map(at).fold(f64::INFINITY, f64::min)
 }
 
 /// The epsilon of rho-zCDP at `delta`, the order chosen freely, rounded up. 2.1419 for rho = 0.1, delta = 1e-6.
@@ -72,7 +84,11 @@ pub fn rho_for(epsilon: f64, delta: f64) -> f64 {
     }
     for _ in 0..60 {
         let middle = (low + high) / 2.0;
-        if rho_to_epsilon(middle, delta) <= epsilon { low = middle } else { high = middle }
+        if rho_to_epsilon(middle, delta) <= epsilon {
+            low = middle
+        } else {
+            high = middle
+        }
     }
     low
 }
@@ -85,7 +101,11 @@ fn overhead(alpha: f64, delta: f64) -> f64 {
 /// Upward by a relative 2^-40, and never below 0. The sum above loses at most some units of 2^-53 of its largest part, and epsilon is not
 /// smaller than a thousandth of that part wherever the order is of any use; elsewhere the bound is far too large anyway.
 fn push_up(epsilon: f64) -> f64 {
-    if epsilon <= 0.0 { 0.0 } else { epsilon * UP + f64::EPSILON }
+    if epsilon <= 0.0 {
+        0.0
+    } else {
+        epsilon * UP + f64::EPSILON
+    }
 }
 
 #[cfg(test)]
@@ -108,7 +128,14 @@ mod tests {
                 assert!(rho_to_epsilon(rho * 1.000001, delta) > epsilon, "{epsilon} {delta}");
             }
         }
-        for (epsilon, delta) in [(0.0, 1e-6), (-1.0, 1e-6), (f64::NAN, 1e-6), (1.0, 0.0), (1.0, 1.0), (f64::INFINITY, 1e-6)] {
+        for (epsilon, delta) in [
+            (0.0, 1e-6),
+            (-1.0, 1e-6),
+            (f64::NAN, 1e-6),
+            (1.0, 0.0),
+            (1.0, 1.0),
+            (f64::INFINITY, 1e-6),
+        ] {
             assert_eq!(rho_for(epsilon, delta), 0.0);
         }
     }
@@ -119,16 +146,31 @@ mod tests {
             let order = cap_order(epsilon, delta);
             let room = cap_room((epsilon * 1e9) as u64, Delta::nearest(delta), order);
             let mut charge = Charge::zero();
-            charge.curve = crate::cost::Curve::from_fn(|o| if o == order { room as f64 / 1e9 / (1.0 + 1e-11) } else { f64::INFINITY });
+            charge.curve = crate::cost::Curve::from_fn(|o| {
+                if o == order {
+                    room as f64 / 1e9 / (1.0 + 1e-11)
+                } else {
+                    f64::INFINITY
+                }
+            });
             let back = epsilon_at(&charge, order, delta);
-            assert!(back <= epsilon && back > epsilon * (1.0 - 1e-6) - 1e-8, "{back} against {epsilon}");
+            assert!(
+                back <= epsilon && back > epsilon * (1.0 - 1e-6) - 1e-8,
+                "{back} against {epsilon}"
+            );
         }
     }
 
     #[test]
     fn the_list_of_orders_loses_less_than_two_percent() {
         for rho in [1e-4, 1e-3, 0.01, 0.1, 1.0, 5.0] {
-            let terms = GaussianTerms { shares: 1, variance: 500_000, l2_squared: (rho * 1e6) as u128, l1: 0, dim: 1 };
+            let terms = GaussianTerms {
+                shares: 1,
+                variance: 500_000,
+                l2_squared: (rho * 1e6) as u128,
+                l1: 0,
+                dim: 1,
+            };
             let ratio = epsilon(&distributed_gaussian(&terms), 1e-6) / rho_to_epsilon(rho, 1e-6);
             assert!((1.0 - 1e-9..1.02).contains(&ratio), "rho {rho}: {ratio}");
         }
@@ -136,7 +178,10 @@ mod tests {
 
     #[test]
     fn a_charge_that_uses_up_delta_has_no_epsilon() {
-        let charge = Charge { curve: crate::cost::Curve::ZERO, delta: Delta::at_least(1e-6) };
+        let charge = Charge {
+            curve: crate::cost::Curve::ZERO,
+            delta: Delta::at_least(1e-6),
+        };
         assert_eq!(epsilon(&charge, 1e-6), f64::INFINITY);
         assert!(epsilon(&charge, 2e-6).is_finite());
         assert_eq!(cap_room(1_000_000_000, Delta::ZERO, ORDERS[0]), 0);

@@ -27,7 +27,10 @@ pub fn distributed_gaussian(terms: &GaussianTerms) -> Charge {
         return Charge::infinite();
     }
     let parts = Parts::new(terms);
-    Charge { curve: Curve::from_fn(|order| parts.divergence(order.value())), delta: Delta::ZERO }
+    Charge {
+        curve: Curve::from_fn(|order| parts.divergence(order.value())),
+        delta: Delta::ZERO,
+    }
 }
 
 /// The three terms of the bound that do not depend on the order.
@@ -46,9 +49,17 @@ impl Parts {
         let l1 = terms.l1 as f64 / variance.sqrt();
         let sum = squared.sqrt() + dim.sqrt() * tau;
         if terms.l2_squared == 0 {
-            return Self { squared: 0.0, spread: 0.0, half_alpha: [0.0; 2] };
+            return Self {
+                squared: 0.0,
+                spread: 0.0,
+                half_alpha: [0.0; 2],
+            };
         }
-        Self { squared, spread: tau * dim, half_alpha: [squared + 2.0 * l1 * tau + tau * tau * dim, sum * sum] }
+        Self {
+            squared,
+            spread: tau * dim,
+            half_alpha: [squared + 2.0 * l1 * tau + tau * tau * dim, sum * sum],
+        }
     }
 
     /// `min{ a/2 (D2/S)^2 + tau d, a/2 ((D2/S)^2 + 2 (D1/S) tau + tau^2 d), a/2 (D2/S + sqrt(d) tau)^2 }`.
@@ -64,7 +75,11 @@ fn tau(shares: u32, variance: u64) -> f64 {
     let term = |k: u32| exp_up(-2.0 * std::f64::consts::PI.powi(2) * variance as f64 * f64::from(k) / f64::from(k + 1));
     let last = shares - 1;
     let sum: f64 = (1..=last.min(ONE_BY_ONE)).map(term).sum();
-    let rest = if last > ONE_BY_ONE { f64::from(last - ONE_BY_ONE) * term(ONE_BY_ONE + 1) } else { 0.0 };
+    let rest = if last > ONE_BY_ONE {
+        f64::from(last - ONE_BY_ONE) * term(ONE_BY_ONE + 1)
+    } else {
+        0.0
+    };
     10.0 * (sum + rest) * UP
 }
 
@@ -78,38 +93,91 @@ mod tests {
         assert!((tau(3, 1) / 5e-4 - 1.0).abs() < 0.2, "{}", tau(3, 1));
         assert!((tau(3, 4) / 7e-17 - 1.0).abs() < 0.2, "{}", tau(3, 4));
         assert_eq!(tau(1, 1), 0.0);
-        assert!(tau(1000, 1) >= (1..1000).map(|k| 10.0 * (-2.0 * std::f64::consts::PI.powi(2) * k as f64 / (k + 1) as f64).exp()).sum());
+        assert!(
+            tau(1000, 1)
+                >= (1..1000)
+                    .map(|k| 10.0 * (-2.0 * std::f64::consts::PI.powi(2) * k as f64 / (k + 1) as f64).exp())
+                    .sum()
+        );
     }
 
     #[test]
     fn one_share_is_the_plain_gaussian_curve() {
-        let charge = distributed_gaussian(&GaussianTerms { shares: 1, variance: 50, l2_squared: 100, l1: 10, dim: 1 });
+        let charge = distributed_gaussian(&GaussianTerms {
+            shares: 1,
+            variance: 50,
+            l2_squared: 100,
+            l1: 10,
+            dim: 1,
+        });
         for order in super::super::ORDERS {
             let exact = order.value() * 1e9;
-            assert!(charge.curve.at(order) as f64 >= exact && (charge.curve.at(order) as f64) < exact * (1.0 + 1e-11) + 2.0);
+            assert!(
+                charge.curve.at(order) as f64 >= exact && (charge.curve.at(order) as f64) < exact * (1.0 + 1e-11) + 2.0
+            );
         }
     }
 
     #[test]
     fn more_shares_more_variance_or_less_sensitivity_never_cost_more() {
-        let terms = GaussianTerms { shares: 3, variance: 7, l2_squared: 9, l1: 5, dim: 4 };
+        let terms = GaussianTerms {
+            shares: 3,
+            variance: 7,
+            l2_squared: 9,
+            l1: 5,
+            dim: 4,
+        };
         let cost = |t: &GaussianTerms| distributed_gaussian(t).curve;
         let base = cost(&terms);
         for cheaper in [
-            GaussianTerms { variance: 8, ..terms.clone() },
-            GaussianTerms { l2_squared: 8, ..terms.clone() },
-            GaussianTerms { shares: 4, ..terms.clone() },
+            GaussianTerms {
+                variance: 8,
+                ..terms.clone()
+            },
+            GaussianTerms {
+                l2_squared: 8,
+                ..terms.clone()
+            },
+            GaussianTerms {
+                shares: 4,
+                ..terms.clone()
+            },
         ] {
             let cheaper = cost(&cheaper);
-            assert!(super::super::ORDERS.iter().all(|order| cheaper.at(*order) <= base.at(*order)));
+            assert!(
+                super::super::ORDERS
+                    .iter()
+                    .all(|order| cheaper.at(*order) <= base.at(*order))
+            );
         }
     }
 
     #[test]
     fn no_noise_costs_everything_and_no_sensitivity_nothing() {
-        let terms = GaussianTerms { shares: 0, variance: 7, l2_squared: 9, l1: 5, dim: 4 };
+        let terms = GaussianTerms {
+            shares: 0,
+            variance: 7,
+            l2_squared: 9,
+            l1: 5,
+            dim: 4,
+        };
         assert!(distributed_gaussian(&terms).is_infinite());
-        assert!(distributed_gaussian(&GaussianTerms { shares: 2, variance: 0, ..terms.clone() }).is_infinite());
-        assert_eq!(distributed_gaussian(&GaussianTerms { shares: 2, l2_squared: 0, l1: 0, ..terms }), Charge::zero());
+        assert!(
+            distributed_gaussian(&GaussianTerms {
+                shares: 2,
+                variance: 0,
+                ..terms.clone()
+            })
+            .is_infinite()
+        );
+        assert_eq!(
+            distributed_gaussian(&GaussianTerms {
+                shares: 2,
+                l2_squared: 0,
+                l1: 0,
+                ..terms
+            }),
+            Charge::zero()
+        );
     }
 }

@@ -27,7 +27,11 @@ pub fn single_count_epsilon(shares: u32, variance: u64, sensitivity: u64, delta:
     }
     for _ in 0..60 {
         let middle = (low + high) / 2.0;
-        if delta_at(middle) <= delta { high = middle } else { low = middle }
+        if delta_at(middle) <= delta {
+            high = middle
+        } else {
+            low = middle
+        }
     }
     Some(high * UP)
 }
@@ -38,8 +42,17 @@ const CUT: f64 = 1e-14;
 /// `sum_x max(0, P[x] - e^epsilon P[x - shift])`; the law is symmetric, so one direction stands for both.
 pub(super) fn hockey_stick(law: &[f64], shift: usize, epsilon: f64) -> f64 {
     let factor = epsilon.exp();
-    let shifted = |x: usize| if x >= shift { law.get(x - shift).copied().unwrap_or(0.0) } else { 0.0 };
-    law.iter().enumerate().map(|(x, p)| (p - factor * shifted(x)).max(0.0)).sum()
+    let shifted = |x: usize| {
+        if x >= shift {
+            law.get(x - shift).copied().unwrap_or(0.0)
+        } else {
+            0.0
+        }
+    };
+    law.iter()
+        .enumerate()
+        .map(|(x, p)| (p - factor * shifted(x)).max(0.0))
+        .sum()
 }
 
 /// The law of the sum on `-m..=m`, an odd number of cells.
@@ -66,7 +79,9 @@ pub(super) fn sum_of_gaussians(shares: u32, variance: u64) -> Vec<f64> {
 /// exp(-x^2 / 2v) normalised, to where it falls below 1e-24 of its middle.
 fn discrete_gaussian(variance: u64) -> Vec<f64> {
     let reach = (11.0 * (variance as f64).sqrt()).ceil() as i64;
-    let weights: Vec<f64> = (-reach..=reach).map(|x| (-(x * x) as f64 / (2.0 * variance as f64)).exp()).collect();
+    let weights: Vec<f64> = (-reach..=reach)
+        .map(|x| (-(x * x) as f64 / (2.0 * variance as f64)).exp())
+        .collect();
     let total: f64 = weights.iter().sum();
     weights.into_iter().map(|weight| weight / total).collect()
 }
@@ -97,8 +112,15 @@ mod tests {
         let law = sum_of_gaussians(5, 9);
         let middle = (law.len() / 2) as f64;
         let total: f64 = law.iter().sum();
-        let variance: f64 = law.iter().enumerate().map(|(x, p)| p * (x as f64 - middle).powi(2)).sum();
-        assert!((total - 1.0).abs() < 1e-12 && (variance - 45.0).abs() < 1e-6, "{total} {variance}");
+        let variance: f64 = law
+            .iter()
+            .enumerate()
+            .map(|(x, p)| p * (x as f64 - middle).powi(2))
+            .sum();
+        assert!(
+            (total - 1.0).abs() < 1e-12 && (variance - 45.0).abs() < 1e-6,
+            "{total} {variance}"
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod poisson;
 mod round;
 
 pub use calibrate::{Calibrated, CalibrationError, calibrate, calibrate_steps, interval95, lattice_factor, noise_sd};
-pub use convert::{cap_order, cap_room, epsilon, epsilon_at, rho_for, rho_to_epsilon};
+pub use convert::{cap_order, cap_room, epsilon, epsilon_at, epsilon_at_rho, rho_for, rho_to_epsilon};
 pub use gaussian::{GaussianTerms, distributed_gaussian};
 pub use hockey_stick::single_count_epsilon;
 pub use poisson::poisson_sampled;
@@ -45,7 +45,10 @@ impl Order {
 impl TryFrom<u32> for Order {
     type Error = CurveError;
     fn try_from(quarters: u32) -> Result<Self, CurveError> {
-        ORDERS.binary_search(&Order(quarters)).map(|_| Order(quarters)).map_err(|_| CurveError::Order { found: quarters })
+        ORDERS
+            .binary_search(&Order(quarters))
+            .map(|_| Order(quarters))
+            .map_err(|_| CurveError::Order { found: quarters })
     }
 }
 
@@ -61,7 +64,9 @@ const LEN: usize = 89;
 /// The list is part of the ledger's format: another list is another format.
 pub const ORDERS: [Order; LEN] = {
     const FIRST: [u32; 11] = [5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 18];
-    const LAST: [u32; 17] = [72, 80, 88, 96, 104, 112, 128, 144, 160, 192, 224, 256, 320, 384, 512, 768, 1024];
+    const LAST: [u32; 17] = [
+        72, 80, 88, 96, 104, 112, 128, 144, 160, 192, 224, 256, 320, 384, 512, 768, 1024,
+    ];
     let mut orders = [Order(0); LEN];
     let mut i = 0;
     while i < FIRST.len() {
@@ -172,7 +177,11 @@ impl Delta {
 impl TryFrom<u64> for Delta {
     type Error = CurveError;
     fn try_from(units: u64) -> Result<Self, CurveError> {
-        if units > Delta::ONE.0 { Err(CurveError::Delta { found: units }) } else { Ok(Delta(units)) }
+        if units > Delta::ONE.0 {
+            Err(CurveError::Delta { found: units })
+        } else {
+            Ok(Delta(units))
+        }
     }
 }
 
@@ -192,12 +201,18 @@ pub struct Charge {
 impl Charge {
     /// Nothing: what post-processing costs.
     pub const fn zero() -> Self {
-        Charge { curve: Curve::ZERO, delta: Delta::ZERO }
+        Charge {
+            curve: Curve::ZERO,
+            delta: Delta::ZERO,
+        }
     }
 
     /// What "secure aggregation only" costs: no claim about any unit is left.
     pub const fn infinite() -> Self {
-        Charge { curve: Curve::INFINITE, delta: Delta::ONE }
+        Charge {
+            curve: Curve::INFINITE,
+            delta: Delta::ONE,
+        }
     }
 
     pub fn is_infinite(&self) -> bool {
@@ -207,13 +222,40 @@ impl Charge {
     /// Sequential composition.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
-        Charge { curve: self.curve.zip(&other.curve, u64::saturating_add), delta: self.delta.plus(other.delta) }
+        Charge {
+            curve: self.curve.zip(&other.curve, u64::saturating_add),
+            delta: self.delta.plus(other.delta),
+        }
+    }
+
+    /// Takes `other`, which was added before, out again. What is infinite stays infinite.
+    #[must_use]
+    pub(crate) fn minus(&self, other: &Self) -> Self {
+        let take = |from: u64, other: u64| {
+            if from == u64::MAX {
+                from
+            } else {
+                from.saturating_sub(other)
+            }
+        };
+        let delta = if self.delta == Delta::ONE {
+            self.delta
+        } else {
+            self.delta.minus(other.delta)
+        };
+        Charge {
+            curve: self.curve.zip(&other.curve, take),
+            delta,
+        }
     }
 
     /// `n` releases of this price.
     #[must_use]
     pub fn times(&self, n: u64) -> Self {
-        Charge { curve: Curve(self.curve.0.map(|nano| nano.saturating_mul(n))), delta: self.delta.times(n) }
+        Charge {
+            curve: Curve(self.curve.0.map(|nano| nano.saturating_mul(n))),
+            delta: self.delta.times(n),
+        }
     }
 }
 
@@ -242,7 +284,10 @@ mod tests {
 
     #[test]
     fn infinite_stays_infinite_and_nothing_costs_nothing() {
-        let some = Charge { curve: Curve::from_fn(|order| order.value()), delta: Delta::at_least(1e-9) };
+        let some = Charge {
+            curve: Curve::from_fn(|order| order.value()),
+            delta: Delta::at_least(1e-9),
+        };
         assert_eq!(some.plus(&Charge::zero()), some);
         assert!(some.plus(&Charge::infinite()).is_infinite());
         assert!(Charge::infinite().times(3).is_infinite());
@@ -252,7 +297,10 @@ mod tests {
 
     #[test]
     fn a_charge_survives_being_written_down() {
-        let charge = Charge { curve: Curve::from_fn(|order| 0.1 * order.value()), delta: Delta::at_least(1e-7) };
+        let charge = Charge {
+            curve: Curve::from_fn(|order| 0.1 * order.value()),
+            delta: Delta::at_least(1e-7),
+        };
         let text = serde_json::to_string(&charge).unwrap();
         assert_eq!(serde_json::from_str::<Charge>(&text).unwrap(), charge);
         assert!(serde_json::from_str::<Curve>("[1,2,3]").is_err());

@@ -17,9 +17,14 @@ pub fn poisson_sampled(base: &Charge, q: f64) -> Charge {
     let moments = Moments::new(&base.curve, q);
     let amplified = Curve::from_fn(|order| moments.divergence(order));
     // One nano more than rounding asks for: logarithms of binomials err by up to 1e-9 (absolutely, before division by a - 1).
-    let curve = amplified.zip(&base.curve, |amplified, base| amplified.saturating_add(u64::from(amplified > 0)).min(base));
+    let curve = amplified.zip(&base.curve, |amplified, base| {
+        amplified.saturating_add(u64::from(amplified > 0)).min(base)
+    });
     // The part no curve holds is charged as if every unit took part.
-    Charge { curve, delta: base.delta }
+    Charge {
+        curve,
+        delta: base.delta,
+    }
 }
 
 /// `ln E_Q[((1-q) + q P/Q)^a]` at every whole order of the list, as pairs (a, value).
@@ -108,7 +113,13 @@ mod tests {
     use crate::cost::{GaussianTerms, distributed_gaussian};
 
     fn gaussian(variance: u64) -> Charge {
-        distributed_gaussian(&GaussianTerms { shares: 1, variance, l2_squared: 100, l1: 10, dim: 1 })
+        distributed_gaussian(&GaussianTerms {
+            shares: 1,
+            variance,
+            l2_squared: 100,
+            l1: 10,
+            dim: 1,
+        })
     }
 
     #[test]
@@ -127,8 +138,16 @@ mod tests {
         let mut previous = Charge::zero();
         for q in [0.0, 1e-6, 1e-3, 0.1, 0.5, 0.99, 1.0, f64::NAN, 2.0] {
             let now = poisson_sampled(&base, q);
-            assert!(ORDERS.iter().all(|order| now.curve.at(*order) <= base.curve.at(*order)), "q {q}");
-            assert!(ORDERS.iter().all(|order| previous.curve.at(*order) <= now.curve.at(*order)), "q {q}");
+            assert!(
+                ORDERS.iter().all(|order| now.curve.at(*order) <= base.curve.at(*order)),
+                "q {q}"
+            );
+            assert!(
+                ORDERS
+                    .iter()
+                    .all(|order| previous.curve.at(*order) <= now.curve.at(*order)),
+                "q {q}"
+            );
             previous = now;
         }
         assert_eq!(poisson_sampled(&base, 0.0), Charge::zero());
@@ -137,7 +156,13 @@ mod tests {
 
     #[test]
     fn a_tiny_noise_does_not_overflow_and_an_infinite_base_stays_infinite() {
-        let base = distributed_gaussian(&GaussianTerms { shares: 1, variance: 1, l2_squared: 1 << 20, l1: 1 << 10, dim: 1 });
+        let base = distributed_gaussian(&GaussianTerms {
+            shares: 1,
+            variance: 1,
+            l2_squared: 1 << 20,
+            l1: 1 << 10,
+            dim: 1,
+        });
         let sampled = poisson_sampled(&base, 0.5);
         assert!(sampled.curve.at(ORDERS[ORDERS.len() - 1]) < u64::MAX);
         assert!(poisson_sampled(&Charge::infinite(), 0.5).is_infinite());

@@ -11,7 +11,11 @@ pub(super) const DOWN: f64 = 1.0 - 1.0 / (1u64 << 40) as f64;
 
 /// A cost in nano-units, rounded up; NaN and negative infinity count as infinite, as they mean a formula broke.
 pub(super) fn nano_up(cost: f64) -> u64 {
-    if cost.is_nan() || cost < 0.0 { u64::MAX } else { (cost * 1e9 * UP).ceil() as u64 }
+    if cost.is_nan() || cost < 0.0 {
+        u64::MAX
+    } else {
+        (cost * 1e9 * UP).ceil() as u64
+    }
 }
 
 /// An allowance in nano-units, rounded down; NaN and negative numbers count as 0.
@@ -33,7 +37,10 @@ mod tests {
         assert!(nano_up(0.1) >= 100_000_000 && nano_up(0.1) <= 100_000_001);
         assert!(nano_down(0.1) < 100_000_000);
         assert_eq!(nano_up(0.0), 0);
-        assert_eq!((nano_up(f64::NAN), nano_up(f64::INFINITY), nano_up(-1.0)), (u64::MAX, u64::MAX, u64::MAX));
+        assert_eq!(
+            (nano_up(f64::NAN), nano_up(f64::INFINITY), nano_up(-1.0)),
+            (u64::MAX, u64::MAX, u64::MAX)
+        );
         assert_eq!((nano_down(f64::NAN), nano_down(-3.0)), (0, 0));
         assert!(exp_up(-1e9) > 0.0);
     }

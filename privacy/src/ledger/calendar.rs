@@ -44,7 +44,11 @@ fn year_and_month(days: u64) -> (u64, u64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     // Years counted from March: month 0 is March, 10 and 11 are January and February of the next year.
     let from_march = (5 * day_of_year + 2) / 153;
-    let (month, next) = if from_march < 10 { (from_march + 3, 0) } else { (from_march - 9, 1) };
+    let (month, next) = if from_march < 10 {
+        (from_march + 3, 0)
+    } else {
+        (from_march - 9, 1)
+    };
     (era * 400 + year_of_era + next, month)
 }
 

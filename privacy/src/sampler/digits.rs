@@ -29,7 +29,10 @@ impl Between {
     fn exp_neg_fraction(numerator: u64, denominator: u64, fraction: usize) -> Self {
         let mut one = vec![0; fraction + 1];
         one[0] = 1;
-        let mut sum = Self { low: one.clone(), high: one.clone() };
+        let mut sum = Self {
+            low: one.clone(),
+            high: one.clone(),
+        };
         let mut term = sum.clone();
         for i in 1u64.. {
             term.multiply_small(numerator);

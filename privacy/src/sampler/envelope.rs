@@ -127,7 +127,15 @@ impl Envelope {
     }
 
     /// Step 3: U < multiple 2^doublings exp(-x^2 / 2v) / weight, reading as much of U as it takes. Ends with probability 1.
-    fn decide_exactly(&self, words: &mut Words, x: u64, multiple: u64, doublings: u32, weight: u64, uniform: u64) -> bool {
+    fn decide_exactly(
+        &self,
+        words: &mut Words,
+        x: u64,
+        multiple: u64,
+        doublings: u32,
+        weight: u64,
+        uniform: u64,
+    ) -> bool {
         let mut digits = vec![uniform];
         let mut fraction = 2;
         loop {
@@ -170,7 +178,8 @@ impl Envelope {
         let offset = words.below(self.tail.width, self.tail.width_excess);
         let x = self.tail.start + u64::from(block) * self.tail.width + offset;
         let multiple = self.scale * self.tail.blocks;
-        self.decide_exactly(words, x, multiple, block + 1, 1, uniform).then_some(x)
+        self.decide_exactly(words, x, multiple, block + 1, 1, uniform)
+            .then_some(x)
     }
 
     pub(super) fn new(variance: u64) -> Self {
@@ -215,7 +224,13 @@ impl Tail {
         // p at the start of the tail, the greatest: 2 scale blocks exp(..), far below 1 (scale blocks < 2^15, the exponential < 2^-25).
         let greatest = 2 * u128::from(scale * blocks) * ((at_start >> 64) + 1);
         let hopeless = (greatest >> UNIFORM_SHIFT) as u64 + 1;
-        Self { start: first_block * step, blocks, width, width_excess: excess(width), hopeless }
+        Self {
+            start: first_block * step,
+            blocks,
+            width,
+            width_excess: excess(width),
+            hopeless,
+        }
     }
 }
 
@@ -225,7 +240,11 @@ fn block_starts(variance: u64, step: u64) -> Vec<u128> {
     let squared = u128::from(step) * u128::from(step);
     let fixed = |numerator, denominator| {
         let digits = Between::exp_neg(numerator, denominator, 3).low;
-        if digits[0] > 0 { u128::MAX } else { (u128::from(digits[1]) << 64) | u128::from(digits[2]) }
+        if digits[0] > 0 {
+            u128::MAX
+        } else {
+            (u128::from(digits[1]) << 64) | u128::from(digits[2])
+        }
     };
     // exp(-(k+1)^2 a) = exp(-k^2 a) ratio, and ratio = exp(-(2k+1) a) falls by exp(-2a) each time.
     let mut ratio = fixed(squared, 2 * variance);
@@ -246,7 +265,10 @@ fn block_starts(variance: u64, step: u64) -> Vec<u128> {
 fn weigh(starts: &[u128]) -> (u64, Vec<u64>) {
     // The start is at most 2^32 units of 2^-128 low, so 2 units of 2^-64 above its first half is above it; + 1 rounds the product up.
     let weights = |scale: u64| -> Vec<u64> {
-        starts.iter().map(|at| ((((at >> 64) + 2) * u128::from(scale)) >> 64) as u64 + 1).collect()
+        starts
+            .iter()
+            .map(|at| ((((at >> 64) + 2) * u128::from(scale)) >> 64) as u64 + 1)
+            .collect()
     };
     let fits = |scale: u64| weights(scale).iter().sum::<u64>() < SLOTS as u64;
     let (mut low, mut high) = (1, SLOTS as u64);

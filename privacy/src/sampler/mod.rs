@@ -11,6 +11,7 @@ mod words;
 
 use envelope::Envelope;
 use words::Words;
+use zeroize::Zeroize;
 
 /// The largest integer variance served (a standard deviation of 2^31).
 pub const MAX_VARIANCE: u64 = 1 << 62;
@@ -30,9 +31,11 @@ pub struct ExactSampler {
 }
 
 impl ExactSampler {
-    /// A sampler on the AES-256-CTR keystream of `key`. The caller erases its own copy.
-    pub fn new(key: &[u8; 32]) -> Self {
-        Self { words: Words::new(key), envelope: None }
+    /// A sampler on the AES-256-CTR keystream of `key`, which serves this one sampler and nothing else.
+    pub fn new(mut key: [u8; 32]) -> Self {
+        let words = Words::new(&key);
+        key.zeroize();
+        Self { words, envelope: None }
     }
 }
 
@@ -40,7 +43,10 @@ impl Sampler for ExactSampler {
     /// # Panics
     /// If `variance` is 0 or above [`MAX_VARIANCE`]: no noise is worse than no release. [`crate::clip::NoiseBatch::draw`] refuses those first.
     fn fill(&mut self, variance: u64, out: &mut [i64]) {
-        assert!((1..=MAX_VARIANCE).contains(&variance), "noise variance out of range: expected 1..={MAX_VARIANCE}, got {variance}");
+        assert!(
+            (1..=MAX_VARIANCE).contains(&variance),
+            "noise variance out of range: expected 1..={MAX_VARIANCE}, got {variance}"
+        );
         let envelope = match self.envelope.take() {
             Some(envelope) if envelope.variance() == variance => envelope,
             _ => Envelope::new(variance),

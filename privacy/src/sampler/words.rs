@@ -18,7 +18,12 @@ impl Words {
     /// The counter starts at 0: a key serves one stream only.
     pub(super) fn new(key: &[u8; 32]) -> Self {
         let stream = Ctr64LE::<Aes256>::new(key.into(), &[0; 16].into());
-        Self { stream, bytes: vec![0; WORDS * 8], words: vec![0; WORDS], next: WORDS }
+        Self {
+            stream,
+            bytes: vec![0; WORDS * 8],
+            words: vec![0; WORDS],
+            next: WORDS,
+        }
     }
 
     #[inline]
@@ -74,7 +79,12 @@ mod tests {
         let mut words = Words::new(&[0; 32]);
         let mut first = words.next().to_le_bytes().to_vec();
         first.extend(words.next().to_le_bytes());
-        assert_eq!(first, [0xdc, 0x95, 0xc0, 0x78, 0xa2, 0x40, 0x89, 0x89, 0xad, 0x48, 0xa2, 0x14, 0x92, 0x84, 0x20, 0x87]);
+        assert_eq!(
+            first,
+            [
+                0xdc, 0x95, 0xc0, 0x78, 0xa2, 0x40, 0x89, 0x89, 0xad, 0x48, 0xa2, 0x14, 0x92, 0x84, 0x20, 0x87
+            ]
+        );
     }
 
     #[test]
@@ -93,6 +103,11 @@ mod tests {
         for _ in 0..50_000 {
             counts[words.below(5, excess(5)) as usize] += 1;
         }
-        assert!(counts.iter().all(|c| (*c as f64 - 10_000.0).abs() < 5.0 * 10_000f64.sqrt()), "{counts:?}");
+        assert!(
+            counts
+                .iter()
+                .all(|c| (*c as f64 - 10_000.0).abs() < 5.0 * 10_000f64.sqrt()),
+            "{counts:?}"
+        );
     }
 }
