@@ -1,0 +1,450 @@
+//! Messages of the epoch's setup. Whole messages go from a member to the relay; `PairPart` and `DealPart` are what each
+//! recipient gets of them: its own leaf, the path to the root, and the sender's signature over the root. So a member's
+//! traffic is O(n), where sending every Deal to everyone would be O(n^2).
+
+use super::{MAX_SLOTS, Signed};
+use crate::codec::{Malformed, Message, Reader, Writer};
+use crate::digest::Digest;
+use crate::kem::{CT_BYTES, EK_BYTES};
+use crate::members::MAX_MEMBERS;
+use crate::merkle::MAX_PATH;
+use crate::seal::TAG_BYTES;
+use crate::sign::Signature;
+
+const BOX_MAX: usize = 64 * MAX_SLOTS as usize + TAG_BYTES;
+const BUNDLE_MAX: usize = 32 * MAX_MEMBERS + TAG_BYTES;
+
+/// Step 1: fresh keys for one epoch, under the roster's signature key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello {
+    /// [`crate::Members::digest`]: the list, its roster and c.
+    pub members: Digest,
+    /// Sender's index.
+    pub member: u16,
+    /// Slots the epoch has.
+    pub slots: u16,
+    /// Makes the epoch id fresh.
+    pub nonce: [u8; 32],
+    /// X25519 public key.
+    pub x25519: [u8; 32],
+    /// ML-KEM-768 encapsulation key.
+    pub mlkem: Box<[u8; EK_BYTES]>,
+    /// Over all of the above.
+    pub signature: Signature,
+}
+
+impl Hello {
+    /// Hash of the whole message; the epoch id is made of these.
+    pub fn digest(&self) -> Digest {
+        Digest::of("sottovoce/secagg/v1/hello-hash", &[&self.encode()])
+    }
+}
+
+/// What is signed of a member's ciphertexts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairHead {
+    /// The epoch.
+    pub epoch_id: Digest,
+    /// Sender's index.
+    pub member: u16,
+    /// Root over one leaf per member.
+    pub root: Digest,
+    /// Over all of the above.
+    pub signature: Signature,
+}
+
+/// Step 2, to the relay: a ciphertext for every member with a higher index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairCts {
+    /// The signed root.
+    pub head: PairHead,
+    /// Ciphertexts for members `head.member + 1 ..= n`.
+    pub cts: Vec<Box<[u8; CT_BYTES]>>,
+}
+
+/// Step 2, to one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairPart {
+    /// The signed root.
+    pub head: PairHead,
+    /// The recipient's ciphertext.
+    pub ct: Box<[u8; CT_BYTES]>,
+    /// From its leaf to the root.
+    pub path: Vec<Digest>,
+}
+
+/// What is signed of a member's deal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DealHead {
+    /// The epoch.
+    pub epoch_id: Digest,
+    /// Sender's index.
+    pub member: u16,
+    /// The root of its [`PairHead`], so that acknowledgements cover it for those who got no ciphertext too.
+    pub pair_root: Digest,
+    /// Root over the n recipients' leaves and the public leaf.
+    pub root: Digest,
+    /// Over all of the above.
+    pub signature: Signature,
+}
+
+/// What a dealer has for one member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    /// AEAD box: for each slot the share of b and the share of w. Empty in the dealer's own leaf.
+    pub sealed: Vec<u8>,
+    /// Merkle root over the member's shares; what it reveals later must lie under it.
+    pub share_root: Digest,
+    /// For each slot the hash of the edge seed. Empty in the dealer's own leaf.
+    pub edges: Vec<Digest>,
+}
+
+/// What a dealer commits to before everybody, by slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicLeaf {
+    /// Hashes of b.
+    pub b: Vec<Digest>,
+    /// Hashes of w.
+    pub w: Vec<Digest>,
+    /// Hashes of the sealed bundles.
+    pub bundles: Vec<Digest>,
+}
+
+/// Step 3, to the relay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deal {
+    /// The signed root.
+    pub head: DealHead,
+    /// One leaf per member, in order of index.
+    pub leaves: Vec<Leaf>,
+    /// The public leaf, last in the tree.
+    pub public: PublicLeaf,
+    /// For each slot the edge seeds sealed under w.
+    pub bundles: Vec<Vec<u8>>,
+}
+
+/// Step 3, to one recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DealPart {
+    /// The signed root.
+    pub head: DealHead,
+    /// The recipient's leaf.
+    pub leaf: Leaf,
+    /// From its leaf to the root.
+    pub path: Vec<Digest>,
+}
+
+/// Proof that a dealer committed to a share root for a holder; evidence in a [`crate::Blame`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeafProof {
+    /// The signed root.
+    pub head: DealHead,
+    /// Whose leaf.
+    pub holder: u16,
+    /// Hash of the box.
+    pub sealed: Digest,
+    /// The share root.
+    pub share_root: Digest,
+    /// Hash of the edge hashes.
+    pub edges: Digest,
+    /// From the leaf to the root.
+    pub path: Vec<Digest>,
+}
+
+/// Step 4: everything arrived and held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ack {
+    /// The epoch.
+    pub epoch_id: Digest,
+    /// Sender's index.
+    pub member: u16,
+    /// Hash over all pair roots and deal roots.
+    pub digest: Digest,
+    /// Over all of the above.
+    pub signature: Signature,
+}
+
+impl Message for Hello {
+    const NAME: &'static str = "hello";
+    const TYPE: u8 = 1;
+
+    fn write(&self, out: &mut Writer) {
+        out.raw(&self.covered());
+        out.signature(&self.signature);
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            members: input.digest()?,
+            member: input.u16()?,
+            slots: input.u16()?,
+            nonce: input.array()?,
+            x25519: input.array()?,
+            mlkem: Box::new(input.array()?),
+            signature: input.signature()?,
+        })
+    }
+}
+
+impl Message for PairHead {
+    const NAME: &'static str = "pair head";
+    const TYPE: u8 = 2;
+
+    fn write(&self, out: &mut Writer) {
+        out.raw(&self.covered());
+        out.signature(&self.signature);
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            epoch_id: input.digest()?,
+            member: input.u16()?,
+            root: input.digest()?,
+            signature: input.signature()?,
+        })
+    }
+}
+
+impl Message for PairCts {
+    const NAME: &'static str = "pair ciphertexts";
+    const TYPE: u8 = 3;
+
+    fn write(&self, out: &mut Writer) {
+        self.head.write(out);
+        out.count(self.cts.len());
+        self.cts.iter().for_each(|ct| out.raw(&ct[..]));
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let head = PairHead::read(input)?;
+        let count = input.count(MAX_MEMBERS, CT_BYTES)?;
+        let cts = (0..count)
+            .map(|_| Ok(Box::new(input.array()?)))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { head, cts })
+    }
+}
+
+impl Message for PairPart {
+    const NAME: &'static str = "pair part";
+    const TYPE: u8 = 4;
+
+    fn write(&self, out: &mut Writer) {
+        self.head.write(out);
+        out.raw(&self.ct[..]);
+        out.digests(&self.path);
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            head: PairHead::read(input)?,
+            ct: Box::new(input.array()?),
+            path: input.digests(MAX_PATH)?,
+        })
+    }
+}
+
+impl Message for DealHead {
+    const NAME: &'static str = "deal head";
+    const TYPE: u8 = 5;
+
+    fn write(&self, out: &mut Writer) {
+        out.raw(&self.covered());
+        out.signature(&self.signature);
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            epoch_id: input.digest()?,
+            member: input.u16()?,
+            pair_root: input.digest()?,
+            root: input.digest()?,
+            signature: input.signature()?,
+        })
+    }
+}
+
+impl Message for Leaf {
+    const NAME: &'static str = "deal leaf";
+    const TYPE: u8 = 6;
+
+    fn write(&self, out: &mut Writer) {
+        out.bytes(&self.sealed);
+        out.digest(&self.share_root);
+        out.digests(&self.edges);
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            sealed: input.bytes(BOX_MAX)?,
+            share_root: input.digest()?,
+            edges: input.digests(usize::from(MAX_SLOTS))?,
+        })
+    }
+}
+
+impl Message for PublicLeaf {
+    const NAME: &'static str = "public leaf";
+    const TYPE: u8 = 7;
+
+    fn write(&self, out: &mut Writer) {
+        out.digests(&self.b);
+        out.digests(&self.w);
+        out.digests(&self.bundles);
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            b: input.digests(usize::from(MAX_SLOTS))?,
+            w: input.digests(usize::from(MAX_SLOTS))?,
+            bundles: input.digests(usize::from(MAX_SLOTS))?,
+        })
+    }
+}
+
+impl Message for Deal {
+    const NAME: &'static str = "deal";
+    const TYPE: u8 = 8;
+
+    fn write(&self, out: &mut Writer) {
+        self.head.write(out);
+        out.list(&self.leaves);
+        self.public.write(out);
+        out.count(self.bundles.len());
+        self.bundles.iter().for_each(|bundle| out.bytes(bundle));
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let head = DealHead::read(input)?;
+        let leaves = input.list(MAX_MEMBERS)?;
+        let public = PublicLeaf::read(input)?;
+        let count = input.count(usize::from(MAX_SLOTS), 4)?;
+        let bundles = (0..count).map(|_| input.bytes(BUNDLE_MAX)).collect::<Result<_, _>>()?;
+        Ok(Self {
+            head,
+            leaves,
+            public,
+            bundles,
+        })
+    }
+}
+
+impl Message for DealPart {
+    const NAME: &'static str = "deal part";
+    const TYPE: u8 = 9;
+
+    fn write(&self, out: &mut Writer) {
+        self.head.write(out);
+        self.leaf.write(out);
+        out.digests(&self.path);
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            head: DealHead::read(input)?,
+            leaf: Leaf::read(input)?,
+            path: input.digests(MAX_PATH)?,
+        })
+    }
+}
+
+impl Message for LeafProof {
+    const NAME: &'static str = "leaf proof";
+    const TYPE: u8 = 12;
+
+    fn write(&self, out: &mut Writer) {
+        self.head.write(out);
+        out.u16(self.holder);
+        out.digest(&self.sealed);
+        out.digest(&self.share_root);
+        out.digest(&self.edges);
+        out.digests(&self.path);
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            head: DealHead::read(input)?,
+            holder: input.u16()?,
+            sealed: input.digest()?,
+            share_root: input.digest()?,
+            edges: input.digest()?,
+            path: input.digests(MAX_PATH)?,
+        })
+    }
+}
+
+impl Message for Ack {
+    const NAME: &'static str = "ack";
+    const TYPE: u8 = 10;
+
+    fn write(&self, out: &mut Writer) {
+        out.raw(&self.covered());
+        out.signature(&self.signature);
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Ok(Self {
+            epoch_id: input.digest()?,
+            member: input.u16()?,
+            digest: input.digest()?,
+            signature: input.signature()?,
+        })
+    }
+}
+
+macro_rules! signed {
+    ($type:ty, $what:literal, $domain:literal, |$this:ident, $out:ident| $body:block) => {
+        impl Signed for $type {
+            const WHAT: &'static str = $what;
+            const DOMAIN: &'static str = $domain;
+
+            fn member(&self) -> u16 {
+                self.member
+            }
+
+            fn covered(&self) -> Vec<u8> {
+                let $this = self;
+                let mut $out = Writer::default();
+                $body
+                $out.into_bytes()
+            }
+
+            fn signature(&self) -> &Signature {
+                &self.signature
+            }
+
+            fn signature_mut(&mut self) -> &mut Signature {
+                &mut self.signature
+            }
+        }
+    };
+}
+pub(super) use signed;
+
+signed!(Hello, "hello", "sottovoce/secagg/v1/hello", |m, out| {
+    out.digest(&m.members);
+    out.u16(m.member);
+    out.u16(m.slots);
+    out.raw(&m.nonce);
+    out.raw(&m.x25519);
+    out.raw(&m.mlkem[..]);
+});
+
+signed!(PairHead, "pair ciphertexts", "sottovoce/secagg/v1/pair", |m, out| {
+    out.digest(&m.epoch_id);
+    out.u16(m.member);
+    out.digest(&m.root);
+});
+
+signed!(DealHead, "deal", "sottovoce/secagg/v1/deal", |m, out| {
+    out.digest(&m.epoch_id);
+    out.u16(m.member);
+    out.digest(&m.pair_root);
+    out.digest(&m.root);
+});
+
+signed!(Ack, "ack", "sottovoce/secagg/v1/ack", |m, out| {
+    out.digest(&m.epoch_id);
+    out.u16(m.member);
+    out.digest(&m.digest);
+});
