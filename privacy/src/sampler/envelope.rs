@@ -12,49 +12,51 @@
 //! proposal replaces its discrete Laplace. `proofs/sampler.md` has the argument.
 
 use super::digits::Between;
-use super::words::{Words, excess};
+use super::words::Words;
 
-const SLOT_BITS: u32 = 13;
-const SLOTS: usize = 1 << SLOT_BITS;
+pub(super) const SLOT_BITS: u32 = 13;
+pub(super) const SLOTS: usize = 1 << SLOT_BITS;
 /// Of the first word: 13 bits of slot, 1 of sign, 50 of U.
-const UNIFORM_SHIFT: u32 = SLOT_BITS + 1;
+pub(super) const UNIFORM_SHIFT: u32 = SLOT_BITS + 1;
 const UNIFORM_BITS: u32 = 64 - UNIFORM_SHIFT;
 /// Slot contents beyond block numbers (there are at most 192 blocks).
-const TAIL: u8 = 254;
-const EMPTY: u8 = 255;
+pub(super) const TAIL: u8 = 254;
+pub(super) const EMPTY: u8 = 255;
 /// What fixed point may be wrong by, in units of 2^-64, and a wide margin: the table is within 3, [`exp_neg_fixed`] within 2^14.
-const SLACK: u64 = 1 << 16;
+pub(super) const SLACK: u64 = 1 << 16;
 
 pub(super) struct Envelope {
-    variance: u64,
+    pub(super) variance: u64,
     /// Points per block, and `2^64 mod step`.
-    step: u64,
-    step_excess: u64,
-    slots: Vec<u8>,
-    blocks: Vec<Block>,
-    scale: u64,
-    tail: Tail,
+    pub(super) step: u64,
+    pub(super) step_excess: u64,
+    pub(super) slots: Vec<u8>,
+    pub(super) blocks: Vec<Block>,
+    pub(super) scale: u64,
+    pub(super) tail: Tail,
     /// `2v` shifted up to fill 64 bits, and `floor((2^127 - 1) / that)`.
-    shift: u32,
-    reciprocal: u64,
+    pub(super) shift: u32,
+    pub(super) reciprocal: u64,
 }
 
-struct Block {
+pub(super) struct Block {
     /// U below this (in units of 2^-50) is accepted wherever in the block the point lies.
-    quick: u64,
+    pub(super) quick: u64,
     /// Lower bound on scale * exp(-(k step)^2 / 2v) / weight in units of 2^-64; at most 3 units below.
-    first: u64,
-    weight: u64,
+    pub(super) first: u64,
+    pub(super) weight: u64,
 }
 
 /// Points from `start` on, in blocks of `width = blocks * step` points; block j is proposed with probability 2^-(j+1).
-struct Tail {
-    start: u64,
-    blocks: u64,
-    width: u64,
-    width_excess: u64,
+pub(super) struct Tail {
+    pub(super) start: u64,
+    /// Slots; at least scale * blocks * 2 * exp(-start^2 / 2v).
+    pub(super) weight: u64,
+    pub(super) blocks: u64,
+    pub(super) width: u64,
+    pub(super) width_excess: u64,
     /// U from this on (in units of 2^-50) is rejected wherever in the tail the point lies.
-    hopeless: u64,
+    pub(super) hopeless: u64,
 }
 
 impl Envelope {
@@ -99,7 +101,7 @@ impl Envelope {
 
     /// Steps 2 and 3 for a point of a block.
     #[cold]
-    fn decide(&self, words: &mut Words, block: &Block, start: u64, offset: u64, uniform: u64) -> bool {
+    pub(super) fn decide(&self, words: &mut Words, block: &Block, start: u64, offset: u64, uniform: u64) -> bool {
         match self.decide_fixed(block, start, offset, uniform) {
             Some(accepted) => accepted,
             None => self.decide_exactly(words, start + offset, self.scale, 0, block.weight, uniform),
@@ -107,7 +109,7 @@ impl Envelope {
     }
 
     /// Step 2: p = first * exp(-offset (2 start + offset) / 2v), each factor within a few units of 2^-64 (or 2^-50 for the exponential).
-    fn decide_fixed(&self, block: &Block, start: u64, offset: u64, uniform: u64) -> Option<bool> {
+    pub(super) fn decide_fixed(&self, block: &Block, start: u64, offset: u64, uniform: u64) -> Option<bool> {
         let p = high(block.first, exp_neg_fixed(self.exponent(start, offset)));
         let low = uniform << UNIFORM_SHIFT;
         if low.saturating_add((1 << UNIFORM_SHIFT) + SLACK) <= p {
@@ -120,14 +122,14 @@ impl Envelope {
     }
 
     /// offset (2 start + offset) / 2v in units of 2^-64, at most 3 units low. Below 0.4: the table has a step of a sixteenth.
-    fn exponent(&self, start: u64, offset: u64) -> u64 {
+    pub(super) fn exponent(&self, start: u64, offset: u64) -> u64 {
         let numerator = offset * (2 * start + offset);
         let wide = u128::from(numerator << self.shift) * u128::from(self.reciprocal);
         (wide >> 63) as u64
     }
 
     /// Step 3: U < multiple 2^doublings exp(-x^2 / 2v) / weight, reading as much of U as it takes. Ends with probability 1.
-    fn decide_exactly(
+    pub(super) fn decide_exactly(
         &self,
         words: &mut Words,
         x: u64,
@@ -178,109 +180,13 @@ impl Envelope {
         let offset = words.below(self.tail.width, self.tail.width_excess);
         let x = self.tail.start + u64::from(block) * self.tail.width + offset;
         let multiple = self.scale * self.tail.blocks;
-        self.decide_exactly(words, x, multiple, block + 1, 1, uniform)
+        self.decide_exactly(words, x, multiple, block + 1, self.tail.weight, uniform)
             .then_some(x)
     }
-
-    pub(super) fn new(variance: u64) -> Self {
-        let step = (variance.isqrt() / 16).max(1);
-        let starts = block_starts(variance, step);
-        let count = starts.len() - 1;
-        let (scale, weights) = weigh(&starts[..count]);
-        let shift = (2 * variance).leading_zeros();
-        let mut envelope = Self {
-            variance,
-            step,
-            step_excess: excess(step),
-            slots: Vec::with_capacity(SLOTS),
-            blocks: Vec::with_capacity(count),
-            scale,
-            tail: Tail::new(variance, step, count as u64, scale, starts[count]),
-            shift,
-            // Unwrap-free: the divisor is at least 2^63, so the quotient fits 64 bits.
-            reciprocal: ((u128::MAX >> 1) / u128::from((2 * variance) << shift)) as u64,
-        };
-        for (k, weight) in weights.into_iter().enumerate() {
-            envelope.slots.resize(envelope.slots.len() + weight as usize, k as u8);
-            // 112 bits of the exponential times 13 bits of scale fit; the quotient is below 2^112 because the weight is the greater.
-            let first = (((starts[k] >> 16) * u128::from(scale) / u128::from(weight)) >> 48) as u64;
-            let last = exp_neg_fixed(envelope.exponent(k as u64 * step, step - 1)).saturating_sub(SLACK);
-            let quick = high(first, last) >> UNIFORM_SHIFT;
-            envelope.blocks.push(Block { quick, first, weight });
-        }
-        envelope.slots.push(TAIL);
-        envelope.slots.resize(SLOTS, EMPTY);
-        envelope
-    }
-}
-
-impl Tail {
-    fn new(variance: u64, step: u64, first_block: u64, scale: u64, at_start: u128) -> Self {
-        // As wide as a standard deviation: then the true weight of each tail block falls by more than e^-6 and the proposal's by 2.
-        let root = variance.isqrt();
-        let sd = if root * root == variance { root } else { root + 1 };
-        let blocks = sd.div_ceil(step);
-        let width = blocks * step;
-        // p at the start of the tail, the greatest: 2 scale blocks exp(..), far below 1 (scale blocks < 2^15, the exponential < 2^-25).
-        let greatest = 2 * u128::from(scale * blocks) * ((at_start >> 64) + 1);
-        let hopeless = (greatest >> UNIFORM_SHIFT) as u64 + 1;
-        Self {
-            start: first_block * step,
-            blocks,
-            width,
-            width_excess: excess(width),
-            hopeless,
-        }
-    }
-}
-
-/// exp(-(k step)^2 / 2v) for k = 0, 1, .. up to and including the first at or beyond six standard deviations, in units of 2^-128,
-/// each at most 2^32 units low (the first, 1, is one unit low).
-fn block_starts(variance: u64, step: u64) -> Vec<u128> {
-    let squared = u128::from(step) * u128::from(step);
-    let fixed = |numerator, denominator| {
-        let digits = Between::exp_neg(numerator, denominator, 3).low;
-        if digits[0] > 0 {
-            u128::MAX
-        } else {
-            (u128::from(digits[1]) << 64) | u128::from(digits[2])
-        }
-    };
-    // exp(-(k+1)^2 a) = exp(-k^2 a) ratio, and ratio = exp(-(2k+1) a) falls by exp(-2a) each time.
-    let mut ratio = fixed(squared, 2 * variance);
-    let fall = fixed(squared, variance);
-    let mut starts = vec![u128::MAX];
-    let mut at = u128::MAX;
-    let mut k = 0u128;
-    while k * k * squared < 36 * u128::from(variance) {
-        at = high_wide(at, ratio);
-        ratio = high_wide(ratio, fall);
-        starts.push(at);
-        k += 1;
-    }
-    starts
-}
-
-/// The greatest integer scale whose weights, rounded up, leave one slot for the tail.
-fn weigh(starts: &[u128]) -> (u64, Vec<u64>) {
-    // The start is at most 2^32 units of 2^-128 low, so 2 units of 2^-64 above its first half is above it; + 1 rounds the product up.
-    let weights = |scale: u64| -> Vec<u64> {
-        starts
-            .iter()
-            .map(|at| ((((at >> 64) + 2) * u128::from(scale)) >> 64) as u64 + 1)
-            .collect()
-    };
-    let fits = |scale: u64| weights(scale).iter().sum::<u64>() < SLOTS as u64;
-    let (mut low, mut high) = (1, SLOTS as u64);
-    while high - low > 1 {
-        let middle = (low + high) / 2;
-        if fits(middle) { low = middle } else { high = middle }
-    }
-    (low, weights(low))
 }
 
 /// exp(-x) for x below 0.4 in units of 2^-64, within 2^14 units: Horner's rule on 12 terms (the next is below 2^-50).
-fn exp_neg_fixed(x: u64) -> u64 {
+pub(super) fn exp_neg_fixed(x: u64) -> u64 {
     const TERMS: usize = 12;
     const INVERSE: [u64; TERMS + 1] = {
         let mut inverse = [u64::MAX; TERMS + 1];
@@ -299,12 +205,6 @@ fn exp_neg_fixed(x: u64) -> u64 {
 }
 
 /// The upper half of a product: fixed-point multiplication in units of 2^-64, rounded down.
-fn high(a: u64, b: u64) -> u64 {
+pub(super) fn high(a: u64, b: u64) -> u64 {
     ((u128::from(a) * u128::from(b)) >> 64) as u64
-}
-
-/// The same in units of 2^-128, at most 3 units low.
-fn high_wide(a: u128, b: u128) -> u128 {
-    let (a1, a0, b1, b0) = (a >> 64, a & u128::from(u64::MAX), b >> 64, b & u128::from(u64::MAX));
-    a1 * b1 + ((a1 * b0) >> 64) + ((a0 * b1) >> 64)
 }

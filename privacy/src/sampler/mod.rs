@@ -7,6 +7,9 @@
 
 mod digits;
 mod envelope;
+mod table;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use envelope::Envelope;
