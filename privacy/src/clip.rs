@@ -65,6 +65,8 @@ impl Clipped {
     }
 
     /// Adds the batch drawn for this vector, wrapping in Z_2^64. The batch is used up: no noise serves twice.
+    // Not `std::ops::Add`: it can fail, and a `+` would hide what happens here.
+    #[allow(clippy::should_implement_trait)]
     pub fn add(mut self, noise: NoiseBatch) -> Result<Noised, ClipError> {
         same_dim(self.0.len(), noise.values.len())?;
         for (value, noise) in self.0.iter_mut().zip(&noise.values) {

@@ -92,7 +92,7 @@ pub fn calibrate_steps(
 /// sensitivity `l2_squared` may cost `room` nano-units at order `alpha`. Refining by k multiplies `l2_squared` by k^2 and `l1` by k.
 pub fn lattice_factor(l2_squared: u128, shares: u32, alpha: f64, room: u64) -> u64 {
     let ideal = alpha * l2_squared as f64 / (2.0 * f64::from(shares) * (room as f64 / 1e9));
-    if !(ideal > 0.0) || ideal >= LEAST_LOCAL_VARIANCE {
+    if ideal.is_nan() || ideal <= 0.0 || ideal >= LEAST_LOCAL_VARIANCE {
         1
     } else {
         (LEAST_LOCAL_VARIANCE / ideal).sqrt().ceil() as u64

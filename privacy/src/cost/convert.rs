@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn a_charge_that_uses_up_delta_has_no_epsilon() {
         let charge = Charge {
-            curve: crate::cost::Curve::ZERO,
+            curve: crate::cost::Curve::zero(),
             delta: Delta::at_least(1e-6),
         };
         assert_eq!(epsilon(&charge, 1e-6), f64::INFINITY);

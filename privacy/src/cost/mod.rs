@@ -33,7 +33,7 @@ impl Order {
 
     /// The order if it is a whole number.
     pub fn whole(self) -> Option<u32> {
-        (self.0 % 4 == 0).then_some(self.0 / 4)
+        self.0.is_multiple_of(4).then_some(self.0 / 4)
     }
 
     fn index(self) -> usize {
@@ -95,15 +95,20 @@ pub const ORDERS: [Order; LEN] = {
 /// Renyi divergence at each of [`ORDERS`], in nano-units rounded up; `u64::MAX` is infinite.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(try_from = "Vec<u64>", into = "Vec<u64>")]
-pub struct Curve([u64; LEN]);
+pub struct Curve(Box<[u64; LEN]>);
 
 impl Curve {
-    pub const ZERO: Curve = Curve([0; LEN]);
-    pub const INFINITE: Curve = Curve([u64::MAX; LEN]);
+    pub fn zero() -> Self {
+        Curve(Box::new([0; LEN]))
+    }
+
+    pub fn infinite() -> Self {
+        Curve(Box::new([u64::MAX; LEN]))
+    }
 
     /// The curve whose value at each order is `divergence(order)`, pushed up and rounded up.
     pub fn from_fn(mut divergence: impl FnMut(Order) -> f64) -> Self {
-        Curve(ORDERS.map(|order| round::nano_up(divergence(order))))
+        Curve(Box::new(ORDERS.map(|order| round::nano_up(divergence(order)))))
     }
 
     /// The divergence at `order` in nano-units.
@@ -112,7 +117,7 @@ impl Curve {
     }
 
     fn zip(&self, other: &Self, f: impl Fn(u64, u64) -> u64) -> Self {
-        Curve(std::array::from_fn(|i| f(self.0[i], other.0[i])))
+        Curve(Box::new(std::array::from_fn(|i| f(self.0[i], other.0[i]))))
     }
 }
 
@@ -120,7 +125,10 @@ impl TryFrom<Vec<u64>> for Curve {
     type Error = CurveError;
     fn try_from(values: Vec<u64>) -> Result<Self, CurveError> {
         let found = values.len();
-        values.try_into().map(Curve).map_err(|_| CurveError::Length { found })
+        values
+            .try_into()
+            .map(|values| Curve(Box::new(values)))
+            .map_err(|_| CurveError::Length { found })
     }
 }
 
@@ -141,7 +149,7 @@ impl Delta {
 
     /// For a charge: rounded up. NaN and negative numbers count as 1.
     pub fn at_least(delta: f64) -> Self {
-        if !(delta >= 0.0) {
+        if delta.is_nan() || delta < 0.0 {
             return Self::ONE;
         }
         Delta((delta * 1e18 * round::UP).ceil() as u64).min(Self::ONE)
@@ -200,17 +208,17 @@ pub struct Charge {
 
 impl Charge {
     /// Nothing: what post-processing costs.
-    pub const fn zero() -> Self {
+    pub fn zero() -> Self {
         Charge {
-            curve: Curve::ZERO,
+            curve: Curve::zero(),
             delta: Delta::ZERO,
         }
     }
 
     /// What "secure aggregation only" costs: no claim about any unit is left.
-    pub const fn infinite() -> Self {
+    pub fn infinite() -> Self {
         Charge {
-            curve: Curve::INFINITE,
+            curve: Curve::infinite(),
             delta: Delta::ONE,
         }
     }
@@ -253,7 +261,7 @@ impl Charge {
     #[must_use]
     pub fn times(&self, n: u64) -> Self {
         Charge {
-            curve: Curve(self.curve.0.map(|nano| nano.saturating_mul(n))),
+            curve: Curve(Box::new(self.curve.0.map(|nano| nano.saturating_mul(n)))),
             delta: self.delta.times(n),
         }
     }
@@ -292,7 +300,7 @@ mod tests {
         assert!(some.plus(&Charge::infinite()).is_infinite());
         assert!(Charge::infinite().times(3).is_infinite());
         assert_eq!(some.times(3), some.plus(&some).plus(&some));
-        assert!(Curve::from_fn(|_| f64::NAN) == Curve::INFINITE);
+        assert!(Curve::from_fn(|_| f64::NAN) == Curve::infinite());
     }
 
     #[test]

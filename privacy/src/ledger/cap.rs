@@ -63,14 +63,15 @@ impl Cap {
         let room_nano = self.room_after(spent, 0).unwrap_or(0);
         let delta = self.delta.minus(spent.delta);
         let rho = room_nano as f64 / 1e9 / self.order.value();
-        let epsilon = if room_nano == 0 {
-            0.0
-        } else {
-            epsilon_at_rho(rho, delta).min(self.epsilon())
-        };
         // Down to a millionth, so that asking for what is shown is accepted.
+        let shown = |epsilon: f64| (epsilon.min(self.epsilon()) * 1e6).floor() / 1e6;
+        let epsilon = match room_nano {
+            0 => 0.0,
+            _ if *spent == Charge::zero() => self.epsilon(),
+            _ => shown(epsilon_at_rho(rho, delta)),
+        };
         Left {
-            epsilon: (epsilon * 1e6).floor() / 1e6,
+            epsilon,
             of_epsilon: self.epsilon(),
             delta: delta.value(),
             room_nano,

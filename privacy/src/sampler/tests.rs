@@ -24,7 +24,7 @@ fn one_over_e_comes_out_to_192_bits() {
 proptest! {
     #[test]
     fn bounds_on_the_exponential_are_close_and_hold_the_truth(n in 0u64..1 << 40, d in 1u64..1 << 62, fraction in 2usize..5) {
-        let n = u128::from(n) * u128::from(d) >> 37;
+        let n = (u128::from(n) * u128::from(d)) >> 37;
         let bounds = Between::exp_neg(n, d, fraction);
         prop_assert!(bounds.low < bounds.high);
         let truth = (-(n as f64 / d as f64)).exp();
