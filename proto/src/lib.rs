@@ -1,1 +1,29 @@
-//! Under construction.
+//! The wire: what the parties say to each other, and the plumbing that both shells need to say it.
+//!
+//! - [`v1`]: the package `sottovoce.v1`, generated from `proto/`. Handlers convert on their first line; no type of it goes
+//!   further in.
+//! - [`agents`], [`analysts`], [`handshake`]: conversions to the types of `engine` and `governance`, checked on arrival.
+//! - [`identity`]: an identity directory as mutual TLS, and who is at the other end of a connection.
+//! - [`store`]: the append-only SQLite file in which either shell keeps the engine's records.
+//!
+//! Deliberately absent: sockets, tasks, retries, any decision over a message beyond its shape, any cryptography of the
+//! protocol (signed messages pass through unopened), and any way for a data file to become a message.
+#![forbid(unsafe_code)]
+
+pub mod agents;
+pub mod analysts;
+pub mod handshake;
+pub mod identity;
+pub mod store;
+mod wire;
+
+pub use wire::Malformed;
+
+/// The generated package `sottovoce.v1`.
+#[allow(clippy::all, missing_docs)] // generated
+pub mod v1 {
+    tonic::include_proto!("sottovoce.v1");
+}
+
+/// The descriptors of all services, for reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("sottovoce");

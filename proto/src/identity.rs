@@ -1,0 +1,150 @@
+//! Who this process is, from its identity directory, and who is at the other end of a connection.
+//!
+//! ```text
+//! tls.key          private key of the certificate, mode 0600
+//! certificate.pem  issued by the consortium's authority; its one name is <name>.<role>.sottovoce.internal
+//! ca.pem           the consortium's authority: the only one that counts
+//! signing.key      seed of the Ed25519 signing key in hex, mode 0600
+//! governance.pub   governance's public key in hex
+//! roster.json      the signed roster
+//! member.json      role, name and organisation
+//! ```
+//!
+//! [`Identity::load`] refuses a directory whose parts do not belong together, and says which part and what to do.
+
+mod peer;
+mod read;
+
+pub use peer::{Peer, PeerError, peer};
+pub use read::IdentityError;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use governance::{Roster, SignedRoster, VerifyingKey};
+use serde::{Deserialize, Serialize};
+use tonic::transport::{Certificate, ClientTlsConfig, ServerTlsConfig};
+use zeroize::Zeroizing;
+
+/// What a member is to the consortium.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    Agent,
+    Analyst,
+    Coordinator,
+}
+
+const SUFFIX: &str = ".sottovoce.internal";
+
+impl Role {
+    /// The role as it stands in names and files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Analyst => "analyst",
+            Self::Coordinator => "coordinator",
+        }
+    }
+
+    /// Reads what `as_str` writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Agent, Self::Analyst, Self::Coordinator]
+            .into_iter()
+            .find(|role| role.as_str() == text)
+    }
+
+    /// The one name in a member's certificate.
+    pub fn dns_name(self, name: &str) -> String {
+        format!("{name}.{}{SUFFIX}", self.as_str())
+    }
+
+    /// Role and name of a certificate's name.
+    pub fn of_dns_name(dns_name: &str) -> Option<(Self, &str)> {
+        let (name, role) = dns_name.strip_suffix(SUFFIX)?.rsplit_once('.')?;
+        let label = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if name.is_empty() || name.len() > 63 || !name.chars().all(label) {
+            return None;
+        }
+        Some((Self::parse(role)?, name))
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The public part of an identity, `member.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Member {
+    pub role: Role,
+    pub name: String,
+    pub organisation: String,
+}
+
+/// A checked identity directory. It holds private keys and has no `Debug`.
+pub struct Identity {
+    pub member: Member,
+    pub governance: VerifyingKey,
+    pub signed_roster: SignedRoster,
+    pub roster: Roster,
+    /// BLAKE3 of the certificate's public key: what the roster pins.
+    pub tls_key: [u8; 32],
+    /// Seconds since 1970 between which the certificate holds.
+    pub certificate_from_s: i64,
+    pub certificate_until_s: i64,
+    directory: PathBuf,
+    seed: Zeroizing<[u8; 32]>,
+    tls_key_pem: Zeroizing<Vec<u8>>,
+    certificate_pem: Vec<u8>,
+    ca_pem: Vec<u8>,
+}
+
+impl Identity {
+    /// Reads a directory and checks that its parts belong together: key and certificate, certificate and member,
+    /// member and roster, roster and governance.
+    pub fn load(directory: &Path) -> Result<Self, IdentityError> {
+        read::load(directory)
+    }
+
+    /// Where it was read from.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The seed of the Ed25519 signing key, from which `governance` and `secagg` make theirs.
+    pub fn signing_seed(&self) -> &[u8; 32] {
+        &self.seed
+    }
+
+    /// TLS towards the coordinator of the roster: its certificate must carry its name and come from our authority.
+    pub fn client_tls(&self) -> ClientTlsConfig {
+        ClientTlsConfig::new()
+            .identity(self.tls_identity())
+            .ca_certificate(Certificate::from_pem(&self.ca_pem))
+            .domain_name(Role::Coordinator.dns_name(&self.roster.coordinator.id))
+    }
+
+    /// TLS of the coordinator: nobody connects without a certificate of our authority.
+    pub fn server_tls(&self) -> ServerTlsConfig {
+        ServerTlsConfig::new()
+            .identity(self.tls_identity())
+            .client_ca_root(Certificate::from_pem(&self.ca_pem))
+    }
+
+    fn tls_identity(&self) -> tonic::transport::Identity {
+        tonic::transport::Identity::from_pem(&self.certificate_pem, &*self.tls_key_pem)
+    }
+}
+
+/// Makes aws-lc-rs the process's TLS provider, with X25519MLKEM768 preferred. Every `main` calls it first; calling it again
+/// changes nothing.
+pub fn install_crypto_provider() {
+    let _already_installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! The store against stories of bad days: crash, disk full, corruption, a newer file, a second process.
+
+use std::path::PathBuf;
+
+use super::*;
+
+const ONE: &str =
+    "CREATE TABLE record (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, json TEXT NOT NULL, blob BLOB) STRICT";
+const OLD: Schema = Schema {
+    application_id: 0x51,
+    migrations: &[ONE],
+};
+const NEW: Schema = Schema {
+    application_id: 0x51,
+    migrations: &[ONE, "CREATE INDEX record_kind ON record (kind)"],
+};
+
+fn place() -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("records.db");
+    (directory, path)
+}
+
+fn row(kind: &str, blob: Option<&[u8]>) -> Row {
+    Row {
+        kind: kind.to_owned(),
+        json: "{\"a\":1}".to_owned(),
+        blob: blob.map(Into::into),
+    }
+}
+
+fn refused(path: &Path, schema: &Schema) -> StoreError {
+    match SqliteStore::open(path, schema, None) {
+        Ok(_) => panic!("opened"),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn rows_come_back_in_order_after_the_file_is_opened_again() {
+    let (_directory, path) = place();
+    let rows = [row("first", None), row("second", Some(&[1, 2, 3])), row("third", None)];
+    {
+        let mut store = SqliteStore::open(&path, &OLD, None).unwrap();
+        store.append(&rows[..2]).unwrap();
+        store.append(&rows[2..]).unwrap();
+        store.append(&[]).unwrap();
+    }
+    assert_eq!(SqliteStore::open(&path, &OLD, None).unwrap().rows().unwrap(), rows);
+}
+
+#[test]
+fn a_newer_program_migrates_and_the_older_one_then_refuses() {
+    let (_directory, path) = place();
+    SqliteStore::open(&path, &OLD, None)
+        .unwrap()
+        .append(&[row("kept", None)])
+        .unwrap();
+    assert_eq!(SqliteStore::open(&path, &NEW, None).unwrap().rows().unwrap().len(), 1);
+    assert!(matches!(
+        refused(&path, &OLD),
+        StoreError::Newer { known: 1, found: 2, .. }
+    ));
+    assert!(SqliteStore::open(&path, &NEW, None).is_ok());
+}
+
+#[test]
+fn a_second_process_and_another_program_are_refused() {
+    let (_directory, path) = place();
+    let open = SqliteStore::open(&path, &OLD, None).unwrap();
+    assert!(matches!(refused(&path, &OLD), StoreError::InUse { .. }));
+    drop(open);
+    let other = Schema {
+        application_id: 0x52,
+        ..OLD
+    };
+    assert!(matches!(
+        refused(&path, &other),
+        StoreError::OtherApplication { found: 0x51, .. }
+    ));
+}
+
+#[test]
+fn a_corrupt_file_is_refused_with_the_way_to_inspect_it() {
+    let (_directory, path) = place();
+    let rows: Vec<Row> = (0..2000).map(|_| row("x", Some(&[7; 100]))).collect();
+    let mut store = SqliteStore::open(&path, &NEW, None).unwrap();
+    store.append(&rows).unwrap();
+    store.close().unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 4096].fill(0x5a);
+    fs::write(&path, &bytes).unwrap();
+    let error = refused(&path, &NEW);
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+    assert!(error.to_string().contains("integrity_check"));
+    fs::write(&path, b"this is a text file and not a database at all").unwrap();
+    assert!(matches!(refused(&path, &NEW), StoreError::Corrupt { .. }));
+    assert_eq!(
+        fs::read(&path).unwrap(),
+        b"this is a text file and not a database at all"
+    );
+}
+
+#[test]
+fn a_full_disk_keeps_all_rows_of_a_step_or_none() {
+    let (_directory, path) = place();
+    let mut store = SqliteStore::open(&path, &OLD, Some(16)).unwrap();
+    store.append(&[row("fits", None)]).unwrap();
+    let big = vec![0; 60_000];
+    let error = store.append(&[row("small", None), row("big", Some(&big))]).unwrap_err();
+    assert!(matches!(error, StoreError::Full { .. }), "{error}");
+    let kinds: Vec<String> = store.rows().unwrap().into_iter().map(|row| row.kind).collect();
+    assert_eq!(kinds, ["fits"]);
+}
+
+#[test]
+fn the_file_is_nobody_elses_to_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let (_directory, path) = place();
+    let _store = SqliteStore::open(&path, &OLD, None).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}

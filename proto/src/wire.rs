@@ -1,0 +1,230 @@
+//! Reading what arrived: every field is checked once, here, and becomes a type that needs no further check. A message that
+//! fails is refused with the field, what was expected and what was found; contents never appear in an error.
+
+use std::sync::Arc;
+
+use engine::message::Wire;
+use engine::{AgentId, JobId, Refused, SlotId};
+use governance::{SignedRequest, SignedRoster};
+use prost::bytes::Bytes;
+
+use crate::v1;
+
+/// Longest name of an agent, analyst or dataset.
+pub const MAX_NAME: usize = 128;
+/// Longest sentence of a refusal; longer ones are cut before they are sent.
+pub const MAX_SENTENCE: usize = 4096;
+/// Longest document: a request, a contract, a roster.
+pub const MAX_DOCUMENT: usize = 4 << 20;
+
+/// Why a message was refused. The sender is at fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    #[error("missing {0}")]
+    Missing(&'static str),
+    #[error("mismatched length of {what}: expected {expected} bytes, found {found}")]
+    Length {
+        what: &'static str,
+        expected: usize,
+        found: usize,
+    },
+    #[error("oversized {what}: expected at most {limit}, found {found}")]
+    Oversized { what: &'static str, limit: u64, found: u64 },
+    #[error("unknown {what}: found {found}")]
+    Unknown { what: &'static str, found: i64 },
+    #[error("mismatched order: expected {expected}, found {found}")]
+    Order {
+        expected: &'static str,
+        found: &'static str,
+    },
+    #[error("malformed {0}: expected a finite number of at least 0")]
+    Number(&'static str),
+    #[error("unreadable {0}")]
+    Unreadable(&'static str),
+}
+
+/// Bytes as the engine keeps them; one copy.
+pub(crate) fn wire(bytes: Bytes) -> Wire {
+    Arc::from(&bytes[..])
+}
+
+/// The engine's bytes on their way out; no copy.
+pub(crate) fn bytes(wire: Wire) -> Bytes {
+    Bytes::from_owner(wire)
+}
+
+pub(crate) fn required<T>(what: &'static str, field: Option<T>) -> Result<T, Malformed> {
+    field.ok_or(Malformed::Missing(what))
+}
+
+pub(crate) fn fixed<const N: usize>(what: &'static str, bytes: &[u8]) -> Result<[u8; N], Malformed> {
+    bytes.try_into().map_err(|_| Malformed::Length {
+        what,
+        expected: N,
+        found: bytes.len(),
+    })
+}
+
+pub(crate) fn at_most(what: &'static str, limit: usize, found: usize) -> Result<(), Malformed> {
+    if found > limit {
+        return Err(Malformed::Oversized {
+            what,
+            limit: limit as u64,
+            found: found as u64,
+        });
+    }
+    Ok(())
+}
+
+pub(crate) fn text(what: &'static str, limit: usize, text: String) -> Result<String, Malformed> {
+    at_most(what, limit, text.len())?;
+    Ok(text)
+}
+
+pub(crate) fn agent(name: String) -> Result<AgentId, Malformed> {
+    Ok(AgentId::from(text("agent name", MAX_NAME, name)?))
+}
+
+pub(crate) fn job(bytes: &[u8]) -> Result<JobId, Malformed> {
+    fixed("job id", bytes).map(JobId)
+}
+
+pub(crate) fn slot(at: Option<v1::SlotId>) -> Result<SlotId, Malformed> {
+    let at = required("slot", at)?;
+    Ok(SlotId {
+        epoch: at.epoch,
+        slot: small("slot", at.slot)?,
+    })
+}
+
+pub(crate) fn small(what: &'static str, number: u32) -> Result<u16, Malformed> {
+    number.try_into().map_err(|_| Malformed::Oversized {
+        what,
+        limit: u16::MAX.into(),
+        found: number.into(),
+    })
+}
+
+pub(crate) fn quantity(what: &'static str, value: f64) -> Result<f64, Malformed> {
+    if value.is_finite() && value >= 0.0 {
+        Ok(value)
+    } else {
+        Err(Malformed::Number(what))
+    }
+}
+
+impl From<SlotId> for v1::SlotId {
+    fn from(at: SlotId) -> Self {
+        Self {
+            epoch: at.epoch,
+            slot: at.slot.into(),
+        }
+    }
+}
+
+impl From<Refused> for v1::Refused {
+    fn from(refused: Refused) -> Self {
+        Self {
+            code: cut(refused.code, MAX_NAME),
+            message: cut(refused.message, MAX_SENTENCE),
+            remedy: refused.remedy.map(|remedy| cut(remedy, MAX_SENTENCE)),
+        }
+    }
+}
+
+impl TryFrom<v1::Refused> for Refused {
+    type Error = Malformed;
+
+    fn try_from(refused: v1::Refused) -> Result<Self, Malformed> {
+        Ok(Self {
+            code: text("refusal code", MAX_NAME, refused.code)?,
+            message: text("refusal", MAX_SENTENCE, refused.message)?,
+            remedy: match refused.remedy {
+                Some(remedy) => Some(text("remedy", MAX_SENTENCE, remedy)?),
+                None => None,
+            },
+        })
+    }
+}
+
+impl From<&SignedRequest> for v1::SignedRequest {
+    fn from(request: &SignedRequest) -> Self {
+        Self {
+            body: Bytes::copy_from_slice(&request.body),
+            signature: Bytes::copy_from_slice(&request.signature),
+        }
+    }
+}
+
+impl TryFrom<v1::SignedRequest> for SignedRequest {
+    type Error = Malformed;
+
+    fn try_from(request: v1::SignedRequest) -> Result<Self, Malformed> {
+        at_most("request", MAX_DOCUMENT, request.body.len())?;
+        Ok(Self {
+            body: request.body.into(),
+            signature: fixed::<64>("request signature", &request.signature)?.to_vec(),
+        })
+    }
+}
+
+impl From<SignedRoster> for v1::SignedRoster {
+    fn from(roster: SignedRoster) -> Self {
+        Self {
+            body: roster.body,
+            signature: roster.signature.into(),
+        }
+    }
+}
+
+impl TryFrom<v1::SignedRoster> for SignedRoster {
+    type Error = Malformed;
+
+    fn try_from(roster: v1::SignedRoster) -> Result<Self, Malformed> {
+        Ok(Self {
+            body: text("roster", MAX_DOCUMENT, roster.body)?,
+            signature: fixed::<64>("roster signature", &roster.signature)?.to_vec(),
+        })
+    }
+}
+
+/// The longest beginning of `text` that fits and ends between two characters.
+fn cut(mut text: String, limit: usize) -> String {
+    text.truncate(text.floor_char_boundary(limit));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_refusal_is_cut_where_it_leaves_and_refused_where_it_arrives() {
+        let refused = Refused {
+            code: "SOTTO-0001".to_owned(),
+            message: "é".repeat(MAX_SENTENCE),
+            remedy: None,
+        };
+        let sent = v1::Refused::from(refused.clone());
+        assert!(Refused::try_from(sent).is_ok());
+        let uncut = v1::Refused {
+            code: refused.code,
+            message: refused.message,
+            remedy: None,
+        };
+        assert!(matches!(Refused::try_from(uncut), Err(Malformed::Oversized { .. })));
+    }
+
+    #[test]
+    fn a_signature_of_the_wrong_length_is_refused_by_name() {
+        let short = v1::SignedRequest {
+            body: Bytes::from_static(b"{}"),
+            signature: Bytes::from_static(&[0; 63]),
+        };
+        let refused = SignedRequest::try_from(short).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "mismatched length of request signature: expected 64 bytes, found 63"
+        );
+    }
+}
