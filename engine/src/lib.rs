@@ -9,6 +9,8 @@
 //! Deliberately absent: sockets, files, clocks, ambient randomness, SQL, models, and any way out for data but a round.
 #![forbid(unsafe_code)]
 
+mod context;
+pub mod codes;
 pub mod coordinator;
 pub mod ids;
 pub mod message;

@@ -58,7 +58,12 @@ pub enum ToCoordinator {
     /// This agent's message of a setup step.
     Setup(SetupToCoordinator),
     /// The agent cannot take part in this epoch (restart, dispute, timeout).
-    EpochLeft { epoch: EpochSeq, refused: Refused },
+    EpochLeft {
+        epoch: EpochSeq,
+        refused: Refused,
+        /// A peer's part did not hold: the evidence, to be judged by anybody.
+        dispute: Option<Wire>,
+    },
     /// The agent takes part in the round.
     Accept { at: SlotId, accept: Wire },
     /// The agent does not, for a reason that does not depend on data.
@@ -103,10 +108,10 @@ pub struct Offer {
     pub budget: Option<BudgetView>,
 }
 
-/// What is left of one owner's budget for a dataset, in the units that people use.
+/// What is left of one owner's budget for a dataset, for people to read: it decides nothing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BudgetView {
-    pub epsilon_spent: f64,
+    pub epsilon_left: f64,
     pub epsilon_cap: f64,
     pub delta_cap: f64,
 }

@@ -66,14 +66,12 @@ pub enum ParticipantRecord {
         population: String,
         entry: privacy::Entry,
     },
-    /// Tokens of a request were set aside. A token is one attempt at one round; `first` is the lowest index of the
-    /// block, and no index at or below the last of a block is ever answered again.
+    /// The data is about to be touched for `count` tokens of a request, from index `first`; none of them, and none below, is ever
+    /// answered again.
     TokensTaken {
         request: governance::ContentHash,
-        population: String,
         first: u32,
         count: u32,
-        expires_at_ms: u64,
     },
     /// No token of this request will be used any more.
     RequestClosed { request: governance::ContentHash },

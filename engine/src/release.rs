@@ -30,13 +30,13 @@ pub struct Receipt {
     pub unit: String,
     /// The neighbouring relation in words.
     pub neighbouring: String,
-    /// Of the released answer, over all its rounds.
-    pub epsilon: f64,
+    /// Of the released answer, over all its rounds; none for "secure aggregation only".
+    pub epsilon: Option<f64>,
     pub delta: f64,
-    /// zCDP parameter of the released answer where the mechanism has one.
+    /// The largest Renyi divergence over its order: a zCDP parameter over the orders that are accounted.
     pub rho: Option<f64>,
     /// The most that any one participant was charged for this job, failed attempts included.
-    pub epsilon_charged: f64,
+    pub epsilon_charged: Option<f64>,
     pub mechanism: String,
     /// Contributions in the sum of the last round, of how many that accepted, of how many members.
     pub contributors: u32,

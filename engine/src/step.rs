@@ -56,7 +56,7 @@ pub struct Compute {
     pub dataset: String,
     pub request: Arc<governance::Request>,
     pub contract: governance::ContentHash,
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     /// What the round before left.
     pub state: Option<Arc<[u8]>>,
 }
@@ -92,6 +92,8 @@ pub enum CoordinatorEvent {
 #[derive(Clone, Debug, PartialEq)]
 pub enum ParticipantEvent {
     RosterAdopted { version: u64 },
+    /// The configuration asks for a cap that the ledger does not grant.
+    BudgetUnchanged { population: String, reason: String },
     EpochJoining { epoch: EpochSeq, members: usize },
     EpochLive { epoch: EpochSeq },
     EpochLeft { epoch: EpochSeq, refused: Refused },
@@ -99,7 +101,11 @@ pub enum ParticipantEvent {
     Refused { job: JobId, at: SlotId, refused: Refused },
     Charged { job: JobId, at: SlotId, population: String },
     Sent { job: JobId, at: SlotId },
-    Revealed { job: JobId, at: SlotId },
+    Revealed { at: SlotId },
+    /// The local computation failed. The reason stays here.
+    ComputeFailed { at: SlotId, reason: String },
+    /// The coordinator receipted a vector and opened a sum without it; the proof convicts it before anybody.
+    Excluded { at: SlotId, proof: Vec<u8> },
     /// The coordinator, or a peer through it, broke the protocol: evidence.
     Suspicious { at: Option<SlotId>, refused: Refused },
     Aborted { at: SlotId, refused: Refused },

@@ -37,8 +37,8 @@ pub struct Dataset {
     /// The ledger key: everything over the same people shares it.
     pub population: String,
     pub min_cohort: u32,
-    /// The owner allows vectors without noise over this dataset ("secure aggregation only").
-    pub without_noise: bool,
+    /// Local people who allow vectors without noise over this dataset ("secure aggregation only"); nobody: not allowed.
+    pub without_noise: Vec<String>,
     /// Tell analysts what is left of the budget.
     pub show_budget: bool,
 }
@@ -47,8 +47,10 @@ pub struct Dataset {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Budget {
     pub cap: privacy::Cap,
-    /// Caps of single analysts inside it.
+    /// Caps of single analysts inside it; `*` stands for everyone who is not named.
     pub analysts: BTreeMap<String, privacy::Cap>,
+    /// The two local people behind these caps: raising one takes both.
+    pub approvals: Vec<String>,
 }
 
 /// Patience, and what leaves when.

@@ -1,0 +1,70 @@
+//! Stable codes of everything that this crate refuses; docs/errors.md explains each. Codes never change their meaning.
+//!
+//! 2xxx the coordinator says at its door or about a job, 3xxx a participant says about a request, 4xxx either side says about
+//! the protocol: these are transient, and a retry is worth its cost.
+
+/// The dataset is not offered by anybody here.
+pub const UNKNOWN_DATASET: &str = "SOTTO-2001";
+/// The request does not verify: signature, expiry, shape.
+pub const BAD_REQUEST: &str = "SOTTO-2002";
+/// The request names another contract than the owners offer.
+pub const OTHER_CONTRACT: &str = "SOTTO-2003";
+/// Too few owners are online or willing for the smallest allowed cohort.
+pub const TOO_FEW: &str = "SOTTO-2004";
+/// The queue is full.
+pub const QUEUE_FULL: &str = "SOTTO-2005";
+/// No workload answers requests of this kind.
+pub const UNKNOWN_KIND: &str = "SOTTO-2006";
+/// The analyst cancelled.
+pub const CANCELLED: &str = "SOTTO-2007";
+/// Every attempt that the request allows failed.
+pub const ATTEMPTS_SPENT: &str = "SOTTO-2008";
+/// The request expired before it was answered.
+pub const EXPIRED: &str = "SOTTO-2009";
+/// Owners refused, and too few are left.
+pub const OWNERS_REFUSED: &str = "SOTTO-2010";
+/// There is no such job, or it is not this analyst's.
+pub const UNKNOWN_JOB: &str = "SOTTO-2011";
+
+/// The request does not verify at this participant.
+pub const REQUEST_REFUSED: &str = "SOTTO-3002";
+/// This attempt, or a later one, was answered before.
+pub const REPLAYED: &str = "SOTTO-3003";
+/// The dataset is not served under this contract here.
+pub const NOT_SERVED: &str = "SOTTO-3004";
+/// The owner's rules say no.
+pub const RULES: &str = "SOTTO-3005";
+/// The coordinator's plan is not the one that follows from the request.
+pub const OTHER_PLAN: &str = "SOTTO-3006";
+/// The smallest cohort is smaller than this owner allows.
+pub const COHORT_TOO_SMALL: &str = "SOTTO-3007";
+/// The budget does not allow it.
+pub const BUDGET: &str = "SOTTO-3008";
+/// The dataset is paused.
+pub const PAUSED: &str = "SOTTO-3009";
+/// A vector without noise is not allowed by this owner.
+pub const WITHOUT_NOISE: &str = "SOTTO-3010";
+/// Every attempt that the request allows was used here.
+pub const TOKENS_SPENT: &str = "SOTTO-3011";
+
+/// The epoch is unknown, void or spent here.
+pub const NO_EPOCH: &str = "SOTTO-4001";
+/// The slot was used, or the message does not fit its phase.
+pub const OUT_OF_ORDER: &str = "SOTTO-4002";
+/// A cryptographic check failed.
+pub const ABORT: &str = "SOTTO-4003";
+/// A deadline passed.
+pub const DEADLINE: &str = "SOTTO-4004";
+/// The local computation did not deliver.
+pub const COMPUTE: &str = "SOTTO-4005";
+/// The epoch could not be set up.
+pub const SETUP: &str = "SOTTO-4006";
+/// The roster is not acceptable.
+pub const ROSTER: &str = "SOTTO-4007";
+/// Too few vectors or reveals arrived.
+pub const TOO_FEW_LEFT: &str = "SOTTO-4008";
+
+/// Whether a later attempt may succeed where this one was refused.
+pub(crate) fn is_transient(code: &str) -> bool {
+    code.starts_with("SOTTO-4")
+}

@@ -1,0 +1,182 @@
+//! The coordinator's durable state. [`Books::apply`] is the only thing that changes it, running or recovering; everything else
+//! the coordinator knows is lost in a crash and can be.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use governance::{Request, SignedRequest};
+
+use crate::ids::{EpochSeq, JobId};
+use crate::record::CoordinatorRecord;
+use crate::refused::Refused;
+use crate::release::SignedRelease;
+
+/// Jobs, answers, and the last epoch number taken.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Books {
+    last_epoch: EpochSeq,
+    jobs: BTreeMap<JobId, Job>,
+    /// In order of submission.
+    order: Vec<JobId>,
+    /// Those of them that have not ended.
+    open: Vec<JobId>,
+    /// Releases by the identity of their question.
+    answers: BTreeMap<secagg::Digest, JobId>,
+}
+
+/// One request and what became of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    pub signed: Arc<SignedRequest>,
+    pub request: Arc<Request>,
+    pub submitted_at_ms: u64,
+    pub state: JobState,
+}
+
+/// A job ends once.
+#[derive(Clone, Debug, PartialEq)]
+pub enum JobState {
+    Open(Progress),
+    Released { release: SignedRelease, at_ms: u64 },
+    Failed { refused: Refused, at_ms: u64 },
+}
+
+/// How far an open job is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    pub round: u32,
+    /// The newest attempt that agents may have seen, counted from 0; none before the first.
+    pub attempt: Option<u32>,
+    /// What the round before left.
+    pub state: Option<Arc<[u8]>>,
+    pub previous_sum: Option<secagg::Digest>,
+}
+
+/// Records that no run of this program could have written in this order.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Inconsistent {
+    #[error("record of {0}, which is not an open job")]
+    NotOpen(JobId),
+    #[error("{0} was submitted twice")]
+    Twice(JobId),
+    #[error("request of {0} is not readable")]
+    Unreadable(JobId),
+    #[error("epoch number {found} after {last}")]
+    EpochNumber { last: EpochSeq, found: EpochSeq },
+}
+
+impl Books {
+    /// Makes one record true.
+    pub fn apply(&mut self, record: &CoordinatorRecord) -> Result<(), Inconsistent> {
+        match record {
+            CoordinatorRecord::EpochOpened { epoch } => {
+                if *epoch <= self.last_epoch {
+                    let last = self.last_epoch;
+                    return Err(Inconsistent::EpochNumber { last, found: *epoch });
+                }
+                self.last_epoch = *epoch;
+            }
+            CoordinatorRecord::JobSubmitted { job, request, at_ms } => {
+                if self.jobs.contains_key(job) {
+                    return Err(Inconsistent::Twice(*job));
+                }
+                let parsed =
+                    serde_json::from_slice(&request.body).map_err(|_| Inconsistent::Unreadable(*job))?;
+                let entry = Job {
+                    signed: Arc::new(request.clone()),
+                    request: Arc::new(parsed),
+                    submitted_at_ms: *at_ms,
+                    state: JobState::Open(Progress::default()),
+                };
+                self.jobs.insert(*job, entry);
+                self.order.push(*job);
+                self.open.push(*job);
+            }
+            CoordinatorRecord::AttemptOpened { job, round, attempt } => {
+                let progress = self.open_mut(job)?;
+                progress.round = *round;
+                progress.attempt = Some(*attempt);
+            }
+            CoordinatorRecord::Advanced {
+                job,
+                round,
+                previous_sum,
+                state,
+            } => {
+                let progress = self.open_mut(job)?;
+                progress.round = round + 1;
+                progress.state = Some(state.clone());
+                progress.previous_sum = Some(*previous_sum);
+            }
+            CoordinatorRecord::Released {
+                release,
+                identity,
+                at_ms,
+            } => {
+                let job = release.release.id;
+                self.open_mut(&job)?;
+                if let Some(identity) = identity {
+                    self.answers.entry(*identity).or_insert(job);
+                }
+                let release = release.clone();
+                self.end(job, JobState::Released { release, at_ms: *at_ms });
+            }
+            CoordinatorRecord::JobFailed { job, refused, at_ms } => {
+                self.open_mut(job)?;
+                let refused = refused.clone();
+                self.end(*job, JobState::Failed { refused, at_ms: *at_ms });
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of the next epoch.
+    pub fn next_epoch(&self) -> EpochSeq {
+        self.last_epoch + 1
+    }
+
+    /// A job by its id.
+    pub fn job(&self, job: &JobId) -> Option<&Job> {
+        self.jobs.get(job)
+    }
+
+    /// The progress of a job that has not ended.
+    pub fn open(&self, job: &JobId) -> Option<&Progress> {
+        match &self.jobs.get(job)?.state {
+            JobState::Open(progress) => Some(progress),
+            _ => None,
+        }
+    }
+
+    /// Jobs in order of submission.
+    pub fn jobs(&self) -> impl DoubleEndedIterator<Item = (&JobId, &Job)> {
+        self.order.iter().filter_map(|id| self.jobs.get_key_value(id))
+    }
+
+    /// Jobs that have not ended, in order of submission.
+    pub fn open_jobs(&self) -> &[JobId] {
+        &self.open
+    }
+
+    /// The release of a question that was answered before.
+    pub fn answer(&self, identity: &secagg::Digest) -> Option<&SignedRelease> {
+        match &self.jobs.get(self.answers.get(identity)?)?.state {
+            JobState::Released { release, .. } => Some(release),
+            _ => None,
+        }
+    }
+
+    fn open_mut(&mut self, job: &JobId) -> Result<&mut Progress, Inconsistent> {
+        match self.jobs.get_mut(job).map(|entry| &mut entry.state) {
+            Some(JobState::Open(progress)) => Ok(progress),
+            _ => Err(Inconsistent::NotOpen(*job)),
+        }
+    }
+
+    fn end(&mut self, job: JobId, state: JobState) {
+        self.open.retain(|open| *open != job);
+        if let Some(entry) = self.jobs.get_mut(&job) {
+            entry.state = state;
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! The queue: which job may start a round now, which must wait, which can never be answered.
+//!
+//! A job is its signed request. It keeps its place in the queue over retries and restarts; up to `open_jobs` of them have a
+//! round open at a time, each on a slot of its own. Looking costs one plan per attempt, and nothing for jobs that wait.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use governance::{ContentHash, SignedRequest};
+use secagg::adder::Gather;
+
+use super::round::{Head, Round};
+use super::{Coordinator, Offered, Turn};
+use crate::codes;
+use crate::context::{Planned, context_hash};
+use crate::ids::{AgentId, JobId, SlotId};
+use crate::message::{RoundStart, ToAgent};
+use crate::record::CoordinatorRecord;
+use crate::refused::Refused;
+use crate::release::SignedRelease;
+use crate::step::CoordinatorEvent;
+use crate::workload::{CohortTerms, Refusal};
+
+/// What is known about open jobs beside the books. Lost in a crash, and may be.
+#[derive(Default)]
+pub(crate) struct Runtime {
+    jobs: BTreeMap<JobId, Run>,
+    active: BTreeMap<JobId, SlotId>,
+}
+
+#[derive(Default)]
+struct Run {
+    waiting: Option<Waiting>,
+    /// The attempt in the books was implied by the round before, and nobody has seen it yet.
+    unseen: bool,
+    /// Why the newest attempt failed.
+    last: Option<Refused>,
+    planned: Option<Planned>,
+}
+
+struct Waiting {
+    since_ms: u64,
+    refused: Refused,
+}
+
+/// What a look at a job finds.
+pub(crate) enum Prepared {
+    Go(Box<Head>, Box<Gather>),
+    Wait(Refusal),
+    Fail(Refused),
+    Repeat(Box<SignedRelease>),
+}
+
+impl Runtime {
+    pub(crate) fn ended(&mut self, job: &JobId) {
+        self.jobs.remove(job);
+        self.active.remove(job);
+    }
+
+    /// The round of this job ended without a sum.
+    pub(crate) fn attempt_failed(&mut self, job: &JobId, refused: Refused) {
+        self.active.remove(job);
+        self.jobs.entry(*job).or_default().last = Some(refused);
+    }
+
+    /// The round of this job was absorbed; its next round has an attempt that nobody has seen.
+    pub(crate) fn advanced(&mut self, job: &JobId) {
+        self.active.remove(job);
+        self.jobs.entry(*job).or_default().unseen = true;
+    }
+
+    pub(crate) fn slot(&self, job: &JobId) -> Option<SlotId> {
+        self.active.get(job).copied()
+    }
+
+    pub(crate) fn waiting(&self, job: &JobId) -> Option<&Refused> {
+        Some(&self.jobs.get(job)?.waiting.as_ref()?.refused)
+    }
+}
+
+impl Coordinator {
+    /// Takes a request in, or says why not. The same request twice is the same job.
+    pub(super) fn submit(&mut self, signed: SignedRequest, turn: &mut Turn<'_>) -> Result<JobId, Refusal> {
+        let job = JobId::of(&signed.hash().0);
+        if self.books.job(&job).is_some_and(|known| known.signed.body == signed.body) {
+            return Ok(job);
+        }
+        let request = signed
+            .verify(&self.roster, turn.now_ms)
+            .map_err(|error| Refusal::new(codes::BAD_REQUEST, error.to_string()))?;
+        if !self.config.workloads.contains_key(&request.kind) {
+            return Err(Refusal::new(codes::UNKNOWN_KIND, format!("unknown kind of request: `{}`", request.kind)));
+        }
+        let offered = self.catalogue.contracts_of(&request.dataset);
+        let online = self.catalogue.agents().count();
+        if offered.is_empty() && online > 0 && online >= self.roster.min_cohort as usize {
+            let text = format!("no participant offers a dataset `{}`", request.dataset);
+            return Err(Refusal::new(codes::UNKNOWN_DATASET, text).remedy("`sotto dataset` lists what is offered"));
+        }
+        if !offered.is_empty() && !offered.contains(&request.contract) {
+            let text = format!("the contract of `{}` is not the one that the request names", request.dataset);
+            return Err(Refusal::new(codes::OTHER_CONTRACT, text).remedy("ask again: the client fetches the current contract"));
+        }
+        let limit = self.config.limits.queued_jobs;
+        if self.books.open_jobs().len() >= limit {
+            return Err(Refusal::new(codes::QUEUE_FULL, format!("{limit} jobs are waiting already")).remedy("ask again later"));
+        }
+        let at_ms = turn.now_ms;
+        self.record(CoordinatorRecord::JobSubmitted { job, request: signed, at_ms }, turn);
+        turn.event(CoordinatorEvent::JobQueued { job });
+        Ok(job)
+    }
+
+    /// Ends a job at its analyst's wish. What was charged stays charged.
+    pub(super) fn cancel(&mut self, job: JobId, analyst: &str, turn: &mut Turn<'_>) -> Result<JobId, Refusal> {
+        let own = self.books.job(&job).is_some_and(|entry| entry.request.analyst == analyst);
+        if !own {
+            return Err(Refusal::new(codes::UNKNOWN_JOB, format!("no job {job} of yours")));
+        }
+        if self.books.open(&job).is_some() {
+            if let Some(at) = self.jobs.slot(&job) {
+                self.abandon_round(at, turn);
+            }
+            self.fail_job(job, Refusal::new(codes::CANCELLED, "cancelled by its analyst"), turn);
+        }
+        Ok(job)
+    }
+
+    /// Starts whatever can start.
+    pub(super) fn schedule(&mut self, turn: &mut Turn<'_>) {
+        let idle: Vec<JobId> =
+            self.books.open_jobs().iter().filter(|job| !self.jobs.active.contains_key(job)).copied().collect();
+        for job in idle {
+            if self.rounds.len() >= self.config.limits.open_jobs.max(1) {
+                break;
+            }
+            self.start_or_wait(job, turn);
+        }
+    }
+
+    fn start_or_wait(&mut self, job: JobId, turn: &mut Turn<'_>) {
+        match self.prepare(job, turn.now_ms) {
+            Prepared::Go(head, gather) => {
+                let launched = self.launch(*head, *gather, turn);
+                self.send_start(&launched, turn);
+            }
+            Prepared::Fail(refused) => self.fail_job(job, refused, turn),
+            Prepared::Repeat(earlier) => self.repeat(job, &earlier, turn),
+            Prepared::Wait(refusal) => {
+                let refused = Refused::from(refusal);
+                let run = self.jobs.jobs.entry(job).or_default();
+                let since_ms = run.waiting.as_ref().map_or(turn.now_ms, |waiting| waiting.since_ms);
+                if turn.now_ms >= since_ms + self.config.limits.patience_ms {
+                    return self.fail_job(job, refused, turn);
+                }
+                if run.waiting.as_ref().is_none_or(|waiting| waiting.refused != refused) {
+                    turn.event(CoordinatorEvent::JobWaiting { job, refused: refused.clone() });
+                    run.waiting = Some(Waiting { since_ms, refused });
+                }
+            }
+        }
+    }
+
+    /// Looks whether a job can start its next attempt, and with whom.
+    pub(super) fn prepare(&mut self, job: JobId, now_ms: u64) -> Prepared {
+        let Some((entry, progress)) = self.books.job(&job).zip(self.books.open(&job)) else {
+            return Prepared::Fail(Refusal::new(codes::UNKNOWN_JOB, "the job has ended").into());
+        };
+        let (request, signed) = (entry.request.clone(), entry.signed.clone());
+        if now_ms >= request.expires_at_ms {
+            return Prepared::Fail(Refusal::new(codes::EXPIRED, "the request expired before it was answered").into());
+        }
+        let run = self.jobs.jobs.get(&job);
+        let attempt = match progress.attempt {
+            None => 0,
+            Some(attempt) if run.is_some_and(|run| run.unseen) => attempt,
+            Some(attempt) => attempt + 1,
+        };
+        if attempt >= request.max_attempts {
+            return Prepared::Fail(attempts_spent(attempt, request.epsilon, run.and_then(|run| run.last.as_ref())));
+        }
+        let (terms, owners) = match self.terms_of(&request.dataset, &request.contract) {
+            Ok(found) => found,
+            Err(refusal) => return Prepared::Wait(refusal),
+        };
+        let Some((live, contract)) = self.epochs.serving().zip(self.catalogue.contract(&request.contract)) else {
+            return Prepared::Wait(Refusal::new(codes::TOO_FEW, "no epoch is ready"));
+        };
+        let run = self.jobs.jobs.entry(job).or_default();
+        let planned = match &run.planned {
+            Some(planned) if planned.terms == terms => planned.clone(),
+            _ => {
+                let Some(workload) = self.config.workloads.get(&request.kind) else {
+                    let text = format!("unknown kind of request: `{}`", request.kind);
+                    return Prepared::Fail(Refusal::new(codes::UNKNOWN_KIND, text).into());
+                };
+                match workload.plan(&request, contract, &terms) {
+                    Ok(plan) => run.planned.insert(Planned::new(plan, terms)).clone(),
+                    Err(refusal) => return Prepared::Fail(refusal.into()),
+                }
+            }
+        };
+        let identity = super::round::identity(&planned, &request, &owners);
+        if planned.plan.rounds == 1
+            && let Some(earlier) = self.books.answer(&identity)
+        {
+            return Prepared::Repeat(Box::new(earlier.clone()));
+        }
+        let start = RoundStart {
+            at: SlotId { epoch: live.seq, slot: live.next_slot },
+            job,
+            request: signed,
+            round: progress.round,
+            attempt,
+            plan_hash: planned.hash.0,
+            s_min: terms.s_min,
+            state: progress.state.clone(),
+            previous_sum: progress.previous_sum.map(|sum| sum.0),
+            timeout_ms: self.config.limits.round_ms(),
+        };
+        let context = context_hash(&start, &start.request.hash(), &request.contract, &planned);
+        let gather = match Gather::open(live.book.clone(), start.at.slot, context, terms.s_min as usize) {
+            Ok(gather) => gather,
+            Err(abort) => return Prepared::Wait(Refusal::new(codes::TOO_FEW, abort.to_string())),
+        };
+        let head = Head {
+            request,
+            planned,
+            owners,
+            members: live.members.clone(),
+            start,
+        };
+        Prepared::Go(Box::new(head), Box::new(gather))
+    }
+
+    /// Who would contribute to a dataset now, from which snapshots, and under which terms.
+    pub(super) fn terms_of(&self, dataset: &str, contract: &ContentHash) -> Result<(CohortTerms, Vec<(AgentId, String)>), Refusal> {
+        let who = "`sotto participant` shows who is missing";
+        let Some(live) = self.epochs.serving().filter(|live| live.slots_left() > 0) else {
+            let connected = self.catalogue.agents().count();
+            let text = format!("no epoch is ready: {connected} of {} participants are online", self.roster.agents.len());
+            return Err(Refusal::new(codes::TOO_FEW, text).remedy(who));
+        };
+        let least = (live.members.threshold() as u32).max(self.roster.min_cohort);
+        let offered = self.catalogue.owners(&live.names, live.seq, dataset, contract);
+        let (owners, s_min) = willing(offered.collect(), least);
+        if owners.len() < s_min as usize {
+            let found = owners.len();
+            let text = format!("too few participants offer `{dataset}`: expected at least {s_min}, got {found}");
+            return Err(Refusal::new(codes::TOO_FEW, text).remedy(who));
+        }
+        let terms = CohortTerms {
+            n: live.members.n() as u32,
+            c: live.members.c() as u32,
+            s_min,
+        };
+        let owners = owners.into_iter().map(|(agent, offered)| (agent.clone(), offered.snapshot.clone()));
+        Ok((terms, owners.collect()))
+    }
+
+    /// Takes the slot and opens the round; the caller sends what is returned.
+    pub(super) fn launch(&mut self, head: Head, gather: Gather, turn: &mut Turn<'_>) -> Launched {
+        let RoundStart { job, round, attempt, at, .. } = head.start;
+        let run = self.jobs.jobs.entry(job).or_default();
+        run.waiting = None;
+        if !std::mem::take(&mut run.unseen) {
+            self.record(CoordinatorRecord::AttemptOpened { job, round, attempt }, turn);
+        }
+        if let Some(live) = self.epochs.serving_mut() {
+            live.next_slot = at.slot + 1;
+        }
+        turn.event(CoordinatorEvent::RoundStarted { job, round, attempt, at });
+        let launched = Launched {
+            start: head.start.clone(),
+            owners: head.owners.iter().map(|(agent, _)| agent.clone()).collect(),
+        };
+        self.jobs.active.insert(job, at);
+        let round = Round::open(head, gather, &self.config.limits, turn.now_ms);
+        self.rounds.insert(at, round);
+        launched
+    }
+
+    /// The owners alone are told: others learn of a round when it needs their shares.
+    pub(super) fn send_start(&self, launched: &Launched, turn: &mut Turn<'_>) {
+        for owner in &launched.owners {
+            turn.send(owner, ToAgent::RoundStart(launched.start.clone()));
+        }
+    }
+
+    pub(super) fn jobs_wake(&self) -> Option<u64> {
+        let patience_ms = self.config.limits.patience_ms;
+        let waiting = self.jobs.jobs.values().filter_map(|run| run.waiting.as_ref());
+        waiting.map(|waiting| waiting.since_ms + patience_ms).min()
+    }
+}
+
+/// A round that was opened, and whom to tell.
+pub(crate) struct Launched {
+    pub start: RoundStart,
+    pub owners: BTreeSet<AgentId>,
+}
+
+/// An owner and its offer.
+type Owner<'a> = (&'a AgentId, &'a Offered);
+
+/// Owners whose own minimum cohort can be met, and the smallest cohort that satisfies all of them.
+fn willing(mut owners: Vec<Owner<'_>>, least: u32) -> (Vec<Owner<'_>>, u32) {
+    loop {
+        let count = owners.len();
+        owners.retain(|(_, offered)| offered.min_cohort as usize <= count);
+        if owners.len() == count {
+            let s_min = owners.iter().map(|(_, offered)| offered.min_cohort).max().unwrap_or(0).max(least);
+            return (owners, s_min);
+        }
+    }
+}
+
+fn attempts_spent(attempts: u32, epsilon: f64, last: Option<&Refused>) -> Refused {
+    let last = last.map_or_else(|| "the coordinator was restarted".to_owned(), |refused| refused.message.clone());
+    let text = format!(
+        "all {attempts} attempts failed, at most {attempts} x epsilon {epsilon} were charged by each participant; the last one: {last}"
+    );
+    Refusal::new(codes::ATTEMPTS_SPENT, text)
+        .remedy("`sotto doctor` shows who dropped out; ask again with a new request")
+        .into()
+}
+

@@ -1,0 +1,186 @@
+//! What becomes of a sum: another round or a release, with a privacy statement that says what was really done. One job, one
+//! release; the same question over the same data by the same cohort is answered from the books at no cost.
+
+use governance::{Contract, Request};
+
+use super::Head;
+use super::unmask::Summed;
+use crate::context::Planned;
+use crate::coordinator::jobs::Prepared;
+use crate::coordinator::{Coordinator, Turn};
+use crate::ids::{AgentId, JobId};
+use crate::message::RoundStart;
+use crate::record::CoordinatorRecord;
+use crate::release::{Receipt, Release, SignedRelease};
+use crate::step::CoordinatorEvent;
+use crate::workload::{Outcome, PlainSum};
+
+/// What makes two questions one: plan, contract, analyst, and who answers from which snapshot.
+pub(crate) fn identity(planned: &Planned, request: &Request, owners: &[(AgentId, String)]) -> secagg::Digest {
+    let mut parts: Vec<&[u8]> = vec![&planned.hash.0, &request.contract.0, request.analyst.as_bytes()];
+    for (agent, snapshot) in owners {
+        parts.push(agent.as_str().as_bytes());
+        parts.push(snapshot.as_bytes());
+    }
+    secagg::Digest::of("sottovoce/engine/v1/question", &parts)
+}
+
+impl Coordinator {
+    /// A round ended well.
+    pub(super) fn round_summed(&mut self, head: Head, summed: Summed, turn: &mut Turn<'_>) {
+        let RoundStart { at, job, round, .. } = head.start;
+        let Summed { sum, cohort } = summed;
+        self.uploads.closed(at);
+        for blame in sum.blames() {
+            if let Some(agent) = head.name(blame.member) {
+                self.epochs.bench(&agent, &self.config.limits, turn.now_ms);
+                turn.misbehaved(&agent, crate::workload::Refusal::new(crate::codes::ABORT, blame.fault.to_string()));
+            }
+        }
+        let contributors = u32::from(sum.contributors());
+        turn.event(CoordinatorEvent::RoundSummed { job, round, at, contributors, cohort: cohort.len() as u32 });
+        let digest = sum.digest();
+        let plan = head.planned.plan.clone();
+        let plain = PlainSum {
+            values: sum.into_ring_vec().to_i64s(),
+            contributors,
+            variance: u64::from(contributors).saturating_mul(plan.variance),
+        };
+        let Some(workload) = self.config.workloads.get(&head.request.kind).cloned() else { return };
+        match workload.absorb(&plan, round, head.start.state.as_deref(), &plain) {
+            Ok(Outcome::Again { state }) => {
+                self.record(CoordinatorRecord::Advanced { job, round, previous_sum: digest, state }, turn);
+                self.jobs.advanced(&job);
+                self.next_round(&head, turn);
+            }
+            Ok(Outcome::Done { release }) => {
+                self.tell_round_ended(at, None, turn);
+                self.answer(&head, &plain, cohort, digest, release, turn);
+            }
+            Err(refusal) => {
+                self.tell_round_ended(at, None, turn);
+                self.fail_job(job, refusal, turn);
+            }
+        }
+    }
+
+    /// Starts the next round with the message that ends this one, if it can start now on the same epoch.
+    fn next_round(&mut self, head: &Head, turn: &mut Turn<'_>) {
+        let RoundStart { at, job, .. } = head.start;
+        let Prepared::Go(next, gather) = self.prepare(job, turn.now_ms) else {
+            return self.tell_round_ended(at, None, turn); // `schedule` says why and tries again
+        };
+        let same_epoch = next.start.at.epoch == at.epoch;
+        let launched = self.launch(*next, *gather, turn);
+        if same_epoch {
+            self.tell_round_ended(at, Some(launched), turn);
+        } else {
+            self.tell_round_ended(at, None, turn);
+            self.send_start(&launched, turn);
+        }
+    }
+
+    fn answer(
+        &mut self,
+        head: &Head,
+        plain: &PlainSum,
+        cohort: std::collections::BTreeSet<AgentId>,
+        sum: secagg::Digest,
+        body: Vec<u8>,
+        turn: &mut Turn<'_>,
+    ) {
+        let job = head.start.job;
+        let Some(contract) = self.catalogue.contract(&head.request.contract).cloned() else { return };
+        let receipt = receipt(head, &contract, plain, cohort.len() as u32, sum);
+        let release = Release {
+            id: job,
+            request_hash: head.start.request.hash(),
+            analyst: head.request.analyst.clone(),
+            dataset: head.request.dataset.clone(),
+            body: String::from_utf8_lossy(&body).into_owned(),
+            receipt,
+        };
+        let answered: Vec<_> = head.owners.iter().filter(|(agent, _)| cohort.contains(agent)).cloned().collect();
+        let identity = (head.planned.plan.rounds == 1).then(|| identity(&head.planned, &head.request, &answered));
+        self.publish(job, release, identity, turn);
+    }
+
+    /// Answers a job from an earlier release: no round, no charge.
+    pub(in crate::coordinator) fn repeat(&mut self, job: JobId, earlier: &SignedRelease, turn: &mut Turn<'_>) {
+        let Some(entry) = self.books.job(&job) else { return };
+        let mut release = earlier.release.clone();
+        release.receipt.repeated = Some(release.receipt.repeated.unwrap_or(release.id));
+        release.receipt.attempts = 0;
+        release.receipt.epsilon_charged = Some(0.0);
+        release.id = job;
+        release.request_hash = entry.signed.hash();
+        self.publish(job, release, None, turn);
+    }
+
+    fn publish(&mut self, job: JobId, release: Release, identity: Option<secagg::Digest>, turn: &mut Turn<'_>) {
+        let repeated = release.receipt.repeated.is_some();
+        let request_hash = release.request_hash.0;
+        let release = SignedRelease::sign(release, &self.config.signing_key);
+        let at_ms = turn.now_ms;
+        self.record(CoordinatorRecord::Released { release, identity, at_ms }, turn);
+        self.jobs.ended(&job);
+        turn.event(CoordinatorEvent::Released { job, repeated });
+        self.tell_ended(job, request_hash, turn);
+    }
+}
+
+fn receipt(head: &Head, contract: &Contract, plain: &PlainSum, cohort: u32, sum: secagg::Digest) -> Receipt {
+    let (plan, terms) = (&head.planned.plan, head.planned.terms);
+    let rounds = head.start.round + 1;
+    let tokens = u64::from(rounds + head.start.attempt);
+    let delta = head.request.delta;
+    let unit = contract.privacy_unit.clone().unwrap_or_else(|| "row".to_owned());
+    let sites = match contract.contribution.participants {
+        1 => "one participant".to_owned(),
+        sites => format!("up to {sites} participants"),
+    };
+    let whole = plan.charge.times(u64::from(rounds));
+    let mechanism = match plan.variance {
+        0 => "secure aggregation only: exact sum, no noise, no differential privacy".to_owned(),
+        variance => format!(
+            "discrete Gaussian in shares of variance {variance}: {} accounted for, {} present",
+            terms.honest_shares(),
+            plain.contributors
+        ),
+    };
+    Receipt {
+        neighbouring: match &contract.privacy_unit {
+            Some(unit) => format!("all rows of one {unit} added or removed at {sites}"),
+            None => format!("one row added or removed at {sites}"),
+        },
+        unit,
+        epsilon: epsilon(&whole, delta),
+        delta,
+        rho: rho(&whole),
+        epsilon_charged: epsilon(&plan.charge.times(tokens), delta),
+        mechanism,
+        contributors: plain.contributors,
+        cohort,
+        members: terms.n,
+        s_min: terms.s_min,
+        c: terms.c,
+        rounds,
+        attempts: head.start.attempt + 1,
+        contract: head.request.contract,
+        plan: head.planned.hash,
+        sum,
+        repeated: None,
+    }
+}
+
+fn epsilon(charge: &privacy::Charge, delta: f64) -> Option<f64> {
+    let epsilon = privacy::cost::epsilon(charge, delta);
+    (!charge.is_infinite() && epsilon.is_finite()).then_some(epsilon)
+}
+
+/// The largest divergence over order: a zCDP parameter that covers every order held.
+fn rho(charge: &privacy::Charge) -> Option<f64> {
+    let ratio = |order: &privacy::Order| charge.curve.at(*order) as f64 / 1e9 / order.value();
+    let rho = privacy::ORDERS.iter().map(ratio).fold(0.0, f64::max);
+    (!charge.is_infinite()).then_some(rho)
+}

@@ -1,0 +1,100 @@
+//! A participant's durable state: its ledgers, which tokens of which request were used, which roster it believes, what is paused.
+//! [`Books::apply`] is the only thing that changes it, running or recovering.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use governance::{ContentHash, SignedRoster};
+use privacy::ledger::Broken;
+use privacy::{Ledger, PopulationId};
+
+use crate::record::ParticipantRecord;
+
+/// Everything that survives a restart.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Books {
+    roster: Option<SignedRoster>,
+    ledgers: BTreeMap<String, Ledger>,
+    tokens: BTreeMap<ContentHash, Tokens>,
+    paused: BTreeSet<String>,
+}
+
+/// What was used of one request. A token is one attempt at one round; its index is `round + attempt`, which only rises.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tokens {
+    /// How many were used, those of a block that a crash cut short included.
+    pub used: u32,
+    /// The lowest index that may still be used.
+    pub next: u32,
+    /// None will be used any more.
+    pub closed: bool,
+}
+
+/// Records that no run of this program could have written in this order.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Inconsistent {
+    #[error("population `{population}`: {broken}")]
+    Ledger { population: String, broken: Broken },
+    #[error("token {found} of request {request} after {next}")]
+    Token { request: ContentHash, next: u32, found: u32 },
+}
+
+impl Books {
+    /// Makes one record true.
+    pub fn apply(&mut self, record: &ParticipantRecord) -> Result<(), Inconsistent> {
+        match record {
+            ParticipantRecord::RosterAdopted { roster } => self.roster = Some(roster.clone()),
+            ParticipantRecord::Ledger { population, entry } => {
+                let new = || Ledger::new(PopulationId::new(population.clone()));
+                let ledger = self.ledgers.entry(population.clone()).or_insert_with(new);
+                ledger.apply(entry).map_err(|broken| Inconsistent::Ledger {
+                    population: population.clone(),
+                    broken,
+                })?;
+            }
+            ParticipantRecord::TokensTaken { request, first, count } => {
+                let tokens = self.tokens.entry(*request).or_default();
+                if *first < tokens.next {
+                    return Err(Inconsistent::Token {
+                        request: *request,
+                        next: tokens.next,
+                        found: *first,
+                    });
+                }
+                tokens.used = tokens.used.saturating_add(*count);
+                tokens.next = first.saturating_add(*count);
+            }
+            ParticipantRecord::RequestClosed { request } => self.tokens.entry(*request).or_default().closed = true,
+            ParticipantRecord::Paused { dataset, paused: true } => {
+                self.paused.insert(dataset.clone());
+            }
+            ParticipantRecord::Paused { dataset, paused: false } => {
+                self.paused.remove(dataset);
+            }
+        }
+        Ok(())
+    }
+
+    /// The newest roster adopted.
+    pub fn roster(&self) -> Option<&SignedRoster> {
+        self.roster.as_ref()
+    }
+
+    /// The ledger of a population, if anything ever happened to it.
+    pub fn ledger(&self, population: &str) -> Option<&Ledger> {
+        self.ledgers.get(population)
+    }
+
+    /// All ledgers by population.
+    pub fn ledgers(&self) -> impl Iterator<Item = (&String, &Ledger)> {
+        self.ledgers.iter()
+    }
+
+    /// What was used of a request.
+    pub fn tokens(&self, request: &ContentHash) -> Tokens {
+        self.tokens.get(request).cloned().unwrap_or_default()
+    }
+
+    pub fn is_paused(&self, dataset: &str) -> bool {
+        self.paused.contains(dataset)
+    }
+}

@@ -1,0 +1,160 @@
+//! One round at one participant: `accept -> mask -> survive -> reveal`. What a slot may still serve is locked inside secagg; what
+//! stands here is order, time and budget. Every refusal and abort is the same whatever the data holds.
+
+mod accept;
+mod mask;
+mod reveal;
+mod survive;
+
+use std::sync::Arc;
+
+use governance::{ContentHash, Request};
+use secagg::RingVec;
+
+use super::{Participant, Turn};
+use crate::codes;
+use crate::context::Planned;
+use crate::ids::{EpochSeq, JobId, SlotId};
+use crate::message::{ToCoordinator, Wire};
+use crate::record::ParticipantRecord;
+use crate::refused::Refused;
+use crate::step::ParticipantEvent;
+use crate::workload::Refusal;
+
+/// What is known about a request beside the books; lost in a crash, and may be.
+#[derive(Default)]
+pub(super) struct Run {
+    /// Verified under the roster that holds now.
+    request: Option<Arc<Request>>,
+    planned: Option<Planned>,
+    /// One above the highest index accepted.
+    cursor: u32,
+    pub(super) expires_at_ms: u64,
+    /// Committed tokens that were not used yet, as a range of indices.
+    pub(super) block: Option<(u32, u32)>,
+}
+
+/// An open round.
+pub(super) struct Round {
+    /// None for a member outside the cohort: it only holds shares.
+    part: Option<Part>,
+    phase: Phase,
+    deadline_ms: u64,
+}
+
+/// This agent's part in a round.
+struct Part {
+    job: JobId,
+    hash: ContentHash,
+    request: Arc<Request>,
+    dataset: String,
+    population: String,
+    planned: Planned,
+    round: u32,
+    attempt: u32,
+    state: Option<Arc<[u8]>>,
+    receipt: Option<secagg::Receipt>,
+}
+
+/// In protocol order; `Watching` stands for all of it at a member outside the cohort.
+enum Phase {
+    Watching,
+    Accepted,
+    Computing {
+        unasked: bool,
+        leaves_at_ms: Option<u64>,
+    },
+    /// Masked, and waiting for its tick or for a grant.
+    Holding {
+        unasked: bool,
+        leaves_at_ms: Option<u64>,
+        granted: bool,
+        head: Wire,
+        vector: RingVec,
+    },
+    Sent,
+    Voted(Vec<(u16, secagg::Digest)>),
+    Revealed,
+}
+
+impl Round {
+    pub(super) fn wake_at_ms(&self) -> u64 {
+        match &self.phase {
+            Phase::Holding { leaves_at_ms: Some(at), .. } => self.deadline_ms.min(*at),
+            _ => self.deadline_ms,
+        }
+    }
+}
+
+impl Participant {
+    /// Lets vectors go whose tick has come, and ends rounds whose time is up.
+    pub(super) fn expire_rounds(&mut self, turn: &mut Turn<'_>) {
+        let due: Vec<SlotId> =
+            self.rounds.iter().filter(|(_, round)| round.wake_at_ms() <= turn.now_ms).map(|(at, _)| *at).collect();
+        for at in due {
+            if self.rounds.get(&at).is_some_and(|round| round.deadline_ms <= turn.now_ms) {
+                self.abort(at, Refusal::new(codes::DEADLINE, "the round's time is up"), turn);
+            } else {
+                self.tick(at, turn);
+            }
+        }
+    }
+
+    /// The coordinator is done with the round.
+    pub(super) fn round_ended(&mut self, at: SlotId, turn: &mut Turn<'_>) {
+        self.rounds.remove(&at);
+        self.erase(at, turn);
+    }
+
+    /// Rounds of an epoch whose secrets are gone.
+    pub(super) fn drop_rounds_of(&mut self, epoch: EpochSeq, _turn: &mut Turn<'_>) {
+        self.rounds.retain(|at, _| at.epoch != epoch);
+    }
+
+    /// No token of this request is used any more; what was set aside comes back.
+    pub(super) fn close_request(&mut self, hash: ContentHash, turn: &mut Turn<'_>) {
+        let known = self.runs.remove(&hash).is_some() || self.books.tokens(&hash).used > 0;
+        if known && !self.books.tokens(&hash).closed {
+            let computing = self.rounds.iter().filter(|(_, round)| {
+                round.part.as_ref().is_some_and(|part| part.hash == hash) && matches!(round.phase, Phase::Accepted)
+            });
+            let waiting: Vec<SlotId> = computing.map(|(at, _)| *at).collect();
+            for at in waiting {
+                self.round_ended(at, turn);
+            }
+            self.record(ParticipantRecord::RequestClosed { request: hash }, turn);
+            self.void_rest(&hash, turn);
+        }
+    }
+
+    pub(super) fn close_expired_requests(&mut self, turn: &mut Turn<'_>) {
+        let expired = self.runs.iter().filter(|(_, run)| run.expires_at_ms <= turn.now_ms);
+        let expired: Vec<ContentHash> = expired.map(|(hash, _)| *hash).collect();
+        for hash in expired {
+            self.close_request(hash, turn);
+        }
+    }
+
+    /// A new roster may have removed an analyst or changed a key: requests are verified again.
+    pub(super) fn forget_verified(&mut self) {
+        self.runs.values_mut().for_each(|run| run.request = None);
+    }
+
+    /// Stops at this round. Nothing was revealed, and nothing of it ever will be.
+    fn abort(&mut self, at: SlotId, refusal: Refusal, turn: &mut Turn<'_>) {
+        if self.rounds.remove(&at).is_none() {
+            return;
+        }
+        self.erase(at, turn);
+        let refused = Refused::from(refusal);
+        turn.event(ParticipantEvent::Aborted { at, refused: refused.clone() });
+        turn.send(ToCoordinator::Aborted { at, refused });
+    }
+
+    fn erase(&mut self, at: SlotId, turn: &mut Turn<'_>) {
+        let Some(live) = self.epochs.live_mut(at.epoch) else { return };
+        if let Err(abort) = live.epoch.erase(at.slot) {
+            turn.suspicious(Some(at), Refusal::new(codes::ABORT, abort.to_string()));
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Round step 1: is this the analyst's own request, asked under terms this owner allows, of data that is served, within budget, and
+//! never answered before? Then Accept; else Refuse with the reason, none of which depends on data.
+
+use std::sync::Arc;
+
+use governance::decision::{Question, Verdict};
+use governance::{ContentHash, Request};
+use secagg::Message;
+
+use super::{Part, Phase, Round};
+use crate::codes;
+use crate::context::{Planned, context_hash};
+use crate::ids::JobId;
+use crate::message::{RoundStart, ToCoordinator};
+use crate::participant::{Dataset, Participant, Turn};
+use crate::refused::Refused;
+use crate::step::ParticipantEvent;
+use crate::workload::{CohortTerms, Refusal};
+
+impl Participant {
+    pub(in crate::participant) fn round_start(&mut self, start: RoundStart, turn: &mut Turn<'_>) {
+        let at = start.at;
+        if self.rounds.contains_key(&at) {
+            return; // a duplicate: what was said stands
+        }
+        if let Err(refusal) = self.try_accept(start.clone(), turn) {
+            let refused = Refused::from(refusal);
+            turn.event(ParticipantEvent::Refused { job: start.job, at, refused: refused.clone() });
+            turn.send(ToCoordinator::Refuse { at, refused });
+        }
+    }
+
+    fn try_accept(&mut self, start: RoundStart, turn: &mut Turn<'_>) -> Result<(), Refusal> {
+        let RoundStart { at, job, round, attempt, s_min, .. } = start;
+        let live = self.epochs.live(at.epoch).ok_or_else(|| {
+            Refusal::new(codes::NO_EPOCH, format!("epoch {} is not live here", at.epoch))
+        })?;
+        if !live.epoch.is_unused(at.slot) {
+            return Err(Refusal::new(codes::OUT_OF_ORDER, format!("{at} was used before")));
+        }
+        let members = live.members.clone();
+        let hash = start.request.hash();
+        let request = self.verified(&start, hash, turn.now_ms)?;
+        if job != JobId::of(&hash.0) {
+            return Err(Refusal::new(codes::REQUEST_REFUSED, "the job is not that of the request"));
+        }
+        let dataset = self.served(&request)?;
+        let least = (members.threshold() as u32).max(self.roster.min_cohort).max(dataset.min_cohort);
+        if s_min < least || s_min as usize > members.n() {
+            let text = format!("smallest cohort: expected {least} to {}, got {s_min}", members.n());
+            return Err(Refusal::new(codes::COHORT_TOO_SMALL, text));
+        }
+        let terms = CohortTerms {
+            n: members.n() as u32,
+            c: members.c() as u32,
+            s_min,
+        };
+        let planned = self.planned(hash, &request, &dataset, terms)?;
+        if planned.hash.0 != start.plan_hash {
+            return Err(Refusal::new(codes::OTHER_PLAN, "the plan is not the one that follows from the request"));
+        }
+        if planned.plan.variance == 0 && dataset.without_noise.is_empty() {
+            let text = format!("`{}` is not answered without noise here", request.dataset);
+            return Err(Refusal::new(codes::WITHOUT_NOISE, text));
+        }
+        self.check_token(hash, &request, &planned, &start)?;
+        self.decide(&request, &dataset, &planned, s_min, turn.now_ms)?;
+        self.reserve(hash, &request, &dataset, &planned, round, turn)?;
+
+        let context = context_hash(&start, &hash, &request.contract, &planned);
+        let live = self.epochs.live_mut(at.epoch).ok_or_else(|| Refusal::new(codes::NO_EPOCH, "the epoch is gone"))?;
+        let accept = live.epoch.accept(at.slot, context).map_err(|abort| Refusal::new(codes::ABORT, abort.to_string()))?;
+        let Some(accept) = accept else { return Ok(()) };
+        let run = self.runs.entry(hash).or_default();
+        run.cursor = round + attempt + 1;
+        run.expires_at_ms = request.expires_at_ms;
+        let patience_ms = start.timeout_ms.min(self.config.limits.round_timeout_ms);
+        let part = Part {
+            job,
+            hash,
+            dataset: request.dataset.clone(),
+            population: dataset.population,
+            request,
+            planned,
+            round,
+            attempt,
+            state: start.state,
+            receipt: None,
+        };
+        let deadline_ms = turn.now_ms.saturating_add(patience_ms);
+        self.rounds.insert(at, Round { part: Some(part), phase: Phase::Accepted, deadline_ms });
+        turn.event(ParticipantEvent::Accepted { job, round, attempt, at });
+        turn.send(ToCoordinator::Accept { at, accept: accept.encode().into() });
+        Ok(())
+    }
+
+    /// The request, if its analyst signed it and it holds now. Verified once per request and roster.
+    fn verified(&mut self, start: &RoundStart, hash: ContentHash, now_ms: u64) -> Result<Arc<Request>, Refusal> {
+        let known = self.runs.get(&hash).and_then(|run| run.request.clone());
+        if let Some(request) = known {
+            if now_ms < request.expires_at_ms {
+                return Ok(request);
+            }
+            return Err(Refusal::new(codes::REQUEST_REFUSED, "the request has expired"));
+        }
+        let request = start.request.verify(&self.roster, now_ms);
+        let request = request.map_err(|error| Refusal::new(codes::REQUEST_REFUSED, error.to_string()))?;
+        let request = Arc::new(request);
+        let tokens = self.books.tokens(&hash);
+        let run = self.runs.entry(hash).or_default();
+        run.cursor = run.cursor.max(tokens.next);
+        run.expires_at_ms = request.expires_at_ms;
+        run.request = Some(request.clone());
+        Ok(request)
+    }
+
+    /// The dataset under just the contract that the analyst named.
+    fn served(&self, request: &Request) -> Result<Dataset, Refusal> {
+        if self.books.is_paused(&request.dataset) {
+            let text = format!("`{}` is paused by its owner", request.dataset);
+            return Err(Refusal::new(codes::PAUSED, text).remedy("ask again later"));
+        }
+        let found = self.datasets.iter().find(|(hash, dataset)| {
+            *hash == request.contract && dataset.contract.name == request.dataset
+        });
+        found.map(|(_, dataset)| dataset.clone()).ok_or_else(|| {
+            let text = format!("`{}` is not served here under this contract", request.dataset);
+            Refusal::new(codes::NOT_SERVED, text).remedy("fetch the current contract and ask again")
+        })
+    }
+
+    /// The plan as this agent derives it itself, once per request and terms.
+    fn planned(&mut self, hash: ContentHash, request: &Request, dataset: &Dataset, terms: CohortTerms) -> Result<Planned, Refusal> {
+        let run = self.runs.entry(hash).or_default();
+        if let Some(planned) = run.planned.as_ref().filter(|planned| planned.terms == terms) {
+            return Ok(planned.clone());
+        }
+        let workload = self.config.workloads.get(&request.kind).ok_or_else(|| {
+            Refusal::new(codes::UNKNOWN_KIND, format!("unknown kind of request: `{}`", request.kind))
+        })?;
+        let plan = workload.plan(request, &dataset.contract, &terms)?;
+        if plan.bounds.dim() != plan.dim || plan.rounds == 0 {
+            return Err(Refusal::new(codes::OTHER_PLAN, "the plan contradicts itself"));
+        }
+        Ok(run.planned.insert(Planned::new(plan, terms)).clone())
+    }
+
+    /// A token is answered once, and its index only rises: a replay can neither drain the budget nor average noise away.
+    fn check_token(&self, hash: ContentHash, request: &Request, planned: &Planned, start: &RoundStart) -> Result<(), Refusal> {
+        let (round, attempt) = (start.round, start.attempt);
+        if self.books.tokens(&hash).closed {
+            return Err(Refusal::new(codes::REPLAYED, "the request was closed here"));
+        }
+        if round >= planned.plan.rounds || attempt >= request.max_attempts {
+            let (rounds, attempts) = (planned.plan.rounds, request.max_attempts);
+            let text = format!("round {round} attempt {attempt}: expected below {rounds} and {attempts}");
+            return Err(Refusal::new(codes::REPLAYED, text));
+        }
+        let cursor = self.runs.get(&hash).map_or(0, |run| run.cursor);
+        if round + attempt < cursor {
+            let text = format!("round {round} attempt {attempt} was answered before");
+            return Err(Refusal::new(codes::REPLAYED, text));
+        }
+        if (round == 0) != (start.state.is_none() && start.previous_sum.is_none()) {
+            return Err(Refusal::new(codes::OTHER_PLAN, "the state does not fit the round"));
+        }
+        Ok(())
+    }
+
+    /// The owner's rules: where grants, consent and policy plug in.
+    pub(super) fn decide(
+        &self,
+        request: &Request,
+        dataset: &Dataset,
+        planned: &Planned,
+        s_min: u32,
+        now_ms: u64,
+    ) -> Result<(), Refusal> {
+        let analyst = self.roster.analyst(&request.analyst);
+        let analyst = analyst.ok_or_else(|| Refusal::new(codes::REQUEST_REFUSED, "the analyst is not in the roster"))?;
+        let question = Question {
+            request,
+            contract: &dataset.contract,
+            contract_hash: request.contract,
+            organisation: &analyst.organisation,
+            columns: &planned.plan.columns,
+            s_min,
+            now_ms,
+        };
+        match self.config.rules.decide(&question) {
+            Verdict::Allow => Ok(()),
+            Verdict::Deny { rule, reason, remedy } => {
+                Err(Refusal::new(codes::RULES, format!("{reason} [{rule}]")).remedy(remedy))
+            }
+        }
+    }
+
+    /// Asked again right before data is touched and before a vector leaves: a revocation never waits.
+    pub(super) fn still_allowed(&self, part: &Part, now_ms: u64) -> Result<(), Refusal> {
+        let dataset = self.served(&part.request)?;
+        self.decide(&part.request, &dataset, &part.planned, part.planned.terms.s_min, now_ms)
+    }
+}
