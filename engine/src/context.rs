@@ -34,7 +34,9 @@ fn price(plan: &Plan) -> String {
     if plan.variance == 0 {
         return "no-noise".to_owned();
     }
-    let orders = privacy::ORDERS.iter().flat_map(|order| plan.charge.curve.at(*order).to_le_bytes());
+    let orders = privacy::ORDERS
+        .iter()
+        .flat_map(|order| plan.charge.curve.at(*order).to_le_bytes());
     let bytes: Vec<u8> = orders.chain(plan.charge.delta.units().to_le_bytes()).collect();
     secagg::Digest::of("price", &[&bytes]).to_string()[..16].to_owned()
 }
@@ -49,7 +51,10 @@ pub(crate) fn context_hash(
     let SlotId { epoch, slot } = start.at;
     let (plan, terms) = (&planned.plan, &planned.terms);
     let optional = |digest: Option<[u8; 32]>| digest.map_or_else(Vec::new, |digest| digest.to_vec());
-    let state = start.state.as_ref().map(|state| secagg::Digest::of("state", &[state]).0);
+    let state = start
+        .state
+        .as_ref()
+        .map(|state| secagg::Digest::of("state", &[state]).0);
     secagg::Digest::of(
         DOMAIN,
         &[

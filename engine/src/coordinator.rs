@@ -16,7 +16,6 @@ mod view;
 use std::collections::BTreeMap;
 
 use governance::Roster;
-use secagg::Entropy;
 
 pub use books::{Books, Inconsistent, Job, JobState, Progress};
 pub use catalogue::{Catalogue, Offered, Presence};
@@ -60,10 +59,7 @@ impl Coordinator {
     }
 
     /// A coordinator as its records describe it: open rounds are abandoned, jobs and their progress stay.
-    pub fn recover(
-        config: Config,
-        records: impl IntoIterator<Item = CoordinatorRecord>,
-    ) -> Result<Self, StartError> {
+    pub fn recover(config: Config, records: impl IntoIterator<Item = CoordinatorRecord>) -> Result<Self, StartError> {
         let roster = config.roster.verify(&config.governance_key)?;
         let mut books = Books::default();
         for record in records {
@@ -82,11 +78,10 @@ impl Coordinator {
         })
     }
 
-    /// What follows from one input. The caller does the step before it hands in the next input.
-    pub fn handle(&mut self, now_ms: u64, entropy: &mut dyn Entropy, input: Input) -> CoordinatorStep {
+    /// What follows from one input. The coordinator draws no randomness: it has no secrets. The caller does the step before it hands in the next input.
+    pub fn handle(&mut self, now_ms: u64, input: Input) -> CoordinatorStep {
         let mut turn = Turn {
             now_ms,
-            entropy,
             step: CoordinatorStep::default(),
         };
         match input {
@@ -111,7 +106,7 @@ impl Coordinator {
         turn.step
     }
 
-    fn agent_joined(&mut self, agent: AgentId, join: crate::message::Join, turn: &mut Turn<'_>) {
+    fn agent_joined(&mut self, agent: AgentId, join: crate::message::Join, turn: &mut Turn) {
         if self.roster.agent(agent.as_str()).is_none() {
             let refused = Refusal::new(codes::ROSTER, format!("agent `{agent}` is not in the roster"));
             return turn.misbehaved(&agent, refused);
@@ -123,12 +118,15 @@ impl Coordinator {
             turn.send(&agent, ToAgent::EpochClosed { epoch: *epoch });
         }
         for fault in self.catalogue.joined(agent.clone(), join) {
-            turn.event(CoordinatorEvent::Misbehaved { agent: agent.clone(), refused: fault });
+            turn.event(CoordinatorEvent::Misbehaved {
+                agent: agent.clone(),
+                refused: fault,
+            });
         }
         self.epochs.membership_changed(Some(&agent), turn.now_ms);
     }
 
-    fn agent_left(&mut self, agent: &AgentId, turn: &mut Turn<'_>) {
+    fn agent_left(&mut self, agent: &AgentId, turn: &mut Turn) {
         if !self.catalogue.left(agent) {
             return;
         }
@@ -142,7 +140,7 @@ impl Coordinator {
         self.grant_uploads(turn);
     }
 
-    fn message(&mut self, from: AgentId, message: ToCoordinator, turn: &mut Turn<'_>) {
+    fn message(&mut self, from: AgentId, message: ToCoordinator, turn: &mut Turn) {
         if self.catalogue.agent(&from).is_none() {
             let refused = Refusal::new(codes::OUT_OF_ORDER, format!("message of `{from}` before it joined"));
             return turn.misbehaved(&from, refused);
@@ -156,9 +154,13 @@ impl Coordinator {
                 }
             }
             M::Setup(part) => self.setup_message(&from, part, turn),
-            M::EpochLeft { epoch, refused, dispute } => {
+            M::EpochLeft {
+                epoch,
+                refused,
+                dispute,
+            } => {
                 self.epoch_left(&from, epoch, refused, dispute, turn);
-            },
+            }
             M::Accept { at, accept } => self.round_event(at, round::Event::Accept(&from, accept), turn),
             M::Refuse { at, refused } => {
                 turn.event(CoordinatorEvent::AgentRefused {
@@ -185,7 +187,11 @@ impl Coordinator {
             M::Paths { at, paths } => self.round_event(at, round::Event::Paths(&from, paths), turn),
             M::Edges { at, edges } => self.round_event(at, round::Event::Edges(&from, edges), turn),
             M::Aborted { at, refused } => {
-                turn.event(CoordinatorEvent::AgentRefused { agent: from.clone(), at, refused });
+                turn.event(CoordinatorEvent::AgentRefused {
+                    agent: from.clone(),
+                    at,
+                    refused,
+                });
                 self.uploads.finished(at, &from);
                 self.round_event(at, round::Event::Lost(&from), turn);
                 self.grant_uploads(turn);
@@ -193,7 +199,7 @@ impl Coordinator {
         }
     }
 
-    fn adopt_roster(&mut self, signed: governance::SignedRoster, turn: &mut Turn<'_>) {
+    fn adopt_roster(&mut self, signed: governance::SignedRoster, turn: &mut Turn) {
         let verified = signed.verify(&self.config.governance_key);
         let adopted = verified.and_then(|roster| roster.supersedes(&self.roster).map(|()| roster));
         match adopted {
@@ -214,25 +220,30 @@ impl Coordinator {
         }
     }
 
-    fn grant_uploads(&mut self, turn: &mut Turn<'_>) {
+    fn grant_uploads(&mut self, turn: &mut Turn) {
         while let Some((at, agent)) = self.uploads.grant() {
             turn.send(&agent, ToAgent::UploadGrant { at });
         }
     }
 
     /// Makes a record true now; the shell makes it durable before anything else of the step happens.
-    fn record(&mut self, record: CoordinatorRecord, turn: &mut Turn<'_>) {
+    fn record(&mut self, record: CoordinatorRecord, turn: &mut Turn) {
         // Unwrap safety: the callers write records of open jobs and fresh epochs only; a record that does not apply is a bug
         // that must not reach the disk.
-        self.books.apply(&record).expect("records of the running coordinator apply");
+        self.books
+            .apply(&record)
+            .expect("records of the running coordinator apply");
         turn.step.records.push(record);
     }
 
-    fn fail_job(&mut self, job: JobId, refused: impl Into<Refused>, turn: &mut Turn<'_>) {
+    fn fail_job(&mut self, job: JobId, refused: impl Into<Refused>, turn: &mut Turn) {
         let refused = refused.into();
         let at_ms = turn.now_ms;
         let request_hash = self.books.job(&job).map(|entry| entry.signed.hash());
-        turn.event(CoordinatorEvent::JobFailed { job, refused: refused.clone() });
+        turn.event(CoordinatorEvent::JobFailed {
+            job,
+            refused: refused.clone(),
+        });
         self.record(CoordinatorRecord::JobFailed { job, refused, at_ms }, turn);
         self.jobs.ended(&job);
         if let Some(hash) = request_hash {
@@ -240,7 +251,7 @@ impl Coordinator {
         }
     }
 
-    fn tell_ended(&mut self, job: JobId, request_hash: [u8; 32], turn: &mut Turn<'_>) {
+    fn tell_ended(&mut self, job: JobId, request_hash: [u8; 32], turn: &mut Turn) {
         let agents: Vec<AgentId> = self.catalogue.agents().map(|(id, _)| id.clone()).collect();
         for agent in agents {
             turn.send(&agent, ToAgent::JobEnded { job, request_hash });
@@ -249,19 +260,18 @@ impl Coordinator {
 
     fn next_wake(&self) -> Option<u64> {
         let rounds = self.rounds.values().map(round::Round::deadline_ms).min();
-        let times = [rounds, self.epochs.wake_at_ms(&self.config.limits), self.jobs_wake()];
+        let times = [rounds, self.epochs.wake_at_ms(), self.jobs_wake()];
         times.into_iter().flatten().min()
     }
 }
 
-/// One call of `handle`: the time, the randomness, and the step as it grows.
-pub(crate) struct Turn<'a> {
+/// One call of `handle`: the time, and the step as it grows.
+pub(crate) struct Turn {
     pub now_ms: u64,
-    pub entropy: &'a mut dyn Entropy,
     pub step: CoordinatorStep,
 }
 
-impl Turn<'_> {
+impl Turn {
     pub(crate) fn send(&mut self, agent: &AgentId, message: ToAgent) {
         self.step.envelopes.push((agent.clone(), message));
     }

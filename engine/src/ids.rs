@@ -95,8 +95,7 @@ impl Serialize for JobId {
 impl<'de> Deserialize<'de> for JobId {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text)
-            .ok_or_else(|| serde::de::Error::custom("mismatched job id: expected 32 hex digits"))
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("mismatched job id: expected 32 hex digits"))
     }
 }
 

@@ -9,8 +9,8 @@
 //! Deliberately absent: sockets, files, clocks, ambient randomness, SQL, models, and any way out for data but a round.
 #![forbid(unsafe_code)]
 
-mod context;
 pub mod codes;
+mod context;
 pub mod coordinator;
 pub mod ids;
 pub mod message;
@@ -25,4 +25,7 @@ pub use ids::{AgentId, EpochSeq, JobId, SlotId};
 pub use message::{ToAgent, ToCoordinator};
 pub use refused::Refused;
 pub use release::{Receipt, Release, SignedRelease};
+/// Bytes and integers of secagg that cross this crate's interface, so that crates above need not name secagg.
+pub use secagg::{Digest, Entropy, OsEntropy, Ring, RingVec, Signature, SigningKey, VerifyingKey};
+pub use step::{Compute, CoordinatorEvent, CoordinatorStep, ParticipantEvent, ParticipantStep, Spool};
 pub use workload::{CohortTerms, Outcome, PlainSum, Plan, Refusal, Workload};

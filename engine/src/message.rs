@@ -43,10 +43,7 @@ pub enum ToAgent {
     /// A sealed bundle was bad: survivors reveal their edges with the certified dropped.
     EdgesWanted { at: SlotId },
     /// The round is over, erase the slot; in a job of many rounds the next one starts in the same breath.
-    RoundEnded {
-        at: SlotId,
-        next: Option<Box<RoundStart>>,
-    },
+    RoundEnded { at: SlotId, next: Option<Box<RoundStart>> },
     /// The job is over for good: whatever was reserved for it and never exposed can be voided.
     JobEnded { job: JobId, request_hash: [u8; 32] },
 }

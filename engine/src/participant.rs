@@ -71,7 +71,10 @@ impl Participant {
             }
         }
         let own = config.signing_key.verifying_key().0;
-        if roster.agent(config.agent.as_str()).is_none_or(|agent| agent.signing_key.0 != own) {
+        if roster
+            .agent(config.agent.as_str())
+            .is_none_or(|agent| agent.signing_key.0 != own)
+        {
             return Err(StartError::NotInRoster(config.agent.to_string()));
         }
         Ok(Self {
@@ -144,7 +147,10 @@ impl Participant {
             snapshot: dataset.snapshot.clone(),
             min_cohort: dataset.min_cohort,
             paused: self.books.is_paused(&dataset.contract.name),
-            budget: dataset.show_budget.then(|| self.budget_view(&dataset.population, now_ms)).flatten(),
+            budget: dataset
+                .show_budget
+                .then(|| self.budget_view(&dataset.population, now_ms))
+                .flatten(),
         };
         self.config.datasets.iter().map(offer).collect()
     }
@@ -164,7 +170,7 @@ impl Participant {
             M::Roster(roster) => self.adopt_roster(roster, turn),
             M::EpochOpen(open) => self.epoch_open(open, turn),
             M::Setup(setup) => self.setup_message(setup, turn),
-            M::EpochClosed { epoch } => self.epoch_closed(epoch, turn),
+            M::EpochClosed { epoch } => self.epoch_closed(epoch),
             M::RoundStart(start) => self.round_start(start, turn),
             M::Cohort(cohort) => self.cohort(cohort, turn),
             M::UploadGrant { at } => self.upload_granted(at, turn),
@@ -191,7 +197,9 @@ impl Participant {
         let verified = signed.verify(&self.config.governance_key);
         match verified.and_then(|roster| roster.supersedes(&self.roster).map(|()| roster)) {
             Ok(roster) => {
-                turn.event(ParticipantEvent::RosterAdopted { version: roster.version });
+                turn.event(ParticipantEvent::RosterAdopted {
+                    version: roster.version,
+                });
                 self.roster_hash = signed.hash();
                 self.roster = roster;
                 self.forget_verified();
@@ -209,7 +217,9 @@ impl Participant {
     fn record(&mut self, record: ParticipantRecord, turn: &mut Turn<'_>) {
         // Unwrap safety: ledger entries were built on the ledger's head a moment ago and the other records always apply; one that
         // does not is a bug that must not reach the disk.
-        self.books.apply(&record).expect("records of the running participant apply");
+        self.books
+            .apply(&record)
+            .expect("records of the running participant apply");
         turn.step.records.push(record);
     }
 
@@ -221,7 +231,10 @@ impl Participant {
 }
 
 fn hashed(datasets: &[Dataset]) -> Vec<(ContentHash, Dataset)> {
-    datasets.iter().map(|dataset| (dataset.contract.hash(), dataset.clone())).collect()
+    datasets
+        .iter()
+        .map(|dataset| (dataset.contract.hash(), dataset.clone()))
+        .collect()
 }
 
 /// One call of `handle`: the time, the randomness, and the step as it grows.

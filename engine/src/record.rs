@@ -27,11 +27,7 @@ pub enum CoordinatorRecord {
         at_ms: u64,
     },
     /// This attempt of this round may now be seen by agents. Implied for the round after an `Advanced`.
-    AttemptOpened {
-        job: JobId,
-        round: u32,
-        attempt: u32,
-    },
+    AttemptOpened { job: JobId, round: u32, attempt: u32 },
     /// Round `round` was summed and absorbed; the next one continues from `state`.
     Advanced {
         job: JobId,
@@ -48,11 +44,7 @@ pub enum CoordinatorRecord {
         at_ms: u64,
     },
     /// The job ended without an answer.
-    JobFailed {
-        job: JobId,
-        refused: Refused,
-        at_ms: u64,
-    },
+    JobFailed { job: JobId, refused: Refused, at_ms: u64 },
 }
 
 /// What a participant must not forget.
@@ -62,10 +54,7 @@ pub enum ParticipantRecord {
     /// A roster signed by governance, newer than the one before.
     RosterAdopted { roster: SignedRoster },
     /// A line of the ledger of one population.
-    Ledger {
-        population: String,
-        entry: privacy::Entry,
-    },
+    Ledger { population: String, entry: privacy::Entry },
     /// The data is about to be touched for `count` tokens of a request, from index `first`; none of them, and none below, is ever
     /// answered again.
     TokensTaken {

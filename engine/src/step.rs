@@ -72,41 +72,129 @@ pub struct Spool {
 /// What the coordinator's operator may read. Nothing in it depends on data.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CoordinatorEvent {
-    EpochOpening { epoch: EpochSeq, members: usize },
-    EpochLive { epoch: EpochSeq, members: usize, slots: u16 },
-    EpochVoid { epoch: EpochSeq, refused: Refused },
-    JobQueued { job: JobId },
+    EpochOpening {
+        epoch: EpochSeq,
+        members: usize,
+    },
+    EpochLive {
+        epoch: EpochSeq,
+        members: usize,
+        slots: u16,
+    },
+    EpochVoid {
+        epoch: EpochSeq,
+        refused: Refused,
+    },
+    JobQueued {
+        job: JobId,
+    },
     /// A job waits: no epoch is live, or too few owners offer the dataset.
-    JobWaiting { job: JobId, refused: Refused },
-    RoundStarted { job: JobId, round: u32, attempt: u32, at: SlotId },
-    RoundSummed { job: JobId, round: u32, at: SlotId, contributors: u32, cohort: u32 },
-    RoundFailed { job: JobId, round: u32, attempt: u32, at: SlotId, refused: Refused },
-    Released { job: JobId, repeated: bool },
-    JobFailed { job: JobId, refused: Refused },
-    AgentRefused { agent: AgentId, at: SlotId, refused: Refused },
+    JobWaiting {
+        job: JobId,
+        refused: Refused,
+    },
+    RoundStarted {
+        job: JobId,
+        round: u32,
+        attempt: u32,
+        at: SlotId,
+    },
+    RoundSummed {
+        job: JobId,
+        round: u32,
+        at: SlotId,
+        contributors: u32,
+        cohort: u32,
+    },
+    RoundFailed {
+        job: JobId,
+        round: u32,
+        attempt: u32,
+        at: SlotId,
+        refused: Refused,
+    },
+    Released {
+        job: JobId,
+        repeated: bool,
+    },
+    JobFailed {
+        job: JobId,
+        refused: Refused,
+    },
+    AgentRefused {
+        agent: AgentId,
+        at: SlotId,
+        refused: Refused,
+    },
     /// A message broke the protocol and was dropped.
-    Misbehaved { agent: AgentId, refused: Refused },
+    Misbehaved {
+        agent: AgentId,
+        refused: Refused,
+    },
 }
 
 /// What a participant's operator may read. Nothing in it depends on data.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ParticipantEvent {
-    RosterAdopted { version: u64 },
+    RosterAdopted {
+        version: u64,
+    },
     /// The configuration asks for a cap that the ledger does not grant.
-    BudgetUnchanged { population: String, reason: String },
-    EpochJoining { epoch: EpochSeq, members: usize },
-    EpochLive { epoch: EpochSeq },
-    EpochLeft { epoch: EpochSeq, refused: Refused },
-    Accepted { job: JobId, round: u32, attempt: u32, at: SlotId },
-    Refused { job: JobId, at: SlotId, refused: Refused },
-    Charged { job: JobId, at: SlotId, population: String },
-    Sent { job: JobId, at: SlotId },
-    Revealed { at: SlotId },
+    BudgetUnchanged {
+        population: String,
+        reason: String,
+    },
+    EpochJoining {
+        epoch: EpochSeq,
+        members: usize,
+    },
+    EpochLive {
+        epoch: EpochSeq,
+    },
+    EpochLeft {
+        epoch: EpochSeq,
+        refused: Refused,
+    },
+    Accepted {
+        job: JobId,
+        round: u32,
+        attempt: u32,
+        at: SlotId,
+    },
+    Refused {
+        job: JobId,
+        at: SlotId,
+        refused: Refused,
+    },
+    Charged {
+        job: JobId,
+        at: SlotId,
+        population: String,
+    },
+    Sent {
+        job: JobId,
+        at: SlotId,
+    },
+    Revealed {
+        at: SlotId,
+    },
     /// The local computation failed. The reason stays here.
-    ComputeFailed { at: SlotId, reason: String },
+    ComputeFailed {
+        at: SlotId,
+        reason: String,
+    },
     /// The coordinator receipted a vector and opened a sum without it; the proof convicts it before anybody.
-    Excluded { at: SlotId, proof: Vec<u8> },
+    Excluded {
+        at: SlotId,
+        proof: Vec<u8>,
+    },
     /// The coordinator, or a peer through it, broke the protocol: evidence.
-    Suspicious { at: Option<SlotId>, refused: Refused },
-    Aborted { at: SlotId, refused: Refused },
+    Suspicious {
+        at: Option<SlotId>,
+        refused: Refused,
+    },
+    Aborted {
+        at: SlotId,
+        refused: Refused,
+    },
 }

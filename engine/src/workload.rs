@@ -18,13 +18,7 @@ pub trait Workload: Send + Sync + 'static {
     ) -> Result<Plan, Refusal>;
 
     /// Reads the sum of round `round` (counted from 0) on top of the state that the round before it left.
-    fn absorb(
-        &self,
-        plan: &Plan,
-        round: u32,
-        state: Option<&[u8]>,
-        sum: &PlainSum,
-    ) -> Result<Outcome, Refusal>;
+    fn absorb(&self, plan: &Plan, round: u32, state: Option<&[u8]>, sum: &PlainSum) -> Result<Outcome, Refusal>;
 }
 
 /// The cohort that a plan is made for. Noise and sensitivity are derived for `s_min - c` honest shares.

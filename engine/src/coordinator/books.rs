@@ -80,8 +80,7 @@ impl Books {
                 if self.jobs.contains_key(job) {
                     return Err(Inconsistent::Twice(*job));
                 }
-                let parsed =
-                    serde_json::from_slice(&request.body).map_err(|_| Inconsistent::Unreadable(*job))?;
+                let parsed = serde_json::from_slice(&request.body).map_err(|_| Inconsistent::Unreadable(*job))?;
                 let entry = Job {
                     signed: Arc::new(request.clone()),
                     request: Arc::new(parsed),

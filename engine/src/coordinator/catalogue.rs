@@ -80,7 +80,10 @@ impl Catalogue {
 
     /// Whether anybody connected offers `dataset`, and under which contracts.
     pub fn contracts_of(&self, dataset: &str) -> BTreeSet<ContentHash> {
-        let offered = self.agents.values().filter_map(|presence| presence.datasets.get(dataset));
+        let offered = self
+            .agents
+            .values()
+            .filter_map(|presence| presence.datasets.get(dataset));
         offered.map(|offered| offered.contract).collect()
     }
 
@@ -107,7 +110,10 @@ impl Catalogue {
             let contract = match Contract::from_canonical_json(&offer.contract_json) {
                 Ok(contract) if contract.name == offer.dataset => contract,
                 Ok(contract) => {
-                    let text = format!("offer of `{}` carries the contract of `{}`", offer.dataset, contract.name);
+                    let text = format!(
+                        "offer of `{}` carries the contract of `{}`",
+                        offer.dataset, contract.name
+                    );
                     faults.push(Refusal::new(codes::OTHER_CONTRACT, text).into());
                     continue;
                 }

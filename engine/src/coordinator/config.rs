@@ -92,10 +92,7 @@ pub enum Input {
     /// Its stream ended.
     AgentLeft { agent: AgentId },
     /// `from` is the authenticated identity of the stream, never a field of the message.
-    Message {
-        from: AgentId,
-        message: ToCoordinator,
-    },
+    Message { from: AgentId, message: ToCoordinator },
     /// An authenticated analyst submits; the step's `reply` answers.
     Submit(SignedRequest),
     /// The analyst gives up; the step's `reply` answers.

@@ -84,13 +84,16 @@ impl Epochs {
         self.changed_at_ms = Some(now_ms);
     }
 
-    pub(crate) fn wake_at_ms(&self, _limits: &Limits) -> Option<u64> {
+    pub(crate) fn wake_at_ms(&self) -> Option<u64> {
         let deadline = self.setup.as_ref().map(|setup| setup.deadline_ms);
         [deadline, self.look_at_ms].into_iter().flatten().min()
     }
 
     pub(crate) fn bench(&mut self, agent: &AgentId, limits: &Limits, now_ms: u64) {
-        let bench = self.benched.entry(agent.clone()).or_insert(Bench { until_ms: 0, strikes: 0 });
+        let bench = self.benched.entry(agent.clone()).or_insert(Bench {
+            until_ms: 0,
+            strikes: 0,
+        });
         bench.until_ms = now_ms + (limits.bench_ms << bench.strikes.min(6));
         bench.strikes += 1;
     }
@@ -98,10 +101,15 @@ impl Epochs {
 
 impl Coordinator {
     /// Expires, retires and opens epochs.
-    pub(super) fn tend_epochs(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn tend_epochs(&mut self, turn: &mut Turn) {
         if let Some(setup) = self.epochs.setup.take_if(|setup| setup.deadline_ms <= turn.now_ms) {
             let silent = setup.silent();
-            self.void(setup, &silent, Refusal::new(codes::DEADLINE, "epoch setup: members fell silent"), turn);
+            self.void(
+                setup,
+                &silent,
+                Refusal::new(codes::DEADLINE, "epoch setup: members fell silent"),
+                turn,
+            );
         }
         self.retire_epochs(turn);
         self.epochs.look_at_ms = None;
@@ -110,11 +118,20 @@ impl Coordinator {
         }
         let eligible = self.eligible(turn.now_ms);
         let least = (self.roster.c as usize + 2).max(3);
-        if eligible.len() < least || !self.epoch_is_wanted(&eligible, turn.now_ms) {
-            self.epochs.look_at_ms = self.epochs.benched.values().map(|bench| bench.until_ms).filter(|at| *at > turn.now_ms).min();
+        if eligible.len() < least || !self.epoch_is_wanted(&eligible) {
+            self.epochs.look_at_ms = self
+                .epochs
+                .benched
+                .values()
+                .map(|bench| bench.until_ms)
+                .filter(|at| *at > turn.now_ms)
+                .min();
             return;
         }
-        let settled_ms = self.epochs.changed_at_ms.map_or(0, |at| at + self.config.limits.epoch_settle_ms);
+        let settled_ms = self
+            .epochs
+            .changed_at_ms
+            .map_or(0, |at| at + self.config.limits.epoch_settle_ms);
         if settled_ms > turn.now_ms {
             self.epochs.look_at_ms = Some(settled_ms);
             return;
@@ -123,7 +140,7 @@ impl Coordinator {
     }
 
     /// A member that dropped its connection spoils the setup it was part of.
-    pub(super) fn epoch_member_left(&mut self, agent: &AgentId, turn: &mut Turn<'_>) {
+    pub(super) fn epoch_member_left(&mut self, agent: &AgentId, turn: &mut Turn) {
         if let Some(setup) = self.epochs.setup.take_if(|setup| setup.names.contains(agent)) {
             let reason = Refusal::new(codes::SETUP, format!("epoch setup: member `{agent}` left"));
             self.void(setup, &[], reason, turn);
@@ -137,14 +154,20 @@ impl Coordinator {
         epoch: EpochSeq,
         refused: Refused,
         dispute: Option<Wire>,
-        turn: &mut Turn<'_>,
+        turn: &mut Turn,
     ) {
         if let Some(presence) = self.catalogue.agent_mut(from) {
             presence.epochs.remove(&epoch);
         }
-        match self.epochs.setup.take_if(|setup| setup.seq == epoch && setup.names.contains(from)) {
+        match self
+            .epochs
+            .setup
+            .take_if(|setup| setup.seq == epoch && setup.names.contains(from))
+        {
             Some(setup) => {
-                let guilty = dispute.and_then(|dispute| setup.judge(&dispute)).unwrap_or_else(|| from.clone());
+                let guilty = dispute
+                    .and_then(|dispute| setup.judge(&dispute))
+                    .unwrap_or_else(|| from.clone());
                 self.void(setup, &[guilty], refused, turn);
             }
             None => self.epochs.membership_changed(None, turn.now_ms),
@@ -152,22 +175,31 @@ impl Coordinator {
     }
 
     fn eligible(&self, now_ms: u64) -> Vec<AgentId> {
-        let benched = |agent: &AgentId| self.epochs.benched.get(agent).is_some_and(|bench| bench.until_ms > now_ms);
+        let benched = |agent: &AgentId| {
+            self.epochs
+                .benched
+                .get(agent)
+                .is_some_and(|bench| bench.until_ms > now_ms)
+        };
         let agents = self.catalogue.agents().map(|(agent, _)| agent);
         let eligible = agents.filter(|agent| self.roster.agent(agent.as_str()).is_some() && !benched(agent));
         eligible.take(secagg::MAX_MEMBERS).cloned().collect()
     }
 
-    fn epoch_is_wanted(&self, eligible: &[AgentId], _now_ms: u64) -> bool {
-        let Some(serving) = self.epochs.serving() else { return true };
+    fn epoch_is_wanted(&self, eligible: &[AgentId]) -> bool {
+        let Some(serving) = self.epochs.serving() else {
+            return true;
+        };
         let low = serving.slots_left() <= serving.slots / 4;
         let holders = serving.names.iter().filter(|name| {
-            self.catalogue.agent(name).is_some_and(|presence| presence.epochs.contains(&serving.seq))
+            self.catalogue
+                .agent(name)
+                .is_some_and(|presence| presence.epochs.contains(&serving.seq))
         });
         low || serving.roster_hash != self.roster_hash || !holders.eq(eligible)
     }
 
-    fn open_epoch(&mut self, names: Vec<AgentId>, turn: &mut Turn<'_>) {
+    fn open_epoch(&mut self, names: Vec<AgentId>, turn: &mut Turn) {
         let keys = names.iter().filter_map(|name| {
             let agent = self.roster.agent(name.as_str())?;
             Some((agent.id.clone(), secagg::VerifyingKey(agent.signing_key.0)))
@@ -185,7 +217,10 @@ impl Coordinator {
         let slots = self.config.limits.slots_for(names.len());
         let timeout_ms = self.config.limits.epoch_timeout_ms;
         self.record(CoordinatorRecord::EpochOpened { epoch }, turn);
-        turn.event(CoordinatorEvent::EpochOpening { epoch, members: names.len() });
+        turn.event(CoordinatorEvent::EpochOpening {
+            epoch,
+            members: names.len(),
+        });
         let open = EpochOpen {
             epoch,
             roster_hash: self.roster_hash.0,
@@ -201,7 +236,7 @@ impl Coordinator {
     }
 
     /// An epoch came to life: it serves from now on.
-    fn epoch_live(&mut self, live: Live, turn: &mut Turn<'_>) {
+    fn epoch_live(&mut self, live: Live, turn: &mut Turn) {
         turn.event(CoordinatorEvent::EpochLive {
             epoch: live.seq,
             members: live.names.len(),
@@ -217,15 +252,18 @@ impl Coordinator {
         self.retire_epochs(turn);
     }
 
-    fn void(&mut self, setup: Setup, guilty: &[AgentId], refused: impl Into<Refused>, turn: &mut Turn<'_>) {
+    fn void(&mut self, setup: Setup, guilty: &[AgentId], refused: impl Into<Refused>, turn: &mut Turn) {
         for agent in guilty {
             self.epochs.bench(agent, &self.config.limits, turn.now_ms);
         }
         self.close_void(setup.seq, &setup.names, refused, turn);
     }
 
-    fn close_void(&mut self, epoch: EpochSeq, names: &[AgentId], refused: impl Into<Refused>, turn: &mut Turn<'_>) {
-        turn.event(CoordinatorEvent::EpochVoid { epoch, refused: refused.into() });
+    fn close_void(&mut self, epoch: EpochSeq, names: &[AgentId], refused: impl Into<Refused>, turn: &mut Turn) {
+        turn.event(CoordinatorEvent::EpochVoid {
+            epoch,
+            refused: refused.into(),
+        });
         for name in names.iter().filter(|name| self.catalogue.agent(name).is_some()) {
             turn.send(name, ToAgent::EpochClosed { epoch });
         }
@@ -233,12 +271,22 @@ impl Coordinator {
     }
 
     /// Closes epochs that neither serve nor have an open round.
-    fn retire_epochs(&mut self, turn: &mut Turn<'_>) {
-        let Some(serving) = self.epochs.serving().map(|live| live.seq) else { return };
+    fn retire_epochs(&mut self, turn: &mut Turn) {
+        let Some(serving) = self.epochs.serving().map(|live| live.seq) else {
+            return;
+        };
         let busy: BTreeSet<EpochSeq> = self.rounds.keys().map(|at| at.epoch).collect();
-        let done: Vec<EpochSeq> = self.epochs.live.range(..serving).map(|(seq, _)| *seq).filter(|seq| !busy.contains(seq)).collect();
+        let done: Vec<EpochSeq> = self
+            .epochs
+            .live
+            .range(..serving)
+            .map(|(seq, _)| *seq)
+            .filter(|seq| !busy.contains(seq))
+            .collect();
         for epoch in done {
-            let Some(live) = self.epochs.live.remove(&epoch) else { continue };
+            let Some(live) = self.epochs.live.remove(&epoch) else {
+                continue;
+            };
             for name in &live.names {
                 if let Some(presence) = self.catalogue.agent_mut(name) {
                     presence.epochs.remove(&epoch);

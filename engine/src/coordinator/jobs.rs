@@ -79,16 +79,23 @@ impl Runtime {
 
 impl Coordinator {
     /// Takes a request in, or says why not. The same request twice is the same job.
-    pub(super) fn submit(&mut self, signed: SignedRequest, turn: &mut Turn<'_>) -> Result<JobId, Refusal> {
+    pub(super) fn submit(&mut self, signed: SignedRequest, turn: &mut Turn) -> Result<JobId, Refusal> {
         let job = JobId::of(&signed.hash().0);
-        if self.books.job(&job).is_some_and(|known| known.signed.body == signed.body) {
+        if self
+            .books
+            .job(&job)
+            .is_some_and(|known| known.signed.body == signed.body)
+        {
             return Ok(job);
         }
         let request = signed
             .verify(&self.roster, turn.now_ms)
             .map_err(|error| Refusal::new(codes::BAD_REQUEST, error.to_string()))?;
         if !self.config.workloads.contains_key(&request.kind) {
-            return Err(Refusal::new(codes::UNKNOWN_KIND, format!("unknown kind of request: `{}`", request.kind)));
+            return Err(Refusal::new(
+                codes::UNKNOWN_KIND,
+                format!("unknown kind of request: `{}`", request.kind),
+            ));
         }
         let offered = self.catalogue.contracts_of(&request.dataset);
         let online = self.catalogue.agents().count();
@@ -97,22 +104,39 @@ impl Coordinator {
             return Err(Refusal::new(codes::UNKNOWN_DATASET, text).remedy("`sotto dataset` lists what is offered"));
         }
         if !offered.is_empty() && !offered.contains(&request.contract) {
-            let text = format!("the contract of `{}` is not the one that the request names", request.dataset);
-            return Err(Refusal::new(codes::OTHER_CONTRACT, text).remedy("ask again: the client fetches the current contract"));
+            let text = format!(
+                "the contract of `{}` is not the one that the request names",
+                request.dataset
+            );
+            return Err(
+                Refusal::new(codes::OTHER_CONTRACT, text).remedy("ask again: the client fetches the current contract")
+            );
         }
         let limit = self.config.limits.queued_jobs;
         if self.books.open_jobs().len() >= limit {
-            return Err(Refusal::new(codes::QUEUE_FULL, format!("{limit} jobs are waiting already")).remedy("ask again later"));
+            return Err(
+                Refusal::new(codes::QUEUE_FULL, format!("{limit} jobs are waiting already")).remedy("ask again later"),
+            );
         }
         let at_ms = turn.now_ms;
-        self.record(CoordinatorRecord::JobSubmitted { job, request: signed, at_ms }, turn);
+        self.record(
+            CoordinatorRecord::JobSubmitted {
+                job,
+                request: signed,
+                at_ms,
+            },
+            turn,
+        );
         turn.event(CoordinatorEvent::JobQueued { job });
         Ok(job)
     }
 
     /// Ends a job at its analyst's wish. What was charged stays charged.
-    pub(super) fn cancel(&mut self, job: JobId, analyst: &str, turn: &mut Turn<'_>) -> Result<JobId, Refusal> {
-        let own = self.books.job(&job).is_some_and(|entry| entry.request.analyst == analyst);
+    pub(super) fn cancel(&mut self, job: JobId, analyst: &str, turn: &mut Turn) -> Result<JobId, Refusal> {
+        let own = self
+            .books
+            .job(&job)
+            .is_some_and(|entry| entry.request.analyst == analyst);
         if !own {
             return Err(Refusal::new(codes::UNKNOWN_JOB, format!("no job {job} of yours")));
         }
@@ -126,9 +150,14 @@ impl Coordinator {
     }
 
     /// Starts whatever can start.
-    pub(super) fn schedule(&mut self, turn: &mut Turn<'_>) {
-        let idle: Vec<JobId> =
-            self.books.open_jobs().iter().filter(|job| !self.jobs.active.contains_key(job)).copied().collect();
+    pub(super) fn schedule(&mut self, turn: &mut Turn) {
+        let idle: Vec<JobId> = self
+            .books
+            .open_jobs()
+            .iter()
+            .filter(|job| !self.jobs.active.contains_key(job))
+            .copied()
+            .collect();
         for job in idle {
             if self.rounds.len() >= self.config.limits.open_jobs.max(1) {
                 break;
@@ -137,7 +166,7 @@ impl Coordinator {
         }
     }
 
-    fn start_or_wait(&mut self, job: JobId, turn: &mut Turn<'_>) {
+    fn start_or_wait(&mut self, job: JobId, turn: &mut Turn) {
         match self.prepare(job, turn.now_ms) {
             Prepared::Go(head, gather) => {
                 let launched = self.launch(*head, *gather, turn);
@@ -153,7 +182,10 @@ impl Coordinator {
                     return self.fail_job(job, refused, turn);
                 }
                 if run.waiting.as_ref().is_none_or(|waiting| waiting.refused != refused) {
-                    turn.event(CoordinatorEvent::JobWaiting { job, refused: refused.clone() });
+                    turn.event(CoordinatorEvent::JobWaiting {
+                        job,
+                        refused: refused.clone(),
+                    });
                     run.waiting = Some(Waiting { since_ms, refused });
                 }
             }
@@ -176,7 +208,11 @@ impl Coordinator {
             Some(attempt) => attempt + 1,
         };
         if attempt >= request.max_attempts {
-            return Prepared::Fail(attempts_spent(attempt, request.epsilon, run.and_then(|run| run.last.as_ref())));
+            return Prepared::Fail(attempts_spent(
+                attempt,
+                request.epsilon,
+                run.and_then(|run| run.last.as_ref()),
+            ));
         }
         let (terms, owners) = match self.terms_of(&request.dataset, &request.contract) {
             Ok(found) => found,
@@ -206,7 +242,10 @@ impl Coordinator {
             return Prepared::Repeat(Box::new(earlier.clone()));
         }
         let start = RoundStart {
-            at: SlotId { epoch: live.seq, slot: live.next_slot },
+            at: SlotId {
+                epoch: live.seq,
+                slot: live.next_slot,
+            },
             job,
             request: signed,
             round: progress.round,
@@ -233,11 +272,18 @@ impl Coordinator {
     }
 
     /// Who would contribute to a dataset now, from which snapshots, and under which terms.
-    pub(super) fn terms_of(&self, dataset: &str, contract: &ContentHash) -> Result<(CohortTerms, Vec<(AgentId, String)>), Refusal> {
+    pub(super) fn terms_of(
+        &self,
+        dataset: &str,
+        contract: &ContentHash,
+    ) -> Result<(CohortTerms, Vec<(AgentId, String)>), Refusal> {
         let who = "`sotto participant` shows who is missing";
         let Some(live) = self.epochs.serving().filter(|live| live.slots_left() > 0) else {
             let connected = self.catalogue.agents().count();
-            let text = format!("no epoch is ready: {connected} of {} participants are online", self.roster.agents.len());
+            let text = format!(
+                "no epoch is ready: {connected} of {} participants are online",
+                self.roster.agents.len()
+            );
             return Err(Refusal::new(codes::TOO_FEW, text).remedy(who));
         };
         let least = (live.members.threshold() as u32).max(self.roster.min_cohort);
@@ -253,13 +299,21 @@ impl Coordinator {
             c: live.members.c() as u32,
             s_min,
         };
-        let owners = owners.into_iter().map(|(agent, offered)| (agent.clone(), offered.snapshot.clone()));
+        let owners = owners
+            .into_iter()
+            .map(|(agent, offered)| (agent.clone(), offered.snapshot.clone()));
         Ok((terms, owners.collect()))
     }
 
     /// Takes the slot and opens the round; the caller sends what is returned.
-    pub(super) fn launch(&mut self, head: Head, gather: Gather, turn: &mut Turn<'_>) -> Launched {
-        let RoundStart { job, round, attempt, at, .. } = head.start;
+    pub(super) fn launch(&mut self, head: Head, gather: Gather, turn: &mut Turn) -> Launched {
+        let RoundStart {
+            job,
+            round,
+            attempt,
+            at,
+            ..
+        } = head.start;
         let run = self.jobs.jobs.entry(job).or_default();
         run.waiting = None;
         if !std::mem::take(&mut run.unseen) {
@@ -268,7 +322,12 @@ impl Coordinator {
         if let Some(live) = self.epochs.serving_mut() {
             live.next_slot = at.slot + 1;
         }
-        turn.event(CoordinatorEvent::RoundStarted { job, round, attempt, at });
+        turn.event(CoordinatorEvent::RoundStarted {
+            job,
+            round,
+            attempt,
+            at,
+        });
         let launched = Launched {
             start: head.start.clone(),
             owners: head.owners.iter().map(|(agent, _)| agent.clone()).collect(),
@@ -280,7 +339,7 @@ impl Coordinator {
     }
 
     /// The owners alone are told: others learn of a round when it needs their shares.
-    pub(super) fn send_start(&self, launched: &Launched, turn: &mut Turn<'_>) {
+    pub(super) fn send_start(&self, launched: &Launched, turn: &mut Turn) {
         for owner in &launched.owners {
             turn.send(owner, ToAgent::RoundStart(launched.start.clone()));
         }
@@ -308,14 +367,22 @@ fn willing(mut owners: Vec<Owner<'_>>, least: u32) -> (Vec<Owner<'_>>, u32) {
         let count = owners.len();
         owners.retain(|(_, offered)| offered.min_cohort as usize <= count);
         if owners.len() == count {
-            let s_min = owners.iter().map(|(_, offered)| offered.min_cohort).max().unwrap_or(0).max(least);
+            let s_min = owners
+                .iter()
+                .map(|(_, offered)| offered.min_cohort)
+                .max()
+                .unwrap_or(0)
+                .max(least);
             return (owners, s_min);
         }
     }
 }
 
 fn attempts_spent(attempts: u32, epsilon: f64, last: Option<&Refused>) -> Refused {
-    let last = last.map_or_else(|| "the coordinator was restarted".to_owned(), |refused| refused.message.clone());
+    let last = last.map_or_else(
+        || "the coordinator was restarted".to_owned(),
+        |refused| refused.message.clone(),
+    );
     let text = format!(
         "all {attempts} attempts failed, at most {attempts} x epsilon {epsilon} were charged by each participant; the last one: {last}"
     );
@@ -323,4 +390,3 @@ fn attempts_spent(attempts: u32, epsilon: f64, last: Option<&Refused>) -> Refuse
         .remedy("`sotto doctor` shows who dropped out; ask again with a new request")
         .into()
 }
-

@@ -92,16 +92,16 @@ enum Flow {
 }
 
 /// What a phase may look at and write to.
-struct Desk<'a, 'b> {
+struct Desk<'a> {
     head: &'a Head,
     limits: &'a Limits,
     key: &'a secagg::SigningKey,
     /// Members of the epoch that are connected and hold it.
     present: &'a BTreeSet<AgentId>,
-    turn: &'a mut Turn<'b>,
+    turn: &'a mut Turn,
 }
 
-impl Desk<'_, '_> {
+impl Desk<'_> {
     fn at(&self) -> SlotId {
         self.head.start.at
     }
@@ -114,7 +114,8 @@ impl Desk<'_, '_> {
 
     /// A message that did not hold is dropped and noted; the round goes on without it.
     fn dropped(&mut self, from: &AgentId, abort: &Abort) {
-        self.turn.misbehaved(from, Refusal::new(codes::ABORT, abort.to_string()));
+        self.turn
+            .misbehaved(from, Refusal::new(codes::ABORT, abort.to_string()));
     }
 
     fn deadline(&self, patience_ms: u64) -> u64 {
@@ -157,10 +158,18 @@ impl Round {
 
 impl Coordinator {
     /// Moves one round by one event and does what follows from it.
-    pub(super) fn round_event(&mut self, at: SlotId, event: Event<'_>, turn: &mut Turn<'_>) {
+    pub(super) fn round_event(&mut self, at: SlotId, event: Event<'_>, turn: &mut Turn) {
         let Some(round) = self.rounds.remove(&at) else { return };
-        let Round { head, phase, deadline_ms } = round;
-        let present = self.epochs.live(at.epoch).map(|live| self.present(live)).unwrap_or_default();
+        let Round {
+            head,
+            phase,
+            deadline_ms,
+        } = round;
+        let present = self
+            .epochs
+            .live(at.epoch)
+            .map(|live| self.present(live))
+            .unwrap_or_default();
         let mut desk = Desk {
             head: &head,
             limits: &self.config.limits,
@@ -176,22 +185,40 @@ impl Coordinator {
         };
         match flow {
             Flow::Stay(phase) => {
-                self.rounds.insert(at, Round { head, phase, deadline_ms });
+                self.rounds.insert(
+                    at,
+                    Round {
+                        head,
+                        phase,
+                        deadline_ms,
+                    },
+                );
             }
             Flow::Move(phase, deadline_ms) => {
                 if !matches!(phase, Phase::Collect(_)) {
                     self.uploads.closed(at);
                 }
-                self.rounds.insert(at, Round { head, phase, deadline_ms });
+                self.rounds.insert(
+                    at,
+                    Round {
+                        head,
+                        phase,
+                        deadline_ms,
+                    },
+                );
             }
             Flow::Failed(refused) => self.round_failed(&head, refused, turn),
             Flow::Summed(summed) => self.round_summed(head, summed, turn),
         }
     }
 
-    pub(super) fn expire_rounds(&mut self, turn: &mut Turn<'_>) {
-        let late: Vec<SlotId> =
-            self.rounds.iter().filter(|(_, round)| round.deadline_ms <= turn.now_ms).map(|(at, _)| *at).collect();
+    pub(super) fn expire_rounds(&mut self, turn: &mut Turn) {
+        let late: Vec<SlotId> = self
+            .rounds
+            .iter()
+            .filter(|(_, round)| round.deadline_ms <= turn.now_ms)
+            .map(|(at, _)| *at)
+            .collect();
         for at in late {
             self.round_event(at, Event::Late, turn);
             self.grant_uploads(turn);
@@ -199,7 +226,7 @@ impl Coordinator {
     }
 
     /// Ends a round that nobody wants any more.
-    pub(super) fn abandon_round(&mut self, at: SlotId, turn: &mut Turn<'_>) {
+    pub(super) fn abandon_round(&mut self, at: SlotId, turn: &mut Turn) {
         if self.rounds.remove(&at).is_some() {
             self.uploads.closed(at);
             self.tell_round_ended(at, None, turn);
@@ -207,10 +234,22 @@ impl Coordinator {
     }
 
     /// The attempt is lost; what it charged stays charged. The job tries again if its request allows.
-    fn round_failed(&mut self, head: &Head, refused: Refused, turn: &mut Turn<'_>) {
-        let RoundStart { at, job, round, attempt, .. } = head.start;
+    fn round_failed(&mut self, head: &Head, refused: Refused, turn: &mut Turn) {
+        let RoundStart {
+            at,
+            job,
+            round,
+            attempt,
+            ..
+        } = head.start;
         self.uploads.closed(at);
-        turn.event(CoordinatorEvent::RoundFailed { job, round, attempt, at, refused: refused.clone() });
+        turn.event(CoordinatorEvent::RoundFailed {
+            job,
+            round,
+            attempt,
+            at,
+            refused: refused.clone(),
+        });
         self.tell_round_ended(at, None, turn);
         if refused.code == codes::OWNERS_REFUSED {
             return self.fail_job(job, refused, turn);
@@ -219,7 +258,7 @@ impl Coordinator {
     }
 
     /// Everybody in the epoch erases the slot; the owners hear of the next round in the same breath.
-    pub(super) fn tell_round_ended(&self, at: SlotId, next: Option<super::jobs::Launched>, turn: &mut Turn<'_>) {
+    pub(super) fn tell_round_ended(&self, at: SlotId, next: Option<super::jobs::Launched>, turn: &mut Turn) {
         let Some(live) = self.epochs.live(at.epoch) else { return };
         for agent in self.present(live) {
             let start = next.as_ref().filter(|next| next.owners.contains(&agent));
@@ -244,5 +283,9 @@ pub(crate) fn culprit(abort: &Abort) -> Option<u16> {
 }
 
 fn too_late(what: &str, expected: usize, found: usize) -> Refused {
-    Refusal::new(codes::TOO_FEW_LEFT, format!("too few {what} in time: expected at least {expected}, got {found}")).into()
+    Refusal::new(
+        codes::TOO_FEW_LEFT,
+        format!("too few {what} in time: expected at least {expected}, got {found}"),
+    )
+    .into()
 }

@@ -1,6 +1,6 @@
 //! What others may read of the coordinator: job states for their analyst, releases, who is online. Reading changes nothing.
 
-use governance::{Contract, ContentHash, Roster};
+use governance::{ContentHash, Contract, Roster};
 use std::sync::Arc;
 
 use super::{Catalogue, Coordinator, Job, JobState};
@@ -83,7 +83,11 @@ impl Coordinator {
 
     /// All of the analyst's jobs, newest first.
     pub fn jobs_of<'a>(&'a self, analyst: &'a str) -> impl Iterator<Item = JobId> + 'a {
-        self.books.jobs().rev().filter(move |(_, entry)| entry.request.analyst == analyst).map(|(job, _)| *job)
+        self.books
+            .jobs()
+            .rev()
+            .filter(move |(_, entry)| entry.request.analyst == analyst)
+            .map(|(job, _)| *job)
     }
 
     /// Agents online and what they offer.

@@ -35,7 +35,11 @@ pub enum Inconsistent {
     #[error("population `{population}`: {broken}")]
     Ledger { population: String, broken: Broken },
     #[error("token {found} of request {request} after {next}")]
-    Token { request: ContentHash, next: u32, found: u32 },
+    Token {
+        request: ContentHash,
+        next: u32,
+        found: u32,
+    },
 }
 
 impl Books {

@@ -65,7 +65,11 @@ impl Participant {
         };
         self.admit_analyst(&dataset.population, &request.analyst, turn);
         let ledger = self.ledger(&dataset.population);
-        let wanted = if next == 0 { plan.rounds.saturating_sub(round).max(1) } else { 1 };
+        let wanted = if next == 0 {
+            plan.rounds.saturating_sub(round).max(1)
+        } else {
+            1
+        };
         let count = wanted.min(left);
         let (at_ms, id, analyst) = (turn.now_ms, reservation(&hash, planned, next), &request.analyst);
         let entry = match plan.variance {
@@ -100,12 +104,21 @@ impl Participant {
         };
         let most = (planned.plan.rounds / 10).max(1);
         let count = self.config.limits.block.clamp(1, most).min(left);
-        let entry = ledger.commit(turn.now_ms, id, count).map_err(|refusal| refused(&refusal))?;
+        let entry = ledger
+            .commit(turn.now_ms, id, count)
+            .map_err(|refusal| refused(&refusal))?;
         if let Some(run) = self.runs.get_mut(&hash) {
             run.block = (count > 1).then_some((index + 1, index + count));
         }
         let population = population.to_owned();
-        self.record(ParticipantRecord::TokensTaken { request: hash, first: index, count }, turn);
+        self.record(
+            ParticipantRecord::TokensTaken {
+                request: hash,
+                first: index,
+                count,
+            },
+            turn,
+        );
         self.record(ParticipantRecord::Ledger { population, entry }, turn);
         Ok(())
     }
@@ -115,7 +128,11 @@ impl Participant {
         let prefix = format!("{hash}/");
         let mut voids = Vec::new();
         for (population, ledger) in self.books.ledgers() {
-            let open = ledger.summary().open.into_iter().filter(|(name, _)| name.starts_with(&prefix));
+            let open = ledger
+                .summary()
+                .open
+                .into_iter()
+                .filter(|(name, _)| name.starts_with(&prefix));
             voids.extend(open.map(|(name, left)| (population.clone(), ReservationId::new(name), left)));
         }
         for (population, id, left) in voids {
@@ -126,8 +143,16 @@ impl Participant {
 
     /// The default cap, for an analyst who is not named and asks for the first time.
     fn admit_analyst(&mut self, population: &str, analyst: &str, turn: &mut Turn<'_>) {
-        let Some(budget) = self.config.budgets.get(population).cloned() else { return };
-        let Some(cap) = budget.analysts.get("*").filter(|_| !budget.analysts.contains_key(analyst)) else { return };
+        let Some(budget) = self.config.budgets.get(population).cloned() else {
+            return;
+        };
+        let Some(cap) = budget
+            .analysts
+            .get("*")
+            .filter(|_| !budget.analysts.contains_key(analyst))
+        else {
+            return;
+        };
         let ledger = self.ledger(population);
         if ledger.analyst_cap(analyst) != Some(*cap) {
             let entry = ledger.set_analyst_cap(turn.now_ms, analyst, *cap, &budget.approvals);

@@ -78,7 +78,10 @@ impl Participant {
             Err(refusal) => return self.leave_epoch(seq, refusal, None, turn),
         };
         self.make_room(turn);
-        turn.event(ParticipantEvent::EpochJoining { epoch: seq, members: members.n() });
+        turn.event(ParticipantEvent::EpochJoining {
+            epoch: seq,
+            members: members.n(),
+        });
         let patience_ms = open.timeout_ms.min(self.config.limits.epoch_timeout_ms);
         let setup = Setup {
             stage: Stage::Greeting(greeting),
@@ -92,7 +95,9 @@ impl Participant {
     /// Takes what the relay collected in a step.
     pub(super) fn setup_message(&mut self, message: SetupToAgent, turn: &mut Turn<'_>) {
         let seq = message.epoch;
-        let Some(setup) = self.epochs.setups.remove(&seq) else { return };
+        let Some(setup) = self.epochs.setups.remove(&seq) else {
+            return;
+        };
         if setup.stage.expects() != message.step {
             self.epochs.setups.insert(seq, setup); // a duplicate, or out of order: neither moves anything
             return;
@@ -120,19 +125,28 @@ impl Participant {
     }
 
     /// The coordinator says that an epoch is over. Its secrets go; open rounds on it are lost.
-    pub(super) fn epoch_closed(&mut self, seq: EpochSeq, turn: &mut Turn<'_>) {
+    pub(super) fn epoch_closed(&mut self, seq: EpochSeq) {
         self.epochs.setups.remove(&seq);
         if self.epochs.live.remove(&seq).is_some() {
-            self.drop_rounds_of(seq, turn);
+            self.drop_rounds_of(seq);
         }
     }
 
     pub(super) fn expire_epochs(&mut self, turn: &mut Turn<'_>) {
-        let late = self.epochs.setups.iter().filter(|(_, setup)| setup.deadline_ms <= turn.now_ms);
+        let late = self
+            .epochs
+            .setups
+            .iter()
+            .filter(|(_, setup)| setup.deadline_ms <= turn.now_ms);
         let late: Vec<EpochSeq> = late.map(|(seq, _)| *seq).collect();
         for seq in late {
             self.epochs.setups.remove(&seq);
-            self.leave_epoch(seq, Refusal::new(codes::DEADLINE, "epoch setup took too long"), None, turn);
+            self.leave_epoch(
+                seq,
+                Refusal::new(codes::DEADLINE, "epoch setup took too long"),
+                None,
+                turn,
+            );
         }
     }
 
@@ -149,7 +163,8 @@ impl Participant {
         let keys = keys.collect::<Result<Vec<_>, Refusal>>()?;
         let setup = |error: String| Refusal::new(codes::SETUP, error);
         let roster_hash = secagg::Digest(self.roster_hash.0);
-        let members = Members::new(roster_hash, self.roster.c as u16, keys).map_err(|error| setup(error.to_string()))?;
+        let members =
+            Members::new(roster_hash, self.roster.c as u16, keys).map_err(|error| setup(error.to_string()))?;
         let members = Arc::new(members);
         let key = self.config.signing_key.clone();
         let greeting = Greeting::start(members.clone(), self.config.agent.as_str(), key, open.slots, entropy);
@@ -163,10 +178,12 @@ impl Participant {
         while self.epochs.setups.len() + self.epochs.live.len() >= most {
             let setup = self.epochs.setups.keys().next().copied();
             let live = self.epochs.live.keys().next().copied();
-            let Some(oldest) = setup.into_iter().chain(live).min() else { return };
+            let Some(oldest) = setup.into_iter().chain(live).min() else {
+                return;
+            };
             self.epochs.setups.remove(&oldest);
             if self.epochs.live.remove(&oldest).is_some() {
-                self.drop_rounds_of(oldest, turn);
+                self.drop_rounds_of(oldest);
             }
             self.leave_epoch(oldest, Refusal::new(codes::NO_EPOCH, "too many epochs"), None, turn);
         }
@@ -174,8 +191,15 @@ impl Participant {
 
     fn leave_epoch(&mut self, epoch: EpochSeq, refusal: Refusal, dispute: Option<Wire>, turn: &mut Turn<'_>) {
         let refused: crate::refused::Refused = refusal.into();
-        turn.event(ParticipantEvent::EpochLeft { epoch, refused: refused.clone() });
-        turn.send(ToCoordinator::EpochLeft { epoch, refused, dispute });
+        turn.event(ParticipantEvent::EpochLeft {
+            epoch,
+            refused: refused.clone(),
+        });
+        turn.send(ToCoordinator::EpochLeft {
+            epoch,
+            refused,
+            dispute,
+        });
     }
 }
 

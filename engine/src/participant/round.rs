@@ -80,7 +80,9 @@ enum Phase {
 impl Round {
     pub(super) fn wake_at_ms(&self) -> u64 {
         match &self.phase {
-            Phase::Holding { leaves_at_ms: Some(at), .. } => self.deadline_ms.min(*at),
+            Phase::Holding {
+                leaves_at_ms: Some(at), ..
+            } => self.deadline_ms.min(*at),
             _ => self.deadline_ms,
         }
     }
@@ -89,10 +91,18 @@ impl Round {
 impl Participant {
     /// Lets vectors go whose tick has come, and ends rounds whose time is up.
     pub(super) fn expire_rounds(&mut self, turn: &mut Turn<'_>) {
-        let due: Vec<SlotId> =
-            self.rounds.iter().filter(|(_, round)| round.wake_at_ms() <= turn.now_ms).map(|(at, _)| *at).collect();
+        let due: Vec<SlotId> = self
+            .rounds
+            .iter()
+            .filter(|(_, round)| round.wake_at_ms() <= turn.now_ms)
+            .map(|(at, _)| *at)
+            .collect();
         for at in due {
-            if self.rounds.get(&at).is_some_and(|round| round.deadline_ms <= turn.now_ms) {
+            if self
+                .rounds
+                .get(&at)
+                .is_some_and(|round| round.deadline_ms <= turn.now_ms)
+            {
                 self.abort(at, Refusal::new(codes::DEADLINE, "the round's time is up"), turn);
             } else {
                 self.tick(at, turn);
@@ -107,7 +117,7 @@ impl Participant {
     }
 
     /// Rounds of an epoch whose secrets are gone.
-    pub(super) fn drop_rounds_of(&mut self, epoch: EpochSeq, _turn: &mut Turn<'_>) {
+    pub(super) fn drop_rounds_of(&mut self, epoch: EpochSeq) {
         self.rounds.retain(|at, _| at.epoch != epoch);
     }
 
@@ -147,12 +157,17 @@ impl Participant {
         }
         self.erase(at, turn);
         let refused = Refused::from(refusal);
-        turn.event(ParticipantEvent::Aborted { at, refused: refused.clone() });
+        turn.event(ParticipantEvent::Aborted {
+            at,
+            refused: refused.clone(),
+        });
         turn.send(ToCoordinator::Aborted { at, refused });
     }
 
     fn erase(&mut self, at: SlotId, turn: &mut Turn<'_>) {
-        let Some(live) = self.epochs.live_mut(at.epoch) else { return };
+        let Some(live) = self.epochs.live_mut(at.epoch) else {
+            return;
+        };
         if let Err(abort) = live.epoch.erase(at.slot) {
             turn.suspicious(Some(at), Refusal::new(codes::ABORT, abort.to_string()));
         }

@@ -31,7 +31,9 @@ pub(super) struct Setup {
 
 impl Setup {
     pub(super) fn new(seq: EpochSeq, members: Arc<Members>, slots: u16, deadline_ms: u64) -> Self {
-        let names = members.indices().filter_map(|index| members.id(index).map(AgentId::from));
+        let names = members
+            .indices()
+            .filter_map(|index| members.id(index).map(AgentId::from));
         Self {
             seq,
             names: names.collect(),
@@ -105,7 +107,11 @@ impl Setup {
         if from == member {
             Ok(())
         } else {
-            Err(secagg::RelayFault::UnknownMember { n: self.members.n(), found: member }.into())
+            Err(secagg::RelayFault::UnknownMember {
+                n: self.members.n(),
+                found: member,
+            }
+            .into())
         }
     }
 
@@ -114,7 +120,7 @@ impl Setup {
     }
 
     /// Hands out what the step collected; a member for whom there is nothing is told so.
-    fn hand_out(&mut self, turn: &mut Turn<'_>) {
+    fn hand_out(&mut self, turn: &mut Turn) {
         let mut out = std::mem::take(&mut self.out);
         for index in self.members.indices() {
             if let Some(name) = self.name(index) {
@@ -129,7 +135,7 @@ impl Setup {
 
 impl Coordinator {
     /// Takes one member's message of a setup step.
-    pub(in crate::coordinator) fn setup_message(&mut self, from: &AgentId, part: SetupToCoordinator, turn: &mut Turn<'_>) {
+    pub(in crate::coordinator) fn setup_message(&mut self, from: &AgentId, part: SetupToCoordinator, turn: &mut Turn) {
         let Some(mut setup) = self.epochs.setup.take_if(|setup| setup.seq == part.epoch) else {
             return; // of an epoch that is void or live by now
         };
@@ -157,12 +163,28 @@ impl Coordinator {
         self.epochs.setup = Some(setup);
     }
 
-    fn setup_complete(&mut self, setup: Setup, turn: &mut Turn<'_>) {
-        let Setup { seq, names, roster_hash, members, slots, relay, .. } = setup;
+    fn setup_complete(&mut self, setup: Setup, turn: &mut Turn) {
+        let Setup {
+            seq,
+            names,
+            roster_hash,
+            members,
+            slots,
+            relay,
+            ..
+        } = setup;
         match relay.finish() {
             Ok(book) => {
                 let book = Arc::new(book);
-                let live = Live { seq, names, members, book, slots, next_slot: 0, roster_hash };
+                let live = Live {
+                    seq,
+                    names,
+                    members,
+                    book,
+                    slots,
+                    next_slot: 0,
+                    roster_hash,
+                };
                 self.epoch_live(live, turn);
             }
             Err(abort) => {

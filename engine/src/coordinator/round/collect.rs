@@ -34,7 +34,7 @@ impl Collecting {
         self.pending.contains(agent)
     }
 
-    pub(super) fn receive(mut self, event: Event<'_>, desk: &mut Desk<'_, '_>) -> Flow {
+    pub(super) fn receive(mut self, event: Event<'_>, desk: &mut Desk<'_>) -> Flow {
         match event {
             Event::Masked(from, masked) if self.pending.contains(from) => {
                 match self.add(from, masked, desk) {
@@ -42,7 +42,12 @@ impl Collecting {
                         let receipt = Receipt::sign(&header, desk.key).encode().into();
                         let (at, job) = (desk.at(), desk.head.start.job);
                         desk.turn.send(from, ToAgent::Receipt { at, receipt });
-                        desk.turn.step.spool.push(Spool { job, at, agent: from.clone(), vector });
+                        desk.turn.step.spool.push(Spool {
+                            job,
+                            at,
+                            agent: from.clone(),
+                            vector,
+                        });
                     }
                     Ok(None) => {}
                     Err(abort) => desk.dropped(from, &abort),
@@ -55,14 +60,18 @@ impl Collecting {
             Event::Late => return self.close(desk),
             _ => {}
         }
-        if self.pending.is_empty() { self.close(desk) } else { Flow::Stay(Phase::Collect(self)) }
+        if self.pending.is_empty() {
+            self.close(desk)
+        } else {
+            Flow::Stay(Phase::Collect(self))
+        }
     }
 
     fn add(
         &mut self,
         from: &AgentId,
         masked: MaskedInput,
-        desk: &Desk<'_, '_>,
+        desk: &Desk<'_>,
     ) -> Result<Option<(MaskedHeader, RingVec)>, Abort> {
         let header = MaskedHeader::decode(&masked.head)?;
         own(desk.head, from, header.member)?;
@@ -71,7 +80,7 @@ impl Collecting {
     }
 
     /// Freezes the survivors and tells every member of the epoch: those outside the cohort hold shares too.
-    fn close(self, desk: &mut Desk<'_, '_>) -> Flow {
+    fn close(self, desk: &mut Desk<'_>) -> Flow {
         if !self.collect.ready() {
             let s_min = desk.head.planned.terms.s_min as usize;
             return Flow::Failed(too_late("vectors", s_min, self.collect.len()));

@@ -27,18 +27,27 @@ pub(crate) fn identity(planned: &Planned, request: &Request, owners: &[(AgentId,
 
 impl Coordinator {
     /// A round ended well.
-    pub(super) fn round_summed(&mut self, head: Head, summed: Summed, turn: &mut Turn<'_>) {
+    pub(super) fn round_summed(&mut self, head: Head, summed: Summed, turn: &mut Turn) {
         let RoundStart { at, job, round, .. } = head.start;
         let Summed { sum, cohort } = summed;
         self.uploads.closed(at);
         for blame in sum.blames() {
             if let Some(agent) = head.name(blame.member) {
                 self.epochs.bench(&agent, &self.config.limits, turn.now_ms);
-                turn.misbehaved(&agent, crate::workload::Refusal::new(crate::codes::ABORT, blame.fault.to_string()));
+                turn.misbehaved(
+                    &agent,
+                    crate::workload::Refusal::new(crate::codes::ABORT, blame.fault.to_string()),
+                );
             }
         }
         let contributors = u32::from(sum.contributors());
-        turn.event(CoordinatorEvent::RoundSummed { job, round, at, contributors, cohort: cohort.len() as u32 });
+        turn.event(CoordinatorEvent::RoundSummed {
+            job,
+            round,
+            at,
+            contributors,
+            cohort: cohort.len() as u32,
+        });
         let digest = sum.digest();
         let plan = head.planned.plan.clone();
         let plain = PlainSum {
@@ -46,10 +55,20 @@ impl Coordinator {
             contributors,
             variance: u64::from(contributors).saturating_mul(plan.variance),
         };
-        let Some(workload) = self.config.workloads.get(&head.request.kind).cloned() else { return };
+        let Some(workload) = self.config.workloads.get(&head.request.kind).cloned() else {
+            return;
+        };
         match workload.absorb(&plan, round, head.start.state.as_deref(), &plain) {
             Ok(Outcome::Again { state }) => {
-                self.record(CoordinatorRecord::Advanced { job, round, previous_sum: digest, state }, turn);
+                self.record(
+                    CoordinatorRecord::Advanced {
+                        job,
+                        round,
+                        previous_sum: digest,
+                        state,
+                    },
+                    turn,
+                );
                 self.jobs.advanced(&job);
                 self.next_round(&head, turn);
             }
@@ -65,7 +84,7 @@ impl Coordinator {
     }
 
     /// Starts the next round with the message that ends this one, if it can start now on the same epoch.
-    fn next_round(&mut self, head: &Head, turn: &mut Turn<'_>) {
+    fn next_round(&mut self, head: &Head, turn: &mut Turn) {
         let RoundStart { at, job, .. } = head.start;
         let Prepared::Go(next, gather) = self.prepare(job, turn.now_ms) else {
             return self.tell_round_ended(at, None, turn); // `schedule` says why and tries again
@@ -87,10 +106,12 @@ impl Coordinator {
         cohort: std::collections::BTreeSet<AgentId>,
         sum: secagg::Digest,
         body: Vec<u8>,
-        turn: &mut Turn<'_>,
+        turn: &mut Turn,
     ) {
         let job = head.start.job;
-        let Some(contract) = self.catalogue.contract(&head.request.contract).cloned() else { return };
+        let Some(contract) = self.catalogue.contract(&head.request.contract).cloned() else {
+            return;
+        };
         let receipt = receipt(head, &contract, plain, cohort.len() as u32, sum);
         let release = Release {
             id: job,
@@ -100,13 +121,18 @@ impl Coordinator {
             body: String::from_utf8_lossy(&body).into_owned(),
             receipt,
         };
-        let answered: Vec<_> = head.owners.iter().filter(|(agent, _)| cohort.contains(agent)).cloned().collect();
+        let answered: Vec<_> = head
+            .owners
+            .iter()
+            .filter(|(agent, _)| cohort.contains(agent))
+            .cloned()
+            .collect();
         let identity = (head.planned.plan.rounds == 1).then(|| identity(&head.planned, &head.request, &answered));
         self.publish(job, release, identity, turn);
     }
 
     /// Answers a job from an earlier release: no round, no charge.
-    pub(in crate::coordinator) fn repeat(&mut self, job: JobId, earlier: &SignedRelease, turn: &mut Turn<'_>) {
+    pub(in crate::coordinator) fn repeat(&mut self, job: JobId, earlier: &SignedRelease, turn: &mut Turn) {
         let Some(entry) = self.books.job(&job) else { return };
         let mut release = earlier.release.clone();
         release.receipt.repeated = Some(release.receipt.repeated.unwrap_or(release.id));
@@ -117,12 +143,19 @@ impl Coordinator {
         self.publish(job, release, None, turn);
     }
 
-    fn publish(&mut self, job: JobId, release: Release, identity: Option<secagg::Digest>, turn: &mut Turn<'_>) {
+    fn publish(&mut self, job: JobId, release: Release, identity: Option<secagg::Digest>, turn: &mut Turn) {
         let repeated = release.receipt.repeated.is_some();
         let request_hash = release.request_hash.0;
         let release = SignedRelease::sign(release, &self.config.signing_key);
         let at_ms = turn.now_ms;
-        self.record(CoordinatorRecord::Released { release, identity, at_ms }, turn);
+        self.record(
+            CoordinatorRecord::Released {
+                release,
+                identity,
+                at_ms,
+            },
+            turn,
+        );
         self.jobs.ended(&job);
         turn.event(CoordinatorEvent::Released { job, repeated });
         self.tell_ended(job, request_hash, turn);

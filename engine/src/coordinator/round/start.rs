@@ -28,7 +28,7 @@ impl Start {
         }
     }
 
-    pub(super) fn receive(mut self, event: Event<'_>, desk: &mut Desk<'_, '_>) -> Flow {
+    pub(super) fn receive(mut self, event: Event<'_>, desk: &mut Desk<'_>) -> Flow {
         match event {
             Event::Accept(from, wire) if self.pending.contains(from) => {
                 let accepted = Accept::decode(&wire).map_err(Into::into).and_then(|accept| {
@@ -47,10 +47,14 @@ impl Start {
             Event::Late => return self.close(desk),
             _ => {}
         }
-        if self.pending.is_empty() { self.close(desk) } else { Flow::Stay(Phase::Start(self)) }
+        if self.pending.is_empty() {
+            self.close(desk)
+        } else {
+            Flow::Stay(Phase::Start(self))
+        }
     }
 
-    fn close(self, desk: &mut Desk<'_, '_>) -> Flow {
+    fn close(self, desk: &mut Desk<'_>) -> Flow {
         let s_min = desk.head.planned.terms.s_min as usize;
         if !self.gather.ready() {
             return Flow::Failed(self.why(desk.head, s_min));
@@ -73,12 +77,19 @@ impl Start {
 
     /// If refusals alone leave too few, asking again would be refused again.
     fn why(&self, head: &Head, s_min: usize) -> Refused {
-        let lasting: Vec<_> = self.refused.iter().filter(|(_, refused)| !codes::is_transient(&refused.code)).collect();
+        let lasting: Vec<_> = self
+            .refused
+            .iter()
+            .filter(|(_, refused)| !codes::is_transient(&refused.code))
+            .collect();
         if head.owners.len() - lasting.len() >= s_min {
             return super::too_late("acceptances", s_min, self.gather.len());
         }
         let said = lasting.iter().map(|(agent, refused)| format!("{agent}: {refused}"));
-        let text = format!("owners refused, nothing was charged: {}", said.collect::<Vec<_>>().join("; "));
+        let text = format!(
+            "owners refused, nothing was charged: {}",
+            said.collect::<Vec<_>>().join("; ")
+        );
         let remedy = lasting.iter().find_map(|(_, refused)| refused.remedy.clone());
         Refused {
             code: codes::OWNERS_REFUSED.to_owned(),
@@ -93,6 +104,10 @@ pub(super) fn own(head: &Head, from: &AgentId, member: u16) -> Result<(), secagg
     if head.index(from) == Some(member) {
         Ok(())
     } else {
-        Err(secagg::RelayFault::UnknownMember { n: head.members.n(), found: member }.into())
+        Err(secagg::RelayFault::UnknownMember {
+            n: head.members.n(),
+            found: member,
+        }
+        .into())
     }
 }

@@ -22,10 +22,14 @@ pub(super) struct Surviving {
 
 impl Surviving {
     pub(super) fn new(voting: Voting, cohort: BTreeSet<AgentId>) -> Self {
-        Self { voting, cohort, votes: 0 }
+        Self {
+            voting,
+            cohort,
+            votes: 0,
+        }
     }
 
-    pub(super) fn receive(mut self, event: Event<'_>, desk: &mut Desk<'_, '_>) -> Flow {
+    pub(super) fn receive(mut self, event: Event<'_>, desk: &mut Desk<'_>) -> Flow {
         match event {
             Event::Vote(from, wire) => {
                 let voted = Vote::decode(&wire).map_err(Into::into).and_then(|vote| {
@@ -40,10 +44,14 @@ impl Surviving {
             Event::Late => return Flow::Failed(too_late("votes", desk.head.members.threshold(), self.votes)),
             _ => {}
         }
-        if self.voting.ready() { self.close(desk) } else { Flow::Stay(Phase::Survive(self)) }
+        if self.voting.ready() {
+            self.close(desk)
+        } else {
+            Flow::Stay(Phase::Survive(self))
+        }
     }
 
-    fn close(self, desk: &mut Desk<'_, '_>) -> Flow {
+    fn close(self, desk: &mut Desk<'_>) -> Flow {
         let (certificate, unmasking) = match self.voting.close() {
             Ok(closed) => closed,
             Err(abort) => return Flow::Failed(Refusal::new(codes::ABORT, abort.to_string()).into()),

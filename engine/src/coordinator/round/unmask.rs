@@ -39,7 +39,7 @@ impl Unmask {
         }
     }
 
-    pub(super) fn receive(mut self, event: Event<'_>, desk: &mut Desk<'_, '_>) -> Flow {
+    pub(super) fn receive(mut self, event: Event<'_>, desk: &mut Desk<'_>) -> Flow {
         let taken = match event {
             Event::Reveal(from, wire) => (from, self.reveal(from, &wire, desk)),
             Event::Paths(from, wire) => (from, self.paths(from, &wire, desk)),
@@ -59,11 +59,16 @@ impl Unmask {
         self.open(desk)
     }
 
-    fn open(self, desk: &mut Desk<'_, '_>) -> Flow {
+    fn open(self, desk: &mut Desk<'_>) -> Flow {
         if !self.asked.is_empty() || !self.unmasking.ready() {
             return Flow::Stay(Phase::Unmask(self));
         }
-        let Self { unmasking, cohort, reveals, .. } = self;
+        let Self {
+            unmasking,
+            cohort,
+            reveals,
+            ..
+        } = self;
         let Stuck { round, why } = match unmasking.unmask() {
             Ok(sum) => return Flow::Summed(Summed { sum, cohort }),
             Err(stuck) => stuck,
@@ -74,35 +79,45 @@ impl Unmask {
             Why::Paths { holders } => (desk.head.names(holders), Some(ToAgent::PathsWanted { at })),
             Why::Edges { survivors, .. } => (desk.head.names(survivors), Some(ToAgent::EdgesWanted { at })),
             Why::Dead(blames) => {
-                let said: Vec<String> = blames.iter().map(|blame| Abort::Member(Box::new(blame.clone())).to_string()).collect();
+                let said: Vec<String> = blames
+                    .iter()
+                    .map(|blame| Abort::Member(Box::new(blame.clone())).to_string())
+                    .collect();
                 return Flow::Failed(Refusal::new(codes::ABORT, said.join("; ")).into());
             }
         };
         let asked: BTreeSet<AgentId> = wanted.intersection(desk.present).cloned().collect();
         if let Some(message) = message {
             if asked.is_empty() {
-                return Flow::Failed(Refusal::new(codes::ABORT, "a secret does not open, and nobody is left to prove why").into());
+                return Flow::Failed(
+                    Refusal::new(codes::ABORT, "a secret does not open, and nobody is left to prove why").into(),
+                );
             }
             desk.tell(&asked, &message);
         }
-        Flow::Stay(Phase::Unmask(Self { unmasking: *round, cohort, asked, reveals }))
+        Flow::Stay(Phase::Unmask(Self {
+            unmasking: *round,
+            cohort,
+            asked,
+            reveals,
+        }))
     }
 
-    fn reveal(&mut self, from: &AgentId, wire: &[u8], desk: &Desk<'_, '_>) -> Result<(), Abort> {
+    fn reveal(&mut self, from: &AgentId, wire: &[u8], desk: &Desk<'_>) -> Result<(), Abort> {
         let reveal = Reveal::decode(wire)?;
         own(desk.head, from, reveal.member)?;
         self.reveals = self.unmasking.reveal(reveal)?.unwrap_or(self.reveals);
         Ok(())
     }
 
-    fn paths(&mut self, from: &AgentId, wire: &[u8], desk: &Desk<'_, '_>) -> Result<(), Abort> {
+    fn paths(&mut self, from: &AgentId, wire: &[u8], desk: &Desk<'_>) -> Result<(), Abort> {
         self.asked.remove(from);
         let paths = SharePaths::decode(wire)?;
         own(desk.head, from, paths.member)?;
         self.unmasking.paths(paths).map(|_| ())
     }
 
-    fn edges(&mut self, from: &AgentId, wire: &[u8], desk: &Desk<'_, '_>) -> Result<(), Abort> {
+    fn edges(&mut self, from: &AgentId, wire: &[u8], desk: &Desk<'_>) -> Result<(), Abort> {
         self.asked.remove(from);
         let edges = EdgeReveal::decode(wire)?;
         own(desk.head, from, edges.member)?;

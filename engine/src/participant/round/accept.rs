@@ -25,16 +25,28 @@ impl Participant {
         }
         if let Err(refusal) = self.try_accept(start.clone(), turn) {
             let refused = Refused::from(refusal);
-            turn.event(ParticipantEvent::Refused { job: start.job, at, refused: refused.clone() });
+            turn.event(ParticipantEvent::Refused {
+                job: start.job,
+                at,
+                refused: refused.clone(),
+            });
             turn.send(ToCoordinator::Refuse { at, refused });
         }
     }
 
     fn try_accept(&mut self, start: RoundStart, turn: &mut Turn<'_>) -> Result<(), Refusal> {
-        let RoundStart { at, job, round, attempt, s_min, .. } = start;
-        let live = self.epochs.live(at.epoch).ok_or_else(|| {
-            Refusal::new(codes::NO_EPOCH, format!("epoch {} is not live here", at.epoch))
-        })?;
+        let RoundStart {
+            at,
+            job,
+            round,
+            attempt,
+            s_min,
+            ..
+        } = start;
+        let live = self
+            .epochs
+            .live(at.epoch)
+            .ok_or_else(|| Refusal::new(codes::NO_EPOCH, format!("epoch {} is not live here", at.epoch)))?;
         if !live.epoch.is_unused(at.slot) {
             return Err(Refusal::new(codes::OUT_OF_ORDER, format!("{at} was used before")));
         }
@@ -42,10 +54,15 @@ impl Participant {
         let hash = start.request.hash();
         let request = self.verified(&start, hash, turn.now_ms)?;
         if job != JobId::of(&hash.0) {
-            return Err(Refusal::new(codes::REQUEST_REFUSED, "the job is not that of the request"));
+            return Err(Refusal::new(
+                codes::REQUEST_REFUSED,
+                "the job is not that of the request",
+            ));
         }
         let dataset = self.served(&request)?;
-        let least = (members.threshold() as u32).max(self.roster.min_cohort).max(dataset.min_cohort);
+        let least = (members.threshold() as u32)
+            .max(self.roster.min_cohort)
+            .max(dataset.min_cohort);
         if s_min < least || s_min as usize > members.n() {
             let text = format!("smallest cohort: expected {least} to {}, got {s_min}", members.n());
             return Err(Refusal::new(codes::COHORT_TOO_SMALL, text));
@@ -57,7 +74,10 @@ impl Participant {
         };
         let planned = self.planned(hash, &request, &dataset, terms)?;
         if planned.hash.0 != start.plan_hash {
-            return Err(Refusal::new(codes::OTHER_PLAN, "the plan is not the one that follows from the request"));
+            return Err(Refusal::new(
+                codes::OTHER_PLAN,
+                "the plan is not the one that follows from the request",
+            ));
         }
         if planned.plan.variance == 0 && dataset.without_noise.is_empty() {
             let text = format!("`{}` is not answered without noise here", request.dataset);
@@ -68,8 +88,14 @@ impl Participant {
         self.reserve(hash, &request, &dataset, &planned, round, turn)?;
 
         let context = context_hash(&start, &hash, &request.contract, &planned);
-        let live = self.epochs.live_mut(at.epoch).ok_or_else(|| Refusal::new(codes::NO_EPOCH, "the epoch is gone"))?;
-        let accept = live.epoch.accept(at.slot, context).map_err(|abort| Refusal::new(codes::ABORT, abort.to_string()))?;
+        let live = self
+            .epochs
+            .live_mut(at.epoch)
+            .ok_or_else(|| Refusal::new(codes::NO_EPOCH, "the epoch is gone"))?;
+        let accept = live
+            .epoch
+            .accept(at.slot, context)
+            .map_err(|abort| Refusal::new(codes::ABORT, abort.to_string()))?;
         let Some(accept) = accept else { return Ok(()) };
         let run = self.runs.entry(hash).or_default();
         run.cursor = round + attempt + 1;
@@ -88,9 +114,24 @@ impl Participant {
             receipt: None,
         };
         let deadline_ms = turn.now_ms.saturating_add(patience_ms);
-        self.rounds.insert(at, Round { part: Some(part), phase: Phase::Accepted, deadline_ms });
-        turn.event(ParticipantEvent::Accepted { job, round, attempt, at });
-        turn.send(ToCoordinator::Accept { at, accept: accept.encode().into() });
+        self.rounds.insert(
+            at,
+            Round {
+                part: Some(part),
+                phase: Phase::Accepted,
+                deadline_ms,
+            },
+        );
+        turn.event(ParticipantEvent::Accepted {
+            job,
+            round,
+            attempt,
+            at,
+        });
+        turn.send(ToCoordinator::Accept {
+            at,
+            accept: accept.encode().into(),
+        });
         Ok(())
     }
 
@@ -120,9 +161,10 @@ impl Participant {
             let text = format!("`{}` is paused by its owner", request.dataset);
             return Err(Refusal::new(codes::PAUSED, text).remedy("ask again later"));
         }
-        let found = self.datasets.iter().find(|(hash, dataset)| {
-            *hash == request.contract && dataset.contract.name == request.dataset
-        });
+        let found = self
+            .datasets
+            .iter()
+            .find(|(hash, dataset)| *hash == request.contract && dataset.contract.name == request.dataset);
         found.map(|(_, dataset)| dataset.clone()).ok_or_else(|| {
             let text = format!("`{}` is not served here under this contract", request.dataset);
             Refusal::new(codes::NOT_SERVED, text).remedy("fetch the current contract and ask again")
@@ -130,13 +172,22 @@ impl Participant {
     }
 
     /// The plan as this agent derives it itself, once per request and terms.
-    fn planned(&mut self, hash: ContentHash, request: &Request, dataset: &Dataset, terms: CohortTerms) -> Result<Planned, Refusal> {
+    fn planned(
+        &mut self,
+        hash: ContentHash,
+        request: &Request,
+        dataset: &Dataset,
+        terms: CohortTerms,
+    ) -> Result<Planned, Refusal> {
         let run = self.runs.entry(hash).or_default();
         if let Some(planned) = run.planned.as_ref().filter(|planned| planned.terms == terms) {
             return Ok(planned.clone());
         }
         let workload = self.config.workloads.get(&request.kind).ok_or_else(|| {
-            Refusal::new(codes::UNKNOWN_KIND, format!("unknown kind of request: `{}`", request.kind))
+            Refusal::new(
+                codes::UNKNOWN_KIND,
+                format!("unknown kind of request: `{}`", request.kind),
+            )
         })?;
         let plan = workload.plan(request, &dataset.contract, &terms)?;
         if plan.bounds.dim() != plan.dim || plan.rounds == 0 {
@@ -146,7 +197,13 @@ impl Participant {
     }
 
     /// A token is answered once, and its index only rises: a replay can neither drain the budget nor average noise away.
-    fn check_token(&self, hash: ContentHash, request: &Request, planned: &Planned, start: &RoundStart) -> Result<(), Refusal> {
+    fn check_token(
+        &self,
+        hash: ContentHash,
+        request: &Request,
+        planned: &Planned,
+        start: &RoundStart,
+    ) -> Result<(), Refusal> {
         let (round, attempt) = (start.round, start.attempt);
         if self.books.tokens(&hash).closed {
             return Err(Refusal::new(codes::REPLAYED, "the request was closed here"));
@@ -177,7 +234,8 @@ impl Participant {
         now_ms: u64,
     ) -> Result<(), Refusal> {
         let analyst = self.roster.analyst(&request.analyst);
-        let analyst = analyst.ok_or_else(|| Refusal::new(codes::REQUEST_REFUSED, "the analyst is not in the roster"))?;
+        let analyst =
+            analyst.ok_or_else(|| Refusal::new(codes::REQUEST_REFUSED, "the analyst is not in the roster"))?;
         let question = Question {
             request,
             contract: &dataset.contract,

@@ -15,7 +15,14 @@ impl Participant {
     /// Locks the slot to its cohort, charges, and asks for the computation.
     pub(in crate::participant) fn cohort(&mut self, cohort: Cohort, turn: &mut Turn<'_>) {
         let at = cohort.at;
-        let Some(Round { part: Some(_), phase: Phase::Accepted, .. }) = self.rounds.get(&at) else { return };
+        let Some(Round {
+            part: Some(_),
+            phase: Phase::Accepted,
+            ..
+        }) = self.rounds.get(&at)
+        else {
+            return;
+        };
         if let Err(refusal) = self.charge(&cohort, turn) {
             self.abort(at, refusal, turn);
         }
@@ -26,7 +33,9 @@ impl Participant {
         let aborted = |reason: String| Refusal::new(codes::ABORT, reason);
         let accepts = secagg::Cohort::decode(&cohort.accepts).map_err(|error| aborted(error.to_string()))?;
         let gone = || Refusal::new(codes::NO_EPOCH, "the epoch is gone");
-        let Some(part) = self.rounds.get(&at).and_then(|round| round.part.as_ref()) else { return Err(gone()) };
+        let Some(part) = self.rounds.get(&at).and_then(|round| round.part.as_ref()) else {
+            return Err(gone());
+        };
         self.still_allowed(part, turn.now_ms)?;
         let s_min = part.planned.terms.s_min as usize;
         let index = part.round + part.attempt;
@@ -47,7 +56,11 @@ impl Participant {
             return Ok(());
         }
         self.commit(hash, &population, &planned, index, turn)?;
-        turn.event(ParticipantEvent::Charged { job: compute.job, at, population });
+        turn.event(ParticipantEvent::Charged {
+            job: compute.job,
+            at,
+            population,
+        });
         let tick_ms = self.config.limits.tick_ms.filter(|tick| *tick > 0);
         let leaves_at_ms = tick_ms.map(|tick| (turn.now_ms / tick + 1) * tick);
         if let Some(round) = self.rounds.get_mut(&at) {
@@ -65,7 +78,13 @@ impl Participant {
         result: Result<privacy::Noised, ComputeFailed>,
         turn: &mut Turn<'_>,
     ) {
-        let Some(Round { phase: Phase::Computing { unasked, leaves_at_ms }, .. }) = self.rounds.get(&at) else { return };
+        let Some(Round {
+            phase: Phase::Computing { unasked, leaves_at_ms },
+            ..
+        }) = self.rounds.get(&at)
+        else {
+            return;
+        };
         let (unasked, leaves_at_ms) = (*unasked, *leaves_at_ms);
         let failed = |text: &str| Refusal::new(codes::COMPUTE, text);
         let masked = match result {
@@ -83,16 +102,31 @@ impl Participant {
             Ok((head, vector)) => {
                 if let Some(round) = self.rounds.get_mut(&at) {
                     let (head, granted) = (head.encode().into(), false);
-                    round.phase = Phase::Holding { unasked, leaves_at_ms, granted, head, vector };
+                    round.phase = Phase::Holding {
+                        unasked,
+                        leaves_at_ms,
+                        granted,
+                        head,
+                        vector,
+                    };
                 }
                 self.tick(at, turn);
             }
         }
     }
 
-    fn mask(&mut self, at: SlotId, noised: privacy::Noised, now_ms: u64) -> Result<(secagg::MaskedHeader, RingVec), Refusal> {
+    fn mask(
+        &mut self,
+        at: SlotId,
+        noised: privacy::Noised,
+        now_ms: u64,
+    ) -> Result<(secagg::MaskedHeader, RingVec), Refusal> {
         let missing = || Refusal::new(codes::NO_EPOCH, "the round is gone");
-        let part = self.rounds.get(&at).and_then(|round| round.part.as_ref()).ok_or_else(missing)?;
+        let part = self
+            .rounds
+            .get(&at)
+            .and_then(|round| round.part.as_ref())
+            .ok_or_else(missing)?;
         self.still_allowed(part, now_ms)?;
         let plan = part.planned.plan.clone();
         if noised.dim() != plan.dim || noised.variance() != plan.variance {
@@ -100,13 +134,20 @@ impl Participant {
         }
         let vector = RingVec::from_i64s(plan.ring, &noised.into_values());
         let live = self.epochs.live_mut(at.epoch).ok_or_else(missing)?;
-        let masked = live.epoch.mask(at.slot, vector).map_err(|abort| Refusal::new(codes::ABORT, abort.to_string()))?;
+        let masked = live
+            .epoch
+            .mask(at.slot, vector)
+            .map_err(|abort| Refusal::new(codes::ABORT, abort.to_string()))?;
         Ok(masked.into_parts())
     }
 
     /// The coordinator has room for this vector.
     pub(in crate::participant) fn upload_granted(&mut self, at: SlotId, turn: &mut Turn<'_>) {
-        if let Some(Round { phase: Phase::Holding { granted, .. }, .. }) = self.rounds.get_mut(&at) {
+        if let Some(Round {
+            phase: Phase::Holding { granted, .. },
+            ..
+        }) = self.rounds.get_mut(&at)
+        {
             *granted = true;
             self.tick(at, turn);
         }
@@ -117,7 +158,15 @@ impl Participant {
         let Some(round) = self.rounds.get_mut(&at) else { return };
         let Some(part) = &round.part else { return };
         let job = part.job;
-        let Phase::Holding { unasked, leaves_at_ms, granted, .. } = &mut round.phase else { return };
+        let Phase::Holding {
+            unasked,
+            leaves_at_ms,
+            granted,
+            ..
+        } = &mut round.phase
+        else {
+            return;
+        };
         if leaves_at_ms.is_some_and(|leaves_at_ms| turn.now_ms < leaves_at_ms) {
             return;
         }

@@ -17,7 +17,9 @@ impl Participant {
         if let Some(Err(refusal)) = part.map(|part| self.still_allowed(part, turn.now_ms)) {
             return self.abort(at, refusal, turn);
         }
-        let Some(live) = self.epochs.live_mut(at.epoch) else { return };
+        let Some(live) = self.epochs.live_mut(at.epoch) else {
+            return;
+        };
         let certificate = match Certificate::decode(wire) {
             Ok(certificate) => certificate,
             Err(error) => return turn.suspicious(Some(at), Refusal::new(codes::ABORT, error.to_string())),
@@ -33,7 +35,13 @@ impl Participant {
             && survivors.iter().all(|(member, _)| *member != own)
             && let Some(receipt) = round.part.as_mut().and_then(|part| part.receipt.take())
         {
-            let proof = Exclusion { epoch_id, receipt, survivors, certificate }.encode();
+            let proof = Exclusion {
+                epoch_id,
+                receipt,
+                survivors,
+                certificate,
+            }
+            .encode();
             turn.event(ParticipantEvent::Excluded { at, proof });
         }
         self.revealed(at, &reveal, turn);
@@ -42,7 +50,10 @@ impl Participant {
     pub(in crate::participant) fn paths_wanted(&mut self, at: SlotId, turn: &mut Turn<'_>) {
         let Some(live) = self.epochs.live(at.epoch) else { return };
         match live.epoch.paths(at.slot) {
-            Ok(paths) => turn.send(ToCoordinator::Paths { at, paths: paths.encode().into() }),
+            Ok(paths) => turn.send(ToCoordinator::Paths {
+                at,
+                paths: paths.encode().into(),
+            }),
             Err(abort) => turn.suspicious(Some(at), Refusal::new(codes::ABORT, abort.to_string())),
         }
     }
@@ -50,7 +61,10 @@ impl Participant {
     pub(in crate::participant) fn edges_wanted(&mut self, at: SlotId, turn: &mut Turn<'_>) {
         let Some(live) = self.epochs.live(at.epoch) else { return };
         match live.epoch.edges(at.slot) {
-            Ok(edges) => turn.send(ToCoordinator::Edges { at, edges: edges.encode().into() }),
+            Ok(edges) => turn.send(ToCoordinator::Edges {
+                at,
+                edges: edges.encode().into(),
+            }),
             Err(abort) => turn.suspicious(Some(at), Refusal::new(codes::ABORT, abort.to_string())),
         }
     }

@@ -18,7 +18,9 @@ impl Participant {
             return self.abort(at, refusal, turn); // revoked: no vote and no share of ours
         }
         let agreed = part.map(|part| part.planned.terms.s_min as usize);
-        let Some(live) = self.epochs.live_mut(at.epoch) else { return };
+        let Some(live) = self.epochs.live_mut(at.epoch) else {
+            return;
+        };
         let s_min = agreed.unwrap_or(live.members.threshold().max(self.roster.min_cohort as usize));
         let message = match Survivors::decode(wire) {
             Ok(message) => message,
@@ -30,15 +32,28 @@ impl Participant {
             Err(abort) => return turn.suspicious(Some(at), Refusal::new(codes::ABORT, abort.to_string())),
         };
         let deadline_ms = turn.now_ms.saturating_add(self.config.limits.round_timeout_ms);
-        let round = self.rounds.entry(at).or_insert(Round { part: None, phase: Phase::Watching, deadline_ms });
+        let round = self.rounds.entry(at).or_insert(Round {
+            part: None,
+            phase: Phase::Watching,
+            deadline_ms,
+        });
         match answer {
             Answer::Reveal(reveal) => {
                 round.phase = Phase::Revealed;
                 self.revealed(at, &reveal, turn);
             }
             Answer::Vote(vote) => {
-                round.phase = Phase::Voted(message.headers.iter().map(|header| (header.member, header.digest)).collect());
-                turn.send(ToCoordinator::Vote { at, vote: vote.encode().into() });
+                round.phase = Phase::Voted(
+                    message
+                        .headers
+                        .iter()
+                        .map(|header| (header.member, header.digest))
+                        .collect(),
+                );
+                turn.send(ToCoordinator::Vote {
+                    at,
+                    vote: vote.encode().into(),
+                });
             }
         }
     }
@@ -56,6 +71,9 @@ impl Participant {
 
     pub(super) fn revealed(&mut self, at: SlotId, reveal: &secagg::Reveal, turn: &mut Turn<'_>) {
         turn.event(ParticipantEvent::Revealed { at });
-        turn.send(ToCoordinator::Reveal { at, reveal: reveal.encode().into() });
+        turn.send(ToCoordinator::Reveal {
+            at,
+            reveal: reveal.encode().into(),
+        });
     }
 }
