@@ -19,6 +19,6 @@ pub mod tree;
 
 pub use clip::{ClipError, Clipped, ComponentBounds, NoiseBatch, Noised};
 pub use cost::{Charge, Curve, Delta, GaussianTerms, ORDERS, Order};
-pub use ledger::{Cap, Entry, Ledger, LedgerEvent, PopulationId, Renewal, ReservationId};
+pub use ledger::{Cap, CapError, Entry, Ledger, LedgerEvent, PopulationId, Renewal, ReservationId};
 pub use sampler::{ExactSampler, Sampler};
 pub use sensitivity::Contribution;

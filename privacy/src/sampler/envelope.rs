@@ -8,7 +8,7 @@
 //! 2. the same bits against p(x) in 64-bit fixed point, leaving a gap of 2^17 units of 2^-64 undecided;
 //! 3. as many bits of U as it takes against ever closer bounds on p(x) ([`Between`]).
 //!
-//! Building the table costs about 20 microseconds, a sample about 5 nanoseconds. Corresponds to the target of [CKS20] Algorithm 3; the
+//! Building the table costs about 20 microseconds, a sample about 11 nanoseconds. Corresponds to the target of [CKS20] Algorithm 3; the
 //! proposal replaces its discrete Laplace. `proofs/sampler.md` has the argument.
 
 use super::digits::Between;
@@ -22,7 +22,7 @@ const UNIFORM_BITS: u32 = 64 - UNIFORM_SHIFT;
 /// Slot contents beyond block numbers (there are at most 192 blocks).
 pub(super) const TAIL: u8 = 254;
 pub(super) const EMPTY: u8 = 255;
-/// What fixed point may be wrong by, in units of 2^-64, and a wide margin: the table is within 3, [`exp_neg_fixed`] within 2^14.
+/// What fixed point may be wrong by, in units of 2^-64, and a wide margin: the table is within 3, [`exp_neg_fixed`] within 2^15.
 pub(super) const SLACK: u64 = 1 << 16;
 
 pub(super) struct Envelope {
@@ -185,7 +185,7 @@ impl Envelope {
     }
 }
 
-/// exp(-x) for x below 0.4 in units of 2^-64, within 2^14 units: Horner's rule on 12 terms (the next is below 2^-50).
+/// exp(-x) for x below 0.4 in units of 2^-64, within 2^15 units: Horner's rule on 12 terms (the next is below 2^-49.5).
 pub(super) fn exp_neg_fixed(x: u64) -> u64 {
     const TERMS: usize = 12;
     const INVERSE: [u64; TERMS + 1] = {
