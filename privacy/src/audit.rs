@@ -1,6 +1,6 @@
 //! What an attack proves: a lower bound on epsilon from one run of a mechanism with canaries.
 //!
-//! [SNJ23] Steinke, Nasr, Jagielski, "Privacy Auditing with One (1) Training Run", appendix D. m canaries are each included by a fair coin; the
+//! \[SNJ23\] Steinke, Nasr, Jagielski, "Privacy Auditing with One (1) Training Run", appendix D. m canaries are each included by a fair coin; the
 //! auditor guesses r of the coins and gets v right. If the bound exceeds a claimed epsilon, the claim is false with confidence 1 - p.
 //! Costs about 60 passes over r terms.
 

@@ -1,7 +1,7 @@
 //! Quantile trees: counts of ever finer intervals, made consistent after the noise, and quantiles read from them.
 //!
 //! The bounds `low..=high` are cut into `branching^levels` leaves; every row is counted once on each level, so a row's vector has length
-//! sqrt(levels). Noisy counts of parents and children disagree; ordinary least squares ([HRMS10] Hay et al., "Boosting the Accuracy of
+//! sqrt(levels). Noisy counts of parents and children disagree; ordinary least squares (\[HRMS10\] Hay et al., "Boosting the Accuracy of
 //! Differentially Private Histograms Through Consistency", section 4) makes them agree in two passes and lowers the error of every range.
 //! All of it is post-processing. `proofs/quantile-tree.md`. The tree has no root: the first level adds up to it.
 //! Costs one pass up and one down, O(cells).
@@ -88,7 +88,7 @@ impl TreeLayout {
         Ok(levels.pop().unwrap_or_default())
     }
 
-    /// Each inner count becomes the best mean of itself and the sum of its children ([HRMS10] equation 4).
+    /// Each inner count becomes the best mean of itself and the sum of its children (\[HRMS10\] equation 4).
     fn blend_upwards(&self, levels: &mut [Vec<f64>]) {
         let b = self.branching as f64;
         for upper in (0..levels.len() - 1).rev() {
@@ -102,7 +102,7 @@ impl TreeLayout {
         }
     }
 
-    /// What a parent has more than its children is shared out among them ([HRMS10] theorem 3).
+    /// What a parent has more than its children is shared out among them (\[HRMS10\] theorem 3).
     fn spread_downwards(&self, levels: &mut [Vec<f64>]) {
         for upper in 0..levels.len() - 1 {
             let (above, children) = levels.split_at_mut(upper + 1);

@@ -1,6 +1,6 @@
 //! From Renyi divergence to (epsilon, delta) and back.
 //!
-//! [CKS20] Canonne, Kamath, Steinke, "The Discrete Gaussian for Differential Privacy", Proposition 12: a mechanism of divergence D at order
+//! \[CKS20\] Canonne, Kamath, Steinke, "The Discrete Gaussian for Differential Privacy", Proposition 12: a mechanism of divergence D at order
 //! a is (epsilon, delta) private with `epsilon = D + ln(1/(a delta))/(a-1) + ln(1 - 1/a)`. Caps stand at one order ([`cap_order`], [`cap_room`]);
 //! reports may take the best one ([`epsilon`]) over a finished sequence. `proofs/caps.md`.
 

@@ -1,6 +1,6 @@
 //! The distributed discrete Gaussian: what a sum of `shares` independent discrete Gaussians of integer variance hides.
 //!
-//! [KLS21] Kairouz, Liu, Steinke, "The Distributed Discrete Gaussian Mechanism for Federated Learning
+//! \[KLS21\] Kairouz, Liu, Steinke, "The Distributed Discrete Gaussian Mechanism for Federated Learning
 //! with Secure Aggregation", the multivariate proposition on sums. A sum of discrete Gaussians
 //! is not quite one; tau bounds by how much. `proofs/distributed-gaussian.md` restates it. Costs some 65 exponentials.
 

@@ -2,7 +2,7 @@
 //!
 //! Composition is addition of both. All amounts are integers rounded up (nano-units of epsilon, 1e-18 units of delta) and saturate: once
 //! infinite, always infinite. Floats appear only inside one formula at a time, and every result is pushed outward by a factor 1 + 2^-40
-//! ([`round`]) before it is rounded, which is a thousand times what the formulas lose.
+//! (`round`) before it is rounded, which is a thousand times what the formulas lose.
 //! Costs: a charge is about 700 bytes; adding two takes nanoseconds.
 
 mod calibrate;

@@ -2,7 +2,7 @@
 //!
 //! At a whole order a the divergence of the mixture `(1-q) Q + q P` from `Q` has the exact expansion
 //! `1/(a-1) ln sum_k C(a,k) (1-q)^(a-k) q^k E_Q[(P/Q)^k]` for any base, and `E_Q[(P/Q)^k] = exp((k-1) D_k)`. For noise symmetric on the lattice
-//! the other direction is never larger ([MTZ19]; `proofs/poisson.md` has an elementary argument and `tests/involution.rs` its numerical
+//! the other direction is never larger (\[MTZ19\]; `proofs/poisson.md` has an elementary argument and `tests/involution.rs` its numerical
 //! test). Between whole orders (a-1) D_a is convex, so straight lines are above it; below 2 the value at 2 stands.
 //! Costs about 20,000 exponentials, some 200 microseconds.
 

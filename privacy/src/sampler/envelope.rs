@@ -8,7 +8,7 @@
 //! 2. the same bits against p(x) in 64-bit fixed point, leaving a gap of 2^17 units of 2^-64 undecided;
 //! 3. as many bits of U as it takes against ever closer bounds on p(x) ([`Between`]).
 //!
-//! Building the table costs about 20 microseconds, a sample about 11 nanoseconds. Corresponds to the target of [CKS20] Algorithm 3; the
+//! Building the table costs about 20 microseconds, a sample about 11 nanoseconds. Corresponds to the target of \[CKS20\] Algorithm 3; the
 //! proposal replaces its discrete Laplace. `proofs/sampler.md` has the argument.
 
 use super::digits::Between;

@@ -1,7 +1,7 @@
 //! Exact discrete Gaussian noise of integer variance, from an AES-256-CTR keystream under a key given by the caller.
 //!
-//! P[x] is proportional to exp(-x^2 / 2v) on all of Z, with no float and no truncation anywhere: a table of integer weights proposes,
-//! and a lazily refined comparison of uniform bits with the true probability decides ([`envelope`]; `proofs/sampler.md` argues it).
+//! `P[x]` is proportional to exp(-x^2 / 2v) on all of Z, with no float and no truncation anywhere: a table of integer weights proposes,
+//! and a lazily refined comparison of uniform bits with the true probability decides (`envelope`; `proofs/sampler.md` argues it).
 //! About two keystream words a sample. The key must come from the operating system in production and is never a seed that was written down;
 //! only the simulator and tests use fixed keys.
 

@@ -36,7 +36,7 @@ impl Words {
         word
     }
 
-    /// Uniform in `0..range`, exactly: the high half of `word * range`, redrawn when the low half falls below `2^64 mod range` [Lemire 2019].
+    /// Uniform in `0..range`, exactly: the high half of `word * range`, redrawn when the low half falls below `2^64 mod range` \[Lemire 2019\].
     #[inline]
     pub(super) fn below(&mut self, range: u64, excess: u64) -> u64 {
         loop {
