@@ -1,1 +1,30 @@
-//! Under construction.
+//! The library that analysts and researchers call, and everything behind the command `sotto`.
+//!
+//! - [`Client`]: one connection of one enrolled analyst. It signs requests, follows jobs and reads releases; whatever
+//!   decides over data is checked by the participants, not here.
+//! - [`Answer`]: a released table with its intervals and its privacy receipt.
+//! - [`enroll`]: founding a consortium and becoming a member, by files.
+//! - [`local`] (feature `agents`): a whole consortium on this machine, for `sotto up`, `sotto demo` and tests.
+//! - [`cli`], [`output`], [`profile`]: the command line, thin over the above.
+//!
+//! Deliberately absent: raw data of any participant, a way to raise a budget, and any trust in the coordinator beyond
+//! carrying messages.
+#![forbid(unsafe_code)]
+
+pub mod answer;
+pub mod ask;
+pub mod cli;
+pub mod client;
+#[cfg(feature = "agents")]
+pub mod demo;
+pub mod enroll;
+#[cfg(feature = "agents")]
+pub mod local;
+pub mod output;
+mod problem;
+pub mod profile;
+mod sql;
+
+pub use answer::Answer;
+pub use client::{Client, Event, Question};
+pub use problem::{Exit, Problem};

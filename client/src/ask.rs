@@ -1,0 +1,54 @@
+//! The library's shortest way from SQL to an answer: fetch the contract, sign, submit, wait. `sotto query` does the same
+//! with a person looking on.
+
+use std::time::Duration;
+
+use workload::query::{KIND, QueryTask};
+
+use crate::answer::Answer;
+use crate::client::{Dataset, Event, Question};
+use crate::{Client, Exit, Problem};
+
+/// How long a request stays valid; a coordinator that comes back within this time still answers it.
+const VALID: Duration = Duration::from_secs(24 * 3600);
+/// Attempts of a question. Each that fails after participants computed was charged.
+pub const ATTEMPTS: u32 = 2;
+
+/// A question in SQL under a dataset's contract.
+pub fn question(dataset: &Dataset, sql: &str, epsilon: f64, purpose: &str, max_attempts: u32) -> Question {
+    Question {
+        dataset: dataset.name.clone(),
+        contract: dataset.contract.hash(),
+        purpose: purpose.to_owned(),
+        kind: KIND.to_owned(),
+        task: QueryTask { sql: sql.to_owned() }.to_task(),
+        epsilon,
+        delta: dataset.contract.delta.get(),
+        max_attempts,
+        valid_for: VALID,
+    }
+}
+
+/// Asks `sql` and waits for its answer.
+pub async fn ask(client: &mut Client, sql: &str, epsilon: f64, purpose: &str) -> Result<Box<Answer>, Problem> {
+    let name = crate::sql::table_of(sql)
+        .ok_or_else(|| Problem::usage("no table after FROM in this question").remedy("SELECT .. FROM dataset"))?;
+    let dataset = client.dataset(&name).await?;
+    let request = client.sign(question(&dataset, sql, epsilon, purpose, ATTEMPTS))?;
+    let submitted = client.submit(request).await?;
+    if let Some(answer) = submitted.repeated {
+        return Ok(answer);
+    }
+    let mut events = client.watch(&submitted.job).await?;
+    loop {
+        match events.next().await? {
+            Some(Event::Answer(answer)) => return Ok(answer),
+            Some(Event::Failed(problem)) => return Err(problem),
+            Some(Event::Progress(_)) => {}
+            None => {
+                let message = format!("the coordinator closed the stream of job {}", submitted.job);
+                return Err(Problem::new(Exit::Unreachable, "SOTTO-7203", message).remedy("watch the job again"));
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! `sotto budget`: what the owners say is left. A query costs every participant the same, so what can still be asked is
+//! the smallest figure of a column.
+
+use clap::Args;
+
+use super::remote::{Remote, Shown};
+use crate::output::{Kind, Sheet};
+use crate::{Client, Problem};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sotto budget
+  sotto budget heart --format json
+
+Figures are in epsilon at the cap's delta. An owner may keep its figures to itself: those cells are empty.")]
+pub struct Budget {
+    /// Only this dataset
+    dataset: Option<String>,
+    #[command(flatten)]
+    remote: Remote,
+    #[command(flatten)]
+    shown: Shown,
+}
+
+impl Budget {
+    pub async fn run(self) -> Result<(), Problem> {
+        let (mut client, _) = self.remote.connect().await?;
+        let sheet = sheet(&mut client, self.dataset.as_deref()).await?;
+        self.shown.target().write(&sheet)
+    }
+}
+
+pub async fn sheet(client: &mut Client, only: Option<&str>) -> Result<Sheet, Problem> {
+    let mut sheet = Sheet::new([
+        ("dataset", Kind::Text),
+        ("participant", Kind::Text),
+        ("cap", Kind::Number),
+        ("spent", Kind::Number),
+        ("left", Kind::Number),
+        ("online", Kind::Boolean),
+    ]);
+    let datasets = match only {
+        Some(name) => vec![client.dataset(name).await?],
+        None => client.datasets().await?,
+    };
+    for dataset in datasets {
+        for site in dataset.sites {
+            sheet.push([
+                dataset.name.as_str().into(),
+                site.participant.into(),
+                site.budget.map(|budget| budget.epsilon_cap).into(),
+                site.budget.map(|budget| budget.epsilon_cap - budget.epsilon_left).into(),
+                site.budget.map(|budget| budget.epsilon_left).into(),
+                site.online.into(),
+            ]);
+        }
+    }
+    Ok(sheet)
+}

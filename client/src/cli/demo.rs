@@ -1,0 +1,238 @@
+//! `sotto demo`: the tour. Real keys, real TLS, real noise, six processes; the only thing that no consortium has are the true
+//! answers beside the private ones, which exist because this data is public.
+
+use std::time::Instant;
+
+use clap::Args;
+use proto::v1::DatasetSite;
+use serde_json::{Value, json};
+
+use super::wait::Spinner;
+use crate::answer::Answer;
+use crate::demo::{Asked, BUDGET, QUESTIONS, Truth, consortium, truth};
+use crate::local::{Running, State, start};
+use crate::output::{Cell, Kind, Paint, Sheet, plain, table};
+use crate::{Client, Problem, ask};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sotto demo
+  sotto demo --keep             leaves the consortium running, to ask questions of your own
+  sotto demo --json             one JSON object, for machines")]
+pub struct Demo {
+    /// Leave the consortium running until Ctrl-C
+    #[arg(long)]
+    keep: bool,
+    /// One JSON object instead of the tour
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What one question of the tour gave.
+struct Told {
+    asked: Asked,
+    answer: Box<Answer>,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    key: String,
+    output: String,
+    value: Option<f64>,
+    low: Option<f64>,
+    high: Option<f64>,
+    truth: Option<f64>,
+}
+
+impl Demo {
+    pub async fn run(self) -> Result<(), Problem> {
+        let began = Instant::now();
+        let folder = tempfile::Builder::new().prefix("sotto-demo-").tempdir();
+        let folder = folder.map_err(|error| Problem::local("temporary folder", error))?;
+        let spec = consortium(folder.path())?;
+        let state = State::prepare(&folder.path().join("state"), &spec)?;
+        let executable = std::env::current_exe().map_err(|error| Problem::local("this executable", error))?;
+        self.say(INTRODUCTION);
+        let mut spinner = Spinner::new();
+        let running = tokio::select! {
+            started = start(&executable, &spec, &state, &mut |step| spinner.say(step)) => started?,
+            _ = tokio::signal::ctrl_c() => return Err(super::interrupted("stopped while starting")),
+        };
+        spinner.clear();
+        let seconds = began.elapsed().as_secs_f64();
+        self.say(&format!("A coordinator and {} hospitals are up after {seconds:.1} s.\n", spec.participants.len()));
+        let toured = tokio::select! {
+            toured = self.tour(&running) => toured,
+            _ = tokio::signal::ctrl_c() => Err(super::interrupted("stopped in the middle of the tour")),
+        };
+        if toured.is_ok() && self.keep {
+            self.wait(&state).await;
+        }
+        running.stop().await;
+        let told = toured?;
+        self.say(&format!("The whole tour took {:.1} s.", began.elapsed().as_secs_f64()));
+        if self.json {
+            println!("{told}");
+        }
+        Ok(())
+    }
+
+    async fn tour(&self, running: &Running) -> Result<Value, Problem> {
+        let mut client = running.connect().await?;
+        let mut told = Vec::new();
+        for (i, (asked, truth)) in QUESTIONS.into_iter().zip(truth()?).enumerate() {
+            let answer = ask::ask(&mut client, asked.sql, asked.epsilon, "research").await?;
+            let rows = rows(&answer, &truth);
+            self.say(&show(i, &asked, &answer, &rows));
+            told.push(Told { asked, answer, rows });
+        }
+        let before = left(&mut client).await?;
+        let again = ask::ask(&mut client, QUESTIONS[0].sql, QUESTIONS[0].epsilon, "research").await?;
+        let after = left(&mut client).await?;
+        let same = again.table() == told[0].answer.table();
+        self.say(&repeated(again.repeated() && same, &before, &after));
+        self.say(&budget(&after));
+        Ok(as_json(running.participants, &told, &after))
+    }
+
+    async fn wait(&self, state: &State) {
+        self.say(&format!(
+            "The consortium stays up. In another terminal:\n\n  export SOTTO_PROFILE={}\n  sotto dataset show heart\n  \
+             sotto explain \"SELECT cp, AVG(oldpeak) FROM heart GROUP BY cp\"\n\nCtrl-C ends it and deletes everything.",
+            state.profile().display()
+        ));
+        if self.json {
+            println!("{}", json!({ "profile": state.profile() }));
+        }
+        let _ = tokio::signal::ctrl_c().await;
+    }
+
+    fn say(&self, text: &str) {
+        if !self.json {
+            println!("{text}");
+        }
+    }
+}
+
+const INTRODUCTION: &str = "\
+Four hospitals, 920 patients (the public UCI heart disease data). Each hospital's agent is a process of its own, with
+its own file, keys and budget. They answer an analyst's question together: each adds noise to its part and hides the
+result under masks that cancel in the sum. Nobody, the coordinator included, sees a row or one hospital's numbers.
+";
+
+fn show(i: usize, asked: &Asked, answer: &Answer, rows: &[Row]) -> String {
+    let paint = Paint::detect(&std::io::stdout());
+    let mut sheet =
+        Sheet::new([("", Kind::Text), ("output", Kind::Text), ("answer", Kind::Estimate), ("truth", Kind::Number)]);
+    for row in rows {
+        let estimate = Cell::Estimate { value: row.value, low: row.low, high: row.high };
+        sheet.push([row.key.as_str().into(), row.output.as_str().into(), estimate, row.truth.into()]);
+    }
+    let receipt = answer.receipt();
+    format!(
+        "{}\n{}\n{}epsilon {}, delta {:e}; {} of {} hospitals in the sum\n",
+        paint.bold(&format!("{}. {}", i + 1, asked.about)),
+        paint.dim(asked.sql),
+        table(&sheet, paint, None),
+        plain(asked.epsilon),
+        receipt.delta,
+        receipt.contributors,
+        receipt.members,
+    )
+}
+
+/// One row per group and output: keys of a group joined, the truth looked up.
+fn rows(answer: &Answer, truth: &Truth) -> Vec<Row> {
+    let sheet = answer.sheet();
+    let mut rows = Vec::new();
+    for cells in &sheet.rows {
+        let keys = cells.iter().filter_map(|cell| match cell {
+            Cell::Text(text) => Some(text.clone()),
+            _ => None,
+        });
+        let key = keys.collect::<Vec<_>>().join(", ");
+        for (column, cell) in sheet.columns.iter().zip(cells) {
+            if let Cell::Estimate { value, low, high } = cell {
+                let known = truth.get(&(lower_edge(&key), column.name.clone()));
+                // A group that the public table does not have holds nobody.
+                let truth = known.copied().or((column.name == "patients").then_some(0.0));
+                let (value, low, high) = (*value, *low, *high);
+                rows.push(Row { key: key.clone(), output: column.name.clone(), value, low, high, truth });
+            }
+        }
+    }
+    rows
+}
+
+/// `[40, 50)` is known to the truth as `40`.
+fn lower_edge(key: &str) -> String {
+    key.strip_prefix('[').and_then(|key| key.split(',').next()).unwrap_or(key).to_owned()
+}
+
+/// What each hospital says is left.
+async fn left(client: &mut Client) -> Result<Vec<(String, f64)>, Problem> {
+    let sites = client.dataset("heart").await?.sites;
+    let left = |site: DatasetSite| site.budget.map(|budget| (site.participant, budget.epsilon_left));
+    Ok(sites.into_iter().filter_map(left).collect())
+}
+
+fn repeated(same: bool, before: &[(String, f64)], after: &[(String, f64)]) -> String {
+    match same && before == after {
+        true => "The first question again: the same answer, at no cost. Fresh noise would let anybody average it away.\n",
+        false => "The first question again was NOT free: please report this.\n",
+    }
+    .to_owned()
+}
+
+fn budget(left: &[(String, f64)]) -> String {
+    let mut sheet = Sheet::new([("hospital", Kind::Text), ("budget", Kind::Number), ("left", Kind::Number)]);
+    for (hospital, epsilon) in left {
+        sheet.push([hospital.as_str().into(), BUDGET.into(), (*epsilon).into()]);
+    }
+    let asked: f64 = QUESTIONS.iter().map(|asked| asked.epsilon).sum();
+    format!(
+        "What the hospitals have left, in epsilon. The questions cost {} one by one; together they cost less, because the\n\
+         account adds them up exactly.\n{}",
+        plain(asked),
+        table(&sheet, Paint::detect(&std::io::stdout()), None),
+    )
+}
+
+fn as_json(participants: usize, told: &[Told], left: &[(String, f64)]) -> Value {
+    let row = |row: &Row| {
+        json!({
+            "key": row.key,
+            "output": row.output,
+            "estimate": row.value,
+            "interval": [row.low, row.high],
+            "true_value": row.truth,
+        })
+    };
+    let query = |told: &Told| {
+        json!({
+            "sql": told.asked.sql,
+            "epsilon": told.asked.epsilon,
+            "delta": told.answer.receipt().delta,
+            "contributors": told.answer.receipt().contributors,
+            "rows": told.rows.iter().map(row).collect::<Vec<_>>(),
+        })
+    };
+    json!({
+        "participants": participants,
+        "queries": told.iter().map(query).collect::<Vec<_>>(),
+        "budget_left": left.iter().map(|(name, left)| (name.clone(), json!(left))).collect::<serde_json::Map<_, _>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_band_of_age_is_looked_up_by_its_lower_edge() {
+        assert_eq!(lower_edge("[40, 50)"), "40");
+        assert_eq!(lower_edge("Female"), "Female");
+        assert_eq!(lower_edge(""), "");
+    }
+}

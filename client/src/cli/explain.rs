@@ -1,0 +1,131 @@
+//! `sotto explain`: the dry run. Everything is computed here from the published contract; nothing is submitted or spent.
+
+use clap::Args;
+use serde_json::json;
+use workload::query::{Method, Prediction, QueryPlan, predict};
+
+use super::question::{Asked, LADDER, QuestionArgs};
+use super::remote::Shown;
+use crate::Problem;
+use crate::output::{Cell, Column, Format, Kind, Sheet, json_rows, plain};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sotto explain \"SELECT sex, AVG(chol) FROM heart GROUP BY sex\" --epsilon 1
+  sotto explain \"SELECT sex, AVG(chol) FROM heart GROUP BY sex\"            epsilon 0.1, 0.5, 1 and 2 side by side
+  sotto explain -f question.sql --target-error 5                           the epsilon that gives it")]
+pub struct Explain {
+    #[command(flatten)]
+    question: QuestionArgs,
+    /// One JSON object
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+    #[command(flatten)]
+    shown: Shown,
+}
+
+impl Explain {
+    pub async fn run(self) -> Result<(), Problem> {
+        let asked = self.question.open().await?;
+        let chosen = asked.epsilon(&self.question)?;
+        let epsilons = chosen.map_or_else(|| LADDER.to_vec(), |epsilon| vec![epsilon]);
+        let mut predictions = Vec::new();
+        let mut plan = None;
+        for epsilon in epsilons {
+            let compiled = asked.plan(epsilon)?;
+            predictions.push((epsilon, predict(&compiled)));
+            plan = Some(compiled);
+        }
+        let sheet = ladder(&predictions);
+        let target = self.shown.target();
+        if self.json {
+            return target.write_bytes(format!("{:#}\n", self.as_json(&asked, &sheet, plan.as_ref())).as_bytes());
+        }
+        target.write(&sheet)?;
+        if target.format == Format::Table && target.file.is_none() {
+            print!("{}", words(&asked, chosen, plan.as_ref()));
+        }
+        Ok(())
+    }
+
+    fn as_json(&self, asked: &Asked, sheet: &Sheet, plan: Option<&QueryPlan>) -> serde_json::Value {
+        json!({
+            "sql": asked.sql,
+            "dataset": asked.dataset.name,
+            "contract": asked.dataset.contract.hash(),
+            "delta": asked.dataset.contract.delta.get(),
+            "rho": plan.filter(|_| self.question.epsilon.is_some() || self.question.target_error.is_some()).map(rho),
+            "cells": plan.map(|plan| plan.layout().dim()),
+            "cohort": { "members": asked.terms.n, "at_least": asked.terms.s_min, "colluders": asked.terms.c },
+            "expected": json_rows(sheet),
+            "left": asked.left().map(|(left, at)| json!({ "epsilon": left, "participant": at })),
+        })
+    }
+}
+
+fn words(asked: &Asked, chosen: Option<f64>, plan: Option<&QueryPlan>) -> String {
+    let contract = &asked.dataset.contract;
+    let unit = contract.privacy_unit.as_deref().unwrap_or("row");
+    let mut text = "+/- is the expected half-width of the 95 % interval, from public figures alone:\n".to_owned();
+    if let Some(plan) = plan {
+        text += &format!("{}\n", predict(plan).assumption);
+    }
+    if let (Some(epsilon), Some(plan)) = (chosen, plan) {
+        text += &format!(
+            "cost: epsilon {} (rho {}) at delta {:e}, for one {unit}; {} noisy cells in one round\n",
+            plain(epsilon),
+            plain(rho(plan)),
+            contract.delta.get(),
+            plan.layout().dim(),
+        );
+    }
+    text += &match asked.left() {
+        Some((left, participant)) => format!("left: epsilon {} at {participant}, the least of all owners that show it\n", plain(left)),
+        None => "left: the owners do not publish their budgets\n".to_owned(),
+    };
+    text + "nothing was asked and nothing was spent\n"
+}
+
+/// One row per output, one column per epsilon.
+pub fn ladder(predictions: &[(f64, Prediction)]) -> Sheet {
+    let mut sheet = Sheet::new([("output", Kind::Text)]);
+    for (epsilon, _) in predictions {
+        sheet.columns.push(Column { name: format!("+/- at epsilon {}", plain(*epsilon)), kind: Kind::Number });
+    }
+    let outputs = predictions.first().map(|(_, first)| first.columns.as_slice()).unwrap_or_default();
+    for (i, output) in outputs.iter().enumerate().filter(|(_, output)| output.method != Method::Exact) {
+        let mut row: Vec<Cell> = vec![output.name.as_str().into()];
+        row.extend(predictions.iter().map(|(_, prediction)| Cell::from(prediction.columns[i].half_width)));
+        sheet.push(row);
+    }
+    sheet
+}
+
+/// The largest Renyi divergence over its order: a zCDP parameter over the orders that are accounted.
+fn rho(plan: &QueryPlan) -> f64 {
+    let charge = plan.charge();
+    let ratio = |order: &privacy::Order| charge.curve.at(*order) as f64 * 1e-9 / order.value();
+    privacy::ORDERS.iter().map(ratio).fold(0.0, f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use workload::query::PredictedColumn;
+
+    use super::*;
+    use crate::output::{Paint, table};
+
+    #[test]
+    fn a_ladder_has_a_column_per_epsilon() {
+        let column = |name: &str, method, half_width| PredictedColumn { name: name.into(), method, half_width, note: None };
+        let at = |half_width| Prediction {
+            rows: 2,
+            assumption: String::new(),
+            columns: vec![column("sex", Method::Exact, None), column("n", Method::Normal, Some(half_width))],
+        };
+        let sheet = ladder(&[(0.1, at(50.0)), (1.0, at(5.0))]);
+        assert_eq!(sheet.rows, [vec![Cell::from("n"), Cell::from(50.0), Cell::from(5.0)]]);
+        assert!(table(&sheet, Paint::Plain, None).contains("+/- at epsilon 0.1"));
+    }
+}

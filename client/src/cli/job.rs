@@ -1,0 +1,152 @@
+//! `sotto job`: questions that were asked from here. The list is kept beside the identity (the last hundred, mode 0600);
+//! the coordinator knows whether they were answered.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde::{Deserialize, Serialize};
+
+use super::query::print;
+use super::remote::{Remote, Shown};
+use super::wait::wait;
+use crate::Problem;
+use crate::client::now_ms;
+use crate::output::{Kind, Sheet};
+use crate::profile::Profile;
+
+const KEPT: usize = 100;
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "\
+Examples:
+  sotto job                             what was asked from here
+  sotto job watch 3f9c..                wait for its answer
+  sotto job cancel 3f9c..               what was charged stays charged")]
+pub struct Job {
+    #[command(subcommand)]
+    act: Option<Act>,
+    #[command(flatten)]
+    remote: Remote,
+    #[command(flatten)]
+    shown: Shown,
+}
+
+#[derive(Debug, Subcommand)]
+enum Act {
+    /// Wait for a job's answer
+    Watch(Watch),
+    /// Give a job up
+    Cancel(Cancel),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  sotto job watch 3f9c2b6e8d0a4f1199aa55bb66cc77dd --timeout 60")]
+struct Watch {
+    id: String,
+    /// Seconds to wait; the job goes on after that
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+    /// One JSON object: rows, intervals and privacy receipt
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+    #[command(flatten)]
+    remote: Remote,
+    #[command(flatten)]
+    shown: Shown,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  sotto job cancel 3f9c2b6e8d0a4f1199aa55bb66cc77dd")]
+struct Cancel {
+    id: String,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+impl Job {
+    pub async fn run(self) -> Result<(), Problem> {
+        match self.act {
+            Some(Act::Watch(watch)) => {
+                let (mut client, _) = watch.remote.connect().await?;
+                let answer = wait(&mut client, &watch.id, watch.timeout.map(Duration::from_secs)).await?;
+                print(&answer, &watch.shown, watch.json)
+            }
+            Some(Act::Cancel(cancel)) => {
+                let (mut client, _) = cancel.remote.connect().await?;
+                client.cancel(&cancel.id).await?;
+                println!("cancelled {}", cancel.id);
+                Ok(())
+            }
+            None => self.list().await,
+        }
+    }
+
+    async fn list(self) -> Result<(), Problem> {
+        let (mut client, profile) = self.remote.connect().await?;
+        let answered: Vec<String> = client.releases(KEPT as u32).await?.iter().map(|answer| answer.id()).collect();
+        let mut sheet =
+            Sheet::new([("job", Kind::Text), ("state", Kind::Text), ("dataset", Kind::Text), ("question", Kind::Text)]);
+        for note in notes(&profile).into_iter().rev() {
+            let state = if answered.contains(&note.job) { "answered" } else { "open or failed" };
+            sheet.push([note.job.into(), state.into(), note.dataset.into(), note.sql.into()]);
+        }
+        self.shown.target().write(&sheet)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Note {
+    job: String,
+    dataset: String,
+    sql: String,
+    asked_ms: u64,
+}
+
+fn file(profile: &Profile) -> PathBuf {
+    profile.identity.join("jobs.json")
+}
+
+fn notes(profile: &Profile) -> Vec<Note> {
+    fs::read(file(profile)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+}
+
+/// Notes a job. A note that cannot be written is no reason to lose the answer.
+pub fn remember(profile: &Profile, job: &str, dataset: &str, sql: &str) {
+    let mut notes = notes(profile);
+    notes.retain(|note| note.job != job);
+    notes.push(Note { job: job.to_owned(), dataset: dataset.to_owned(), sql: sql.to_owned(), asked_ms: now_ms() });
+    let kept = &notes[notes.len().saturating_sub(KEPT)..];
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(file(profile))
+        .and_then(|mut file| file.write_all(&serde_json::to_vec(kept).unwrap_or_default()));
+    if let Err(error) = written {
+        eprintln!("note: {}: {error}", file(profile).display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_hundred_jobs_are_remembered_once_each() {
+        let folder = tempfile::tempdir().unwrap();
+        let profile = Profile { coordinator: String::new(), identity: folder.path().to_owned(), purpose: None };
+        for i in 0..105 {
+            remember(&profile, &format!("{i:032x}"), "heart", "SELECT 1");
+        }
+        remember(&profile, &format!("{:032x}", 104), "heart", "SELECT 1");
+        let notes = notes(&profile);
+        assert_eq!(notes.len(), KEPT);
+        assert_eq!(notes.last().unwrap().job, format!("{:032x}", 104));
+    }
+}

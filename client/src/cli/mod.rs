@@ -1,0 +1,198 @@
+//! The command line: acts are verbs, things are `noun verb` in the singular, and a bare noun lists. Each command's file
+//! holds its arguments, its examples and its few lines over [`crate::Client`].
+
+mod budget;
+mod completions;
+mod dataset;
+#[cfg(feature = "agents")]
+mod demo;
+mod doctor;
+mod enroll;
+mod explain;
+mod job;
+mod participant;
+mod profile;
+mod query;
+mod question;
+mod release;
+mod remote;
+#[cfg(feature = "agents")]
+mod up;
+mod wait;
+
+use std::io::stderr;
+
+use clap::{Parser, Subcommand};
+
+use crate::output::Paint;
+use crate::{Exit, Problem};
+
+/// Private questions over data that stays home.
+#[derive(Debug, Parser)]
+#[command(name = "sotto", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "\
+Examples:
+  sotto demo                                             the tour: four hospitals on this machine
+  sotto explain \"SELECT sex, AVG(chol) FROM heart GROUP BY sex\" --epsilon 1
+  sotto query   \"SELECT sex, AVG(chol) FROM heart GROUP BY sex\" --epsilon 1
+  sotto doctor                                           what stands between you and an answer
+
+Exit codes: 0 done, 1 this machine (file, key), 2 command line, 3 refused before anything was spent, 4 coordinator not
+reachable or certificate not accepted, 5 started and failed (the message says what was charged), 6 timed out (the job
+goes on), 7 doctor found something, 130 interrupted.")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The tour: four hospitals on this machine, three private questions, the true answers beside them
+    #[cfg(feature = "agents")]
+    Demo(demo::Demo),
+    /// Ask a question in SQL
+    Query(query::Query),
+    /// Say what a question would cost and how exact its answer would be; spends nothing
+    Explain(explain::Explain),
+    /// Earlier answers, again and free
+    Release(release::Release),
+    /// Questions that were asked from here
+    Job(job::Job),
+    /// What is left to spend, and with whom
+    Budget(budget::Budget),
+    /// The participants (organisations' agents) of the consortium
+    Participant(participant::Participant),
+    /// The datasets that can be asked about
+    Dataset(dataset::Dataset),
+    /// Check clock, identity, connection, roster, cohort and contracts; a remedy for whatever is wrong
+    Doctor(doctor::Doctor),
+    /// Write or show the profile, so that nobody types five flags
+    Profile(profile::Profile),
+    /// Found a consortium: certificate authority, governance key, list of members
+    Init(enroll::Init),
+    /// Become a member: an exchange of files
+    #[command(subcommand)]
+    Enroll(enroll::Enroll),
+    /// Run a whole consortium on this machine from one file
+    #[cfg(feature = "agents")]
+    Up(up::Up),
+    /// Completions for a shell
+    Completions(completions::Completions),
+    #[cfg(feature = "agents")]
+    #[command(name = "__coordinator", hide = true)]
+    Coordinator(crate::local::child::Child),
+    #[cfg(feature = "agents")]
+    #[command(name = "__participant", hide = true)]
+    Participating(crate::local::child::Child),
+}
+
+/// Runs one command line and answers the process's exit code.
+pub fn main() -> u8 {
+    let cli = Cli::parse();
+    // polars brings a second TLS provider; ours is chosen before anything could ask for a default.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let json = cli.command.wants_json();
+    match run(cli.command) {
+        Ok(()) => 0,
+        Err(problem) => {
+            if json {
+                println!("{}", problem.to_json());
+            }
+            report(&problem);
+            problem.exit as u8
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Problem> {
+    match command {
+        Command::Completions(command) => command.run(),
+        Command::Init(command) => command.run(),
+        Command::Enroll(command) => command.run(),
+        Command::Profile(command) => command.run(),
+        #[cfg(feature = "agents")]
+        Command::Coordinator(child) => child.run_coordinator(),
+        #[cfg(feature = "agents")]
+        Command::Participating(child) => child.run_participant(),
+        other => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+            let runtime = runtime.map_err(|error| Problem::local("cannot start threads", error))?;
+            let result = runtime.block_on(run_async(other));
+            runtime.shutdown_background();
+            result
+        }
+    }
+}
+
+async fn run_async(command: Command) -> Result<(), Problem> {
+    match command {
+        #[cfg(feature = "agents")]
+        Command::Demo(command) => command.run().await,
+        #[cfg(feature = "agents")]
+        Command::Up(command) => command.run().await,
+        Command::Query(command) => command.run().await,
+        Command::Explain(command) => command.run().await,
+        Command::Release(command) => command.run().await,
+        Command::Job(command) => command.run().await,
+        Command::Budget(command) => command.run().await,
+        Command::Participant(command) => command.run().await,
+        Command::Dataset(command) => command.run().await,
+        Command::Doctor(command) => command.run().await,
+        // The rest needs no connection and was run before there was a runtime.
+        _ => Ok(()),
+    }
+}
+
+impl Command {
+    fn wants_json(&self) -> bool {
+        match self {
+            #[cfg(feature = "agents")]
+            Self::Demo(command) => command.json,
+            Self::Query(command) => command.json,
+            Self::Explain(command) => command.json,
+            Self::Doctor(command) => command.json,
+            _ => false,
+        }
+    }
+}
+
+fn report(problem: &Problem) {
+    let paint = Paint::detect(&stderr());
+    eprintln!("{} {}", paint.red(&format!("error[{}]:", problem.code)), problem.message);
+    if let Some(remedy) = &problem.remedy {
+        eprintln!("  {} {remedy}", paint.green("try:"));
+    }
+}
+
+/// Ctrl-C while something runs.
+pub(crate) fn interrupted(what: impl Into<String>) -> Problem {
+    Problem::new(Exit::Interrupted, "SOTTO-7005", what)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example_in_its_help() {
+        fn check(command: &clap::Command, path: &str) {
+            if command.is_hide_set() {
+                return;
+            }
+            let path = format!("{path} {}", command.get_name());
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("sotto "), "{path}: no example in --help");
+            for sub in command.get_subcommands() {
+                check(sub, &path);
+            }
+        }
+        check(&Cli::command(), "");
+    }
+}

@@ -1,0 +1,74 @@
+//! `sotto release`: earlier answers of this analyst. Reading them again is free, for ever.
+
+use clap::{Args, Subcommand};
+
+use super::query::print;
+use super::remote::{Remote, Shown};
+use crate::Problem;
+use crate::output::{Kind, Sheet, plain};
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "\
+Examples:
+  sotto release                         the newest twenty
+  sotto release show 3f9c..             one again, free
+  sotto release show 3f9c.. -o answer.csv")]
+pub struct Release {
+    #[command(subcommand)]
+    act: Option<Act>,
+    /// How many to list, newest first
+    #[arg(long, default_value_t = 20)]
+    limit: u32,
+    #[command(flatten)]
+    remote: Remote,
+    #[command(flatten)]
+    shown: Shown,
+}
+
+#[derive(Debug, Subcommand)]
+enum Act {
+    /// One answer again
+    Show(Show),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  sotto release show 3f9c2b6e8d0a4f1199aa55bb66cc77dd --json")]
+struct Show {
+    id: String,
+    /// One JSON object: rows, intervals and privacy receipt
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+    #[command(flatten)]
+    remote: Remote,
+    #[command(flatten)]
+    shown: Shown,
+}
+
+impl Release {
+    pub async fn run(self) -> Result<(), Problem> {
+        if let Some(Act::Show(show)) = self.act {
+            let (mut client, _) = show.remote.connect().await?;
+            let answer = client.release(&show.id).await?;
+            return print(&answer, &show.shown, show.json);
+        }
+        let (mut client, _) = self.remote.connect().await?;
+        let mut sheet = Sheet::new([
+            ("release", Kind::Text),
+            ("released", Kind::Text),
+            ("dataset", Kind::Text),
+            ("epsilon", Kind::Text),
+            ("question", Kind::Text),
+        ]);
+        for answer in client.releases(self.limit).await? {
+            sheet.push([
+                answer.id().into(),
+                answer.released().into(),
+                answer.dataset().into(),
+                plain(answer.epsilon()).into(),
+                answer.sql().into(),
+            ]);
+        }
+        self.shown.target().write(&sheet)
+    }
+}

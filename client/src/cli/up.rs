@@ -1,0 +1,66 @@
+//! `sotto up`: a whole consortium on this machine until Ctrl-C.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::wait::Spinner;
+use crate::local::{Spec, State, start};
+use crate::{Problem, output};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sotto up client/examples/clinics/consortium.toml
+  sotto --help                                      in another terminal, with the profile that `up` names:
+  export SOTTO_PROFILE=$PWD/.sottovoce/profile.toml
+  sotto query \"SELECT ward, COUNT(*), AVG(days) FROM visits GROUP BY ward\" --epsilon 1
+
+Identities, ledgers and answers stay in the state folder: the next `sotto up` goes on where this one ended.")]
+pub struct Up {
+    /// Who takes part, with which data and budgets
+    consortium: PathBuf,
+    /// Where identities, ledgers and logs are kept
+    #[arg(long, default_value = "./.sottovoce")]
+    state: PathBuf,
+}
+
+impl Up {
+    pub async fn run(self) -> Result<(), Problem> {
+        let spec = Spec::load(&self.consortium)?;
+        let state = State::prepare(&self.state, &spec)?;
+        let executable = std::env::current_exe().map_err(|error| Problem::local("this executable", error))?;
+        let mut spinner = Spinner::new();
+        let mut running = tokio::select! {
+            started = start(&executable, &spec, &state, &[], &mut |step| spinner.say(step)) => started?,
+            _ = tokio::signal::ctrl_c() => return Err(super::interrupted("stopped while starting")),
+        };
+        spinner.clear();
+        println!("`{}` is up: a coordinator at {} and {} participants.", spec.name, running.profile.coordinator, spec.participants.len());
+        println!("In another terminal:\n");
+        println!("  export SOTTO_PROFILE={}", state.profile().display());
+        println!("  sotto doctor\n  sotto dataset\n");
+        println!("Logs are in {}. Ctrl-C stops everything.", state.log("x").with_file_name("").display());
+        let ended = tokio::select! {
+            problem = running.ended() => Err(problem),
+            () = asked_to_stop() => Ok(()),
+        };
+        if output::watched() {
+            eprintln!("\nstopping");
+        }
+        running.stop().await;
+        ended
+    }
+}
+
+/// Ctrl-C, or SIGTERM from a supervisor.
+async fn asked_to_stop() {
+    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    match terminate {
+        Ok(mut terminate) => tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        },
+        Err(_) => drop(tokio::signal::ctrl_c().await),
+    }
+}

@@ -1,0 +1,137 @@
+//! Waiting for a job with a person looking on: a spinner after one second, a clear end on timeout and Ctrl-C.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use proto::v1;
+
+use crate::answer::Answer;
+use crate::client::Event;
+use crate::{Client, Exit, Problem, output};
+
+/// Nothing is drawn before this: most answers are faster.
+const QUIET: Duration = Duration::from_secs(1);
+const RECONNECT: Duration = Duration::from_millis(500);
+
+/// Follows `job` to its end. The job goes on when the waiting ends.
+pub async fn wait(client: &mut Client, job: &str, patience: Option<Duration>) -> Result<Box<Answer>, Problem> {
+    let deadline = patience.map(|patience| Instant::now() + patience);
+    let mut spinner = Spinner::new();
+    let end = async {
+        match deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+            None => std::future::pending().await,
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = follow(client, job, &mut spinner) => outcome,
+        () = end => Err(Problem::new(Exit::TimedOut, "SOTTO-7303", format!("no answer yet to job {job}; it goes on"))
+            .remedy(format!("sotto job watch {job}"))),
+        _ = tokio::signal::ctrl_c() => Err(super::interrupted(format!("stopped waiting; job {job} goes on"))
+            .remedy(format!("sotto job watch {job}, or sotto job cancel {job}"))),
+    };
+    spinner.clear();
+    outcome
+}
+
+async fn follow(client: &mut Client, job: &str, spinner: &mut Spinner) -> Result<Box<Answer>, Problem> {
+    let mut lost = 0;
+    loop {
+        match stream(client, job, spinner).await {
+            Ok(Some(answer)) => return Ok(answer),
+            // The stream may break and the job goes on: a coordinator that restarts answers again within seconds.
+            Err(problem) if problem.exit != Exit::Unreachable || lost >= 60 => return Err(problem),
+            Ok(None) | Err(_) => {
+                lost += 1;
+                spinner.say("connection lost, trying again");
+                tokio::time::sleep(RECONNECT).await;
+            }
+        }
+    }
+}
+
+async fn stream(client: &mut Client, job: &str, spinner: &mut Spinner) -> Result<Option<Box<Answer>>, Problem> {
+    let mut events = client.watch(job).await?;
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    loop {
+        tokio::select! {
+            event = events.next() => match event? {
+                Some(Event::Progress(progress)) => spinner.say(&describe(&progress)),
+                Some(Event::Answer(answer)) => return Ok(Some(answer)),
+                Some(Event::Failed(problem)) => return Err(problem),
+                None => return Ok(None),
+            },
+            _ = tick.tick() => spinner.tick(),
+        }
+    }
+}
+
+fn describe(progress: &v1::Progress) -> String {
+    let round = match progress.rounds {
+        0 | 1 => String::new(),
+        rounds => format!(" {} of {rounds}", progress.round + 1),
+    };
+    let attempt = match progress.attempt {
+        0 => String::new(),
+        attempt => format!(", attempt {}", attempt + 1),
+    };
+    let cohort = match (progress.contributors, progress.cohort) {
+        (0, 0) => String::new(),
+        (0, cohort) => format!(", {cohort} participants"),
+        (contributors, cohort) => format!(", {contributors} of {cohort} participants"),
+    };
+    let reason = progress.reason.as_ref().map(|reason| format!(" ({})", reason.message)).unwrap_or_default();
+    format!("{}{round}{cohort}{attempt}{reason}", progress.phase)
+}
+
+/// Appears after a second, on a terminal only.
+pub struct Spinner {
+    began: Instant,
+    text: String,
+    bar: Option<ProgressBar>,
+}
+
+impl Spinner {
+    pub fn new() -> Self {
+        Self { began: Instant::now(), text: "waiting".to_owned(), bar: None }
+    }
+
+    pub fn say(&mut self, text: &str) {
+        text.clone_into(&mut self.text);
+        if let Some(bar) = &self.bar {
+            bar.set_message(self.text.clone());
+        }
+        self.tick();
+    }
+
+    pub fn tick(&mut self) {
+        if self.bar.is_none() && output::watched() && self.began.elapsed() > QUIET {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+                bar.set_style(style);
+            }
+            bar.set_message(self.text.clone());
+            bar.enable_steady_tick(Duration::from_millis(100));
+            self.bar = Some(bar);
+        }
+    }
+
+    pub fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_told_in_words() {
+        let progress = v1::Progress { phase: "round".into(), cohort: 4, attempt: 1, ..Default::default() };
+        assert_eq!(describe(&progress), "round, 4 participants, attempt 2");
+        let progress = v1::Progress { phase: "summed".into(), rounds: 20, round: 4, contributors: 3, cohort: 4, ..Default::default() };
+        assert_eq!(describe(&progress), "summed 5 of 20, 3 of 4 participants");
+    }
+}

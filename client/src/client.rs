@@ -1,0 +1,286 @@
+//! One analyst's connection to the coordinator. Everything that decides over data is signed here with the analyst's key;
+//! the coordinator only carries it. A call costs one round trip; `watch` streams.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use governance::{ContentHash, Contract, Request, SignedRequest, SigningKey};
+use proto::identity::Identity;
+use proto::v1;
+use proto::v1::analysts_client::AnalystsClient;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::answer::Answer;
+use crate::{Exit, Problem};
+
+/// How long a connection may take before it counts as refused.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long a call other than `watch` may take.
+const CALL: Duration = Duration::from_secs(30);
+/// The largest answer that is read: a table of a million cells.
+const LARGEST: usize = 64 << 20;
+
+/// A connected analyst.
+pub struct Client {
+    rpc: AnalystsClient<Channel>,
+    identity: Identity,
+}
+
+/// What is to be asked. The task is the workload's own canonical JSON.
+#[derive(Clone, Debug)]
+pub struct Question {
+    pub dataset: String,
+    pub contract: ContentHash,
+    pub purpose: String,
+    pub kind: String,
+    pub task: String,
+    pub epsilon: f64,
+    pub delta: f64,
+    pub max_attempts: u32,
+    pub valid_for: Duration,
+}
+
+/// What became of a submission.
+#[derive(Debug)]
+pub struct Submitted {
+    pub job: String,
+    /// The same question was answered before: this is that answer, at no cost.
+    pub repeated: Option<Box<Answer>>,
+}
+
+/// News of a job.
+#[derive(Debug)]
+pub enum Event {
+    Progress(v1::Progress),
+    Answer(Box<Answer>),
+    Failed(Problem),
+}
+
+/// A dataset as its owners publish it; the contract's hash was recomputed.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    pub name: String,
+    pub contract: Contract,
+    pub sites: Vec<v1::DatasetSite>,
+}
+
+impl Client {
+    /// Connects over mutual TLS and expects the coordinator that the signed roster names.
+    pub async fn connect(address: &str, identity: Identity) -> Result<Self, Problem> {
+        let unreachable = |error: tonic::transport::Error| {
+            Problem::new(Exit::Unreachable, "SOTTO-7201", format!("no connection to {address}: {}", chain(&error)))
+                .remedy("`sotto doctor` says whether it is the address, the certificate or the clock")
+        };
+        let endpoint = Endpoint::from_shared(format!("https://{address}")).map_err(|error| {
+            Problem::usage(format!("`{address}` is not an address: {error}")).remedy("write host:port")
+        })?;
+        let endpoint = endpoint.connect_timeout(CONNECT).tcp_nodelay(true).http2_keep_alive_interval(CALL);
+        let channel = endpoint.tls_config(identity.client_tls()).map_err(unreachable)?.connect().await.map_err(unreachable)?;
+        let rpc = AnalystsClient::new(channel).max_decoding_message_size(LARGEST);
+        Ok(Self { rpc, identity })
+    }
+
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Signs a question. Fresh randomness makes two equal questions two requests.
+    pub fn sign(&self, question: Question) -> Result<SignedRequest, Problem> {
+        let mut nonce = [0; 32];
+        aws_lc_rs::rand::fill(&mut nonce).map_err(|_| Problem::local("nonce", "no randomness from the system"))?;
+        let now_ms = now_ms();
+        let request = Request {
+            nonce: ContentHash(nonce),
+            analyst: self.identity.member.name.clone(),
+            dataset: question.dataset,
+            contract: question.contract,
+            purpose: question.purpose,
+            kind: question.kind,
+            task: question.task,
+            epsilon: question.epsilon,
+            delta: question.delta,
+            max_attempts: question.max_attempts,
+            issued_at_ms: now_ms,
+            expires_at_ms: now_ms + question.valid_for.as_millis() as u64,
+        };
+        let key = SigningKey::from_seed(self.identity.signing_seed()).map_err(|e| Problem::local("signing key", e))?;
+        request.sign(&key).map_err(|error| Problem::new(Exit::Refused, "SOTTO-7301", error.to_string()))
+    }
+
+    pub async fn submit(&mut self, request: SignedRequest) -> Result<Submitted, Problem> {
+        let submitted = self.rpc.submit(timed((&request).into())).await.map_err(refused)?.into_inner();
+        let repeated = submitted.repeated_release.map(|release| self.read(release).map(|answer| Box::new(answer.again()))).transpose()?;
+        Ok(Submitted { job: submitted.job_id, repeated })
+    }
+
+    /// Follows a job to its end. After a lost connection it can be called again.
+    pub async fn watch(&mut self, job: &str) -> Result<Watch<'_>, Problem> {
+        let job = v1::JobRef { job_id: job.to_owned() };
+        let events = self.rpc.watch(job).await.map_err(refused)?.into_inner();
+        Ok(Watch { client: self, events })
+    }
+
+    pub async fn cancel(&mut self, job: &str) -> Result<(), Problem> {
+        let job = v1::JobRef { job_id: job.to_owned() };
+        self.rpc.cancel(timed(job)).await.map(drop).map_err(refused)
+    }
+
+    /// Earlier answers, newest first.
+    pub async fn releases(&mut self, limit: u32) -> Result<Vec<Answer>, Problem> {
+        let releases = self.rpc.list_releases(timed(v1::ListReleasesRequest { limit })).await.map_err(refused)?;
+        releases.into_inner().releases.into_iter().map(|release| self.read(release)).collect()
+    }
+
+    pub async fn release(&mut self, id: &str) -> Result<Answer, Problem> {
+        let id = v1::ReleaseRef { id: id.to_owned() };
+        let release = self.rpc.get_release(timed(id)).await.map_err(refused)?.into_inner();
+        self.read(release)
+    }
+
+    pub async fn datasets(&mut self) -> Result<Vec<Dataset>, Problem> {
+        let datasets = self.rpc.list_datasets(timed(v1::ListDatasetsRequest {})).await.map_err(refused)?;
+        datasets.into_inner().datasets.into_iter().map(read_dataset).collect()
+    }
+
+    pub async fn dataset(&mut self, name: &str) -> Result<Dataset, Problem> {
+        let datasets = self.datasets().await?;
+        let names: Vec<String> = datasets.iter().map(|dataset| dataset.name.clone()).collect();
+        datasets.into_iter().find(|dataset| dataset.name == name).ok_or_else(|| {
+            let known = if names.is_empty() { "nobody offers one now".to_owned() } else { names.join(", ") };
+            Problem::new(Exit::Refused, "SOTTO-2001", format!("unknown dataset `{name}`"))
+                .remedy(format!("datasets here: {known}"))
+        })
+    }
+
+    pub async fn participants(&mut self) -> Result<Vec<v1::Participant>, Problem> {
+        let request = timed(v1::ListParticipantsRequest {});
+        Ok(self.rpc.list_participants(request).await.map_err(refused)?.into_inner().participants)
+    }
+
+    pub async fn status(&mut self) -> Result<v1::Status, Problem> {
+        Ok(self.rpc.get_status(timed(v1::GetStatusRequest {})).await.map_err(refused)?.into_inner())
+    }
+
+    fn read(&self, release: v1::Release) -> Result<Answer, Problem> {
+        Answer::read(release, &self.identity)
+    }
+}
+
+/// The events of one job.
+pub struct Watch<'a> {
+    client: &'a Client,
+    events: tonic::Streaming<v1::JobEvent>,
+}
+
+impl Watch<'_> {
+    /// The next event; none when the coordinator closed the stream before the job's end.
+    pub async fn next(&mut self) -> Result<Option<Event>, Problem> {
+        use v1::job_event::Event as Wire;
+        let Some(event) = self.events.message().await.map_err(refused)? else { return Ok(None) };
+        match event.event {
+            Some(Wire::Progress(progress)) => Ok(Some(Event::Progress(progress))),
+            Some(Wire::Release(release)) => Ok(Some(Event::Answer(Box::new(self.client.read(release)?)))),
+            Some(Wire::Failure(failure)) => Ok(Some(Event::Failed(failed(failure)))),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Milliseconds since 1970 by this machine's clock.
+pub fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+}
+
+fn read_dataset(dataset: v1::Dataset) -> Result<Dataset, Problem> {
+    let broken = |what: String| {
+        Problem::new(Exit::Refused, "SOTTO-7202", format!("contract of `{}`: {what}", dataset.name))
+            .remedy("compare versions with `sotto doctor`: the two sides do not mean the same contract")
+    };
+    let text = std::str::from_utf8(&dataset.contract_json).map_err(|error| broken(error.to_string()))?;
+    let contract = Contract::from_canonical_json(text).map_err(|error| broken(error.message))?;
+    if contract.hash().0[..] != dataset.contract_hash[..] {
+        return Err(broken(format!("expected hash {}, got another", contract.hash())));
+    }
+    Ok(Dataset { name: dataset.name, contract, sites: dataset.sites })
+}
+
+fn failed(failure: v1::Failure) -> Problem {
+    let charged = match failure.attempts_charged {
+        0 => "nothing was charged".to_owned(),
+        1 => "one attempt was charged to the participants' budgets".to_owned(),
+        n => format!("{n} attempts were charged to the participants' budgets"),
+    };
+    let refused = failure.refused.unwrap_or_default();
+    let message = format!("{}; {charged}", refused.message);
+    Problem::new(Exit::Failed, refused.code, message).remedy(refused.remedy.unwrap_or_default())
+}
+
+fn timed<T>(message: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    request.set_timeout(CALL);
+    request
+}
+
+/// A status as a problem: the coordinator's own refusals carry their code and remedy in the metadata.
+fn refused(status: tonic::Status) -> Problem {
+    use tonic::Code;
+    let meta = |name: &str| {
+        status.metadata().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned).unwrap_or_default()
+    };
+    let (exit, code) = match status.code() {
+        Code::Unavailable | Code::Unauthenticated => (Exit::Unreachable, "SOTTO-7201"),
+        Code::DeadlineExceeded => (Exit::Unreachable, "SOTTO-7203"),
+        Code::Internal | Code::Unknown | Code::DataLoss => (Exit::Unreachable, "SOTTO-7204"),
+        Code::Unimplemented => (Exit::Unreachable, "SOTTO-7205"),
+        _ => (Exit::Refused, "SOTTO-2002"),
+    };
+    let (told, remedy) = (meta("sotto-code"), meta("sotto-remedy"));
+    let code = if told.is_empty() { code.to_owned() } else { told };
+    let message = status.message();
+    let message = if message.is_empty() { chain(&status) } else { message.to_owned() };
+    let remedy = match (remedy.is_empty(), exit) {
+        (false, _) => remedy,
+        (true, Exit::Unreachable) => "`sotto doctor` says what stands between you and the coordinator".to_owned(),
+        (true, _) => String::new(),
+    };
+    Problem::new(exit, code, message).remedy(remedy)
+}
+
+/// An error with its causes: a transport error alone says nothing.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.ends_with(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_keeps_the_code_and_the_remedy_that_the_coordinator_gave() {
+        let mut status = tonic::Status::failed_precondition("2 of 3 participants are online");
+        status.metadata_mut().insert("sotto-code", "SOTTO-2004".parse().unwrap());
+        status.metadata_mut().insert("sotto-remedy", "ask again later".parse().unwrap());
+        let problem = refused(status);
+        assert_eq!(problem.code, "SOTTO-2004");
+        assert_eq!(problem.remedy.as_deref(), Some("ask again later"));
+        assert_eq!(problem.exit, Exit::Refused);
+        assert_eq!(refused(tonic::Status::unavailable("gone")).exit, Exit::Unreachable);
+    }
+
+    #[test]
+    fn a_failure_says_what_was_charged() {
+        let refused = v1::Refused { code: "SOTTO-4008".into(), message: "too few".into(), remedy: None };
+        let failure = v1::Failure { refused: Some(refused), attempts_charged: 2 };
+        let problem = failed(failure);
+        assert_eq!(problem.message, "too few; 2 attempts were charged to the participants' budgets");
+        assert_eq!(problem.exit, Exit::Failed);
+    }
+}

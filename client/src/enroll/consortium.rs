@@ -1,0 +1,130 @@
+//! The governance holder's folder: `ca.key`, `ca.pem`, `governance.key`, `governance.pub`, `members.json` and, as soon as
+//! the members make a valid roster (a coordinator and three agents), `roster.json`, signed.
+//!
+//! `members.json` is the list that governance works on; `roster.json` is derived from it and is what travels.
+
+use std::path::{Path, PathBuf};
+
+use governance::{Agent, Analyst, CoordinatorEntry, Roster, SignedRoster, SigningKey};
+use serde::{Deserialize, Serialize};
+
+use super::{EnrollError, check_organisation, files, new_seed, pki, signing_key};
+
+pub const CA_KEY: &str = "ca.key";
+pub const CA: &str = "ca.pem";
+pub const GOVERNANCE_KEY: &str = "governance.key";
+pub const GOVERNANCE: &str = "governance.pub";
+pub const MEMBERS: &str = "members.json";
+pub const ROSTER: &str = "roster.json";
+
+/// What `sotto init` is told.
+#[derive(Clone, Debug)]
+pub struct Founding {
+    pub consortium: String,
+    /// Agents that may collude with the coordinator without learning more than sums.
+    pub colluders: u32,
+    pub min_cohort: u32,
+    /// An authority that the organisations have already.
+    pub authority: Option<Existing>,
+}
+
+/// Certificate and key of an existing authority, in PEM.
+#[derive(Clone, Debug)]
+pub struct Existing {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// Makes a consortium's folder; answers its governance key in public form.
+pub fn init(folder: &Path, founding: &Founding) -> Result<String, EnrollError> {
+    check_organisation(&founding.consortium)?;
+    if founding.colluders < 1 || founding.min_cohort < founding.colluders + 2 {
+        return Err(EnrollError::Malformed(format!(
+            "colluders {} and minimum cohort {}: expected at least 1 colluder and a cohort of at least colluders + 2",
+            founding.colluders, founding.min_cohort
+        )));
+    }
+    let authority = match &founding.authority {
+        Some(existing) => pki::Authority {
+            certificate_pem: files::read_text(&existing.certificate)?,
+            key_pem: files::read_text(&existing.key)?,
+        },
+        None => pki::new_authority(&founding.consortium)?,
+    };
+    let seed = new_seed()?;
+    let governance = SigningKey::from_seed(&seed).map_err(EnrollError::malformed)?.public().to_string();
+    let members = Members {
+        consortium: founding.consortium.clone(),
+        version: 0,
+        c: founding.colluders,
+        min_cohort: founding.min_cohort,
+        agents: Vec::new(),
+        analysts: Vec::new(),
+        coordinator: None,
+    };
+    files::create_folder(folder)?;
+    files::create(&folder.join(CA_KEY), files::PRIVATE, authority.key_pem.as_bytes())?;
+    files::create(&folder.join(GOVERNANCE_KEY), files::PRIVATE, hex::encode(seed).as_bytes())?;
+    files::create(&folder.join(CA), files::PUBLIC, authority.certificate_pem.as_bytes())?;
+    files::create(&folder.join(GOVERNANCE), files::PUBLIC, governance.as_bytes())?;
+    files::create(&folder.join(MEMBERS), files::PUBLIC, &members.to_json()?)?;
+    Ok(governance)
+}
+
+/// The members so far. Becomes a [`Roster`] as soon as it is one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Members {
+    pub consortium: String,
+    pub version: u64,
+    pub c: u32,
+    pub min_cohort: u32,
+    pub agents: Vec<Agent>,
+    pub analysts: Vec<Analyst>,
+    pub coordinator: Option<CoordinatorEntry>,
+}
+
+impl Members {
+    pub fn read(folder: &Path) -> Result<Self, EnrollError> {
+        serde_json::from_slice(&files::read(&folder.join(MEMBERS))?).map_err(EnrollError::malformed)
+    }
+
+    /// Writes the next version, and the signed roster if the members make one; says what is missing if they do not.
+    pub fn publish(&mut self, folder: &Path) -> Result<Result<SignedRoster, String>, EnrollError> {
+        self.version += 1;
+        let signed = match self.roster() {
+            Ok(roster) => Ok(roster.sign(&signing_key(&folder.join(GOVERNANCE_KEY))?)?),
+            Err(missing) => Err(missing),
+        };
+        files::replace(&folder.join(MEMBERS), files::PUBLIC, &self.to_json()?)?;
+        if let Ok(signed) = &signed {
+            let bytes = serde_json::to_vec_pretty(signed).map_err(EnrollError::malformed)?;
+            files::replace(&folder.join(ROSTER), files::PUBLIC, &bytes)?;
+        }
+        Ok(signed)
+    }
+
+    fn roster(&self) -> Result<Roster, String> {
+        let wanted = (self.min_cohort as usize).max(3);
+        let (agents, coordinator) = (self.agents.len(), self.coordinator.clone());
+        match coordinator {
+            Some(coordinator) if agents >= wanted => Ok(Roster {
+                consortium: self.consortium.clone(),
+                version: self.version,
+                c: self.c,
+                min_cohort: self.min_cohort,
+                agents: self.agents.clone(),
+                analysts: self.analysts.clone(),
+                coordinator,
+            }),
+            coordinator => {
+                let coordinator = if coordinator.is_some() { "a coordinator" } else { "no coordinator" };
+                Err(format!("{agents} of at least {wanted} agents and {coordinator}"))
+            }
+        }
+    }
+
+    fn to_json(&self) -> Result<Vec<u8>, EnrollError> {
+        serde_json::to_vec_pretty(self).map_err(EnrollError::malformed)
+    }
+}
