@@ -166,3 +166,64 @@ impl PairContext<'_> {
         extract(&salt.0, expand(&prk, &[&info.0]).as_ref())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Seeded;
+    use ml_kem::{Decapsulate, KeyExport, MlKem768, kem::FromSeed};
+
+    fn unhex<const N: usize>(text: &str) -> [u8; N] {
+        hex::decode(text).unwrap().try_into().unwrap()
+    }
+
+    fn seed_with_x25519(x25519: [u8; 32]) -> KeySeed {
+        KeySeed {
+            x25519,
+            mlkem: [1; 64],
+            encaps: [2; 32],
+        }
+    }
+
+    #[test]
+    fn rfc_7748_section_6_1_holds() {
+        let alice = seed_with_x25519(unhex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a"));
+        let bob = seed_with_x25519(unhex("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb"));
+        let alice_public = unhex("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a");
+        let bob_public = unhex("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f");
+        let shared: [u8; 32] = unhex("4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742");
+        assert_eq!(alice.public().0, alice_public);
+        assert_eq!(bob.public().0, bob_public);
+        assert_eq!(alice.open().agree(&bob_public).unwrap()[..], shared);
+        assert_eq!(bob.open().agree(&alice_public).unwrap()[..], shared);
+    }
+
+    #[test]
+    fn a_point_of_small_order_gives_no_key() {
+        let keys = KeySeed::draw(&mut Seeded::new(1)).open();
+        let order_eight = unhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800");
+        for point in [[0; 32], { let mut one = [0; 32]; one[0] = 1; one }, order_eight] {
+            assert!(keys.agree(&point).is_none());
+        }
+    }
+
+    #[test]
+    fn fips_203_by_libcrux_and_by_ml_kem_are_the_same() {
+        for round in 0..20 {
+            let seed = KeySeed::draw(&mut Seeded::new(round));
+            let (_, ek) = seed.public();
+            let (oracle, oracle_ek) = MlKem768::from_seed(&seed.mlkem.into());
+            assert_eq!(oracle_ek.to_bytes().as_slice(), &ek[..]);
+            assert!(valid_ek(&ek));
+            let (ct, secret) = KeySeed::draw(&mut Seeded::new(100 + round)).encapsulate(7, &ek);
+            assert_eq!(oracle.decapsulate(&(*ct).into()).as_slice(), &secret[..]);
+            assert_eq!(seed.open().decapsulate(&ct)[..], secret[..]);
+            let mut wrong = ct.clone();
+            wrong[round as usize] ^= 1;
+            let rejected = seed.open().decapsulate(&wrong);
+            assert_ne!(rejected[..], secret[..]);
+            assert_eq!(oracle.decapsulate(&(*wrong).into()).as_slice(), &rejected[..]);
+        }
+        assert!(!valid_ek(&[0xff; EK_BYTES]));
+    }
+}
