@@ -1,0 +1,89 @@
+//! The participant's data work: noise first, then data, then clipped and noised integers. Nothing else leaves this module.
+//!
+//! Values are never logged and no error holds one. Training rounds will stand beside `query` here.
+
+mod batch;
+mod query;
+mod texts;
+mod translate;
+mod units;
+
+use crate::data::{DataError, Dataset};
+use governance::ContentHash;
+use privacy::clip::{Clipped, NoiseBatch, Noised};
+use privacy::sampler::{ExactSampler, Sampler};
+use rand::TryRng;
+use rand::rngs::SysRng;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use workload::query::{BoundingKey, QueryPlan};
+use zeroize::Zeroize;
+
+pub use query::{Contribution, execute};
+
+/// The datasets that are served, by the hash of their contract, and the local key that bounding chooses rows with.
+pub struct Engine {
+    datasets: BTreeMap<ContentHash, Arc<Dataset>>,
+    key: BoundingKey,
+}
+
+/// Why there is no contribution. Never depends on a value.
+#[derive(Debug, thiserror::Error)]
+pub enum ComputeFailed {
+    #[error("malformed plan: expected {0}")]
+    Plan(&'static str),
+    #[error("no dataset is served here under contract {0}")]
+    NotServed(ContentHash),
+    #[error(transparent)]
+    Data(#[from] DataError),
+    #[error("the operating system gave no randomness")]
+    Entropy,
+    #[error(transparent)]
+    Shape(#[from] privacy::clip::ClipError),
+}
+
+impl Engine {
+    /// `key` is 32 secret random bytes, made once per store and kept beside it.
+    pub fn new(datasets: impl IntoIterator<Item = Arc<Dataset>>, key: &[u8; 32]) -> Self {
+        let datasets = datasets.into_iter().map(|d| (d.contract().hash(), d)).collect();
+        Self { datasets, key: BoundingKey::new(key) }
+    }
+
+    pub fn dataset(&self, contract: &ContentHash) -> Option<&Arc<Dataset>> {
+        self.datasets.get(contract)
+    }
+
+    /// Computes a contribution, with noise from a fresh key of the operating system. Blocks: seconds for millions of rows.
+    pub fn compute(&self, compute: &engine::Compute) -> Result<Noised, ComputeFailed> {
+        let mut key = [0; 32];
+        SysRng.try_fill_bytes(&mut key).map_err(|_| ComputeFailed::Entropy)?;
+        let mut sampler = ExactSampler::new(key);
+        key.zeroize();
+        self.compute_with(&compute.contract, &compute.plan, &mut sampler)
+    }
+
+    /// The same with noise of the caller's, for simulations.
+    pub fn compute_with(
+        &self,
+        contract: &ContentHash,
+        plan: &engine::Plan,
+        sampler: &mut dyn Sampler,
+    ) -> Result<Noised, ComputeFailed> {
+        let noise = match plan.variance {
+            0 => NoiseBatch::none(plan.dim),
+            variance => NoiseBatch::draw(plan.dim, variance, sampler)?,
+        };
+        let query = QueryPlan::from_bytes(&plan.bytes).map_err(|_| ComputeFailed::Plan("a query plan"))?;
+        if query.contract != *contract || query.layout().dim() != plan.dim {
+            return Err(ComputeFailed::Plan("the contract and dimension that the round names"));
+        }
+        let dataset = self.datasets.get(contract).ok_or(ComputeFailed::NotServed(*contract))?;
+        dataset.unchanged()?;
+        let contribution =
+            execute(&query, dataset, &self.key).ok_or(ComputeFailed::Plan("columns of the contract"))?;
+        if !contribution.whole {
+            tracing::warn!(dataset = %query.dataset, "a data file could not be read: this round's contribution is noise alone");
+        }
+        Ok(Clipped::clamp(contribution.values, &plan.bounds)?.add(noise)?)
+    }
+}

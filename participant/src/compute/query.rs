@@ -1,0 +1,200 @@
+//! A query plan over a dataset: one lazy polars query per call, streamed, reduced to integers batch by batch.
+//!
+//! polars scans, maps, filters and computes the plan's expressions, with projection and predicate pushed into the files;
+//! each of its threads hands its batches to an accumulator of its own (`Worker`). Without a privacy unit that is a vector of
+//! cells, so memory does not grow with rows; with one it is packed rows (`units.rs`). Every cell of the layout is present
+//! in the answer whatever the data held. Nothing here is an error that depends on data: what cannot be read adds nothing.
+
+use super::batch::{Added, Batch, NO_BIN, Shape};
+use super::translate::Columns;
+use super::units::{self, Packing, Scattered};
+use crate::data::{Dataset, Source};
+use polars::prelude::{
+    AllowedOptimizations, DataFrame, DataType, Engine, Expr, Field, LazyFrame, PolarsError, PolarsResult, Schema, SchemaRef, UnionArgs,
+    concat,
+};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use workload::query::{BoundingKey, ComponentKind, QueryPlan};
+
+/// The contribution of a dataset to a plan, in the order of its layout.
+pub struct Contribution {
+    pub values: Vec<i64>,
+    /// `false`: a file could not be read, and all values are zero. Goes to the local log only.
+    pub whole: bool,
+}
+
+/// Executes `plan`. `None`: the plan reads a column that the contract does not have, or is not in its canonical form.
+pub fn execute(plan: &QueryPlan, dataset: &Dataset, key: &BoundingKey) -> Option<Contribution> {
+    let job = Job::new(plan, dataset, key)?;
+    let values = catch_unwind(AssertUnwindSafe(|| job.run())).ok().and_then(Result::ok);
+    let whole = values.is_some();
+    Some(Contribution { values: values.unwrap_or_else(|| vec![0; plan.layout().dim()]), whole })
+}
+
+/// A plan made ready: the lazy query and what becomes of its batches.
+struct Job<'a> {
+    plan: &'a QueryPlan,
+    frame: LazyFrame,
+    sink: Arc<Sink>,
+}
+
+/// Shared by polars' threads.
+struct Sink {
+    shape: Shape,
+    packing: Option<Packing>,
+    key: BoundingKey,
+    /// Accumulators that no thread is using.
+    idle: Mutex<Vec<Worker>>,
+}
+
+enum Worker {
+    /// One row of cells per group, and one for rows that are in none.
+    Cells(Vec<i64>),
+    Units(Scattered),
+}
+
+impl<'a> Job<'a> {
+    fn new(plan: &'a QueryPlan, dataset: &Dataset, key: &BoundingKey) -> Option<Self> {
+        let mut frames = Vec::new();
+        let mut shape = None;
+        for source in dataset.sources().ok()? {
+            let (frame, its_shape) = select(plan, source)?;
+            frames.push(frame);
+            shape = Some(its_shape);
+        }
+        let shape = shape?;
+        let filtered = |i: usize| plan.components[i].filter.is_some();
+        let packing = plan.unit.as_ref().map(|_| Packing::new(&shape, filtered));
+        let frame = match frames.len() {
+            1 => frames.pop()?,
+            _ => concat(frames, UnionArgs { maintain_order: false, ..Default::default() }).ok()?,
+        };
+        let sink = Sink { shape, packing, key: key.clone(), idle: Mutex::default() };
+        Some(Self { plan, frame, sink: Arc::new(sink) })
+    }
+
+    fn run(&self) -> PolarsResult<Vec<i64>> {
+        let sink = self.sink.clone();
+        let nothing: SchemaRef = Arc::new(Schema::from_iter([Field::new("nothing".into(), DataType::Boolean)]));
+        let schema = nothing.clone();
+        let absorb = move |batch: DataFrame| {
+            sink.absorb(&batch)?;
+            Ok(DataFrame::empty_with_schema(&nothing))
+        };
+        let schema_of = move |_: &Schema| -> PolarsResult<SchemaRef> { Ok(schema.clone()) };
+        let frame = self.frame.clone().map(absorb, AllowedOptimizations::STREAMING, Some(Arc::new(schema_of)), Some("contribution"));
+        frame.collect_with_engine(Engine::Streaming)?;
+        let workers = std::mem::take(&mut *self.sink.idle.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(self.sink.add_up(workers, self.plan))
+    }
+}
+
+/// Scan, filter and the columns of the shape, over one source.
+fn select(plan: &QueryPlan, source: Source<'_>) -> Option<(LazyFrame, Shape)> {
+    let columns = Columns::new(plan, &source)?;
+    let unit = match &plan.unit {
+        Some(unit) => Some(source.column(unit)?),
+        None => None,
+    };
+    let (shape, mut outputs) = Shape::new(plan, &columns, unit)?;
+    // A selection of constants alone would have one row: any column makes it as long as the file.
+    let anchor = match plan.columns.first() {
+        Some(column) => columns.get(&column.name)?,
+        None => source.any_column()?,
+    };
+    if !outputs.iter().any(|output| output.into_iter().any(|e| matches!(e, Expr::Column(_)))) {
+        outputs.push(anchor.alias("rows"));
+    }
+    let mut frame = source.frame;
+    if let Some(filter) = &plan.filter {
+        frame = frame.filter(columns.translate(filter, &DataType::Boolean)?);
+    }
+    Some((frame.select(outputs), shape))
+}
+
+impl Sink {
+    fn absorb(&self, frame: &DataFrame) -> PolarsResult<()> {
+        let batch = self.shape.measure(frame)?;
+        let taken = self.idle.lock().map_err(died)?.pop();
+        let mut worker = taken.unwrap_or_else(|| match &self.packing {
+            Some(_) => Worker::Units(Scattered::new()),
+            None => Worker::Cells(vec![0; (self.shape.layout.groups + 1) * self.shape.layout.width]),
+        });
+        match (&mut worker, &self.packing) {
+            (Worker::Units(scattered), Some(packing)) => {
+                scattered.add(&batch, self.shape.layout.groups as u32, packing, &self.key);
+            }
+            (Worker::Cells(cells), _) => add_rows(&self.shape, &batch, cells),
+            _ => {}
+        }
+        self.idle.lock().map_err(died)?.push(worker);
+        Ok(())
+    }
+
+    fn add_up(&self, workers: Vec<Worker>, plan: &QueryPlan) -> Vec<i64> {
+        let mut cells = vec![0i64; self.shape.layout.dim()];
+        let mut scattered = Vec::new();
+        for worker in workers {
+            match worker {
+                Worker::Cells(own) => cells.iter_mut().zip(own).for_each(|(a, b)| *a = a.wrapping_add(b)),
+                Worker::Units(rows) => scattered.push(rows),
+            }
+        }
+        if let Some(packing) = &self.packing {
+            cells = units::add_up(scattered, &self.shape, packing, &plan.contribution, &self.key);
+        }
+        self.shape.fill_trees(&mut cells);
+        cells
+    }
+}
+
+/// Without a unit every row is one: each adds to the cells of its group.
+fn add_rows(shape: &Shape, batch: &Batch, cells: &mut [i64]) {
+    let width = shape.layout.width;
+    for (component, added) in shape.components.iter().zip(&batch.added) {
+        let weight = component.kind.weight();
+        let mut add = |group: u32, cell: usize, value: i64| {
+            let at = group as usize * width + component.offset + cell;
+            cells[at] = cells[at].wrapping_add(value);
+        };
+        let groups = batch.groups.iter().copied();
+        match added {
+            Added::Always => groups.for_each(|g| add(g, 0, weight)),
+            Added::Flags(flags) => groups.zip(flags).for_each(|(g, f)| add(g, 0, weight * i64::from(*f))),
+            Added::Integers(integers) => groups.zip(integers).for_each(|(g, k)| add(g, 0, *k)),
+            Added::Bins(bins) => {
+                let leaves = component.first_leaf();
+                let found = groups.zip(bins).filter(|(_, bin)| **bin != NO_BIN);
+                found.for_each(|(g, bin)| add(g, leaves + *bin as usize, weight));
+            }
+        }
+    }
+}
+
+fn died<T>(_: PoisonError<T>) -> PolarsError {
+    PolarsError::ComputeError("a worker died".into())
+}
+
+impl Shape {
+    /// The coarse levels of trees, from their leaves: the same integers as counting each row once per level.
+    fn fill_trees(&self, cells: &mut [i64]) {
+        for component in &self.components {
+            let ComponentKind::Tree { branching, levels, .. } = component.kind else { continue };
+            let branching = branching as usize;
+            for group in 0..self.layout.groups {
+                let first = group * self.layout.width + component.offset;
+                let tree = &mut cells[first..first + component.kind.cells()];
+                let mut start = component.first_leaf();
+                for level in (1..levels).rev() {
+                    let parents = branching.pow(level);
+                    for parent in 0..parents {
+                        let children = start + parent * branching..start + (parent + 1) * branching;
+                        tree[start - parents + parent] = tree[children].iter().fold(0, |a, b| a.wrapping_add(*b));
+                    }
+                    start -= parents;
+                }
+            }
+        }
+    }
+}

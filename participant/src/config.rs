@@ -1,0 +1,198 @@
+//! The participant's configuration: one TOML file, checked whole before anything starts.
+//!
+//! Whatever the file does not grant is not granted: a population without a budget has a budget of zero, a dataset without
+//! analysts answers nobody. Unknown keys are errors with their line. Relative paths are relative to the file's folder.
+//! A data path with a scheme (`s3://`, `http://`, anything with `://`) is refused, because the data engine could open it
+//! and this agent opens no connection but the coordinator's. `participant.example.toml` documents every key.
+//! A few scalar keys can be overridden by the environment (`SOTTO_PARTICIPANT_*`); budgets and mappings cannot.
+
+mod check;
+mod file;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+pub use file::{Code, Linear, Renews};
+
+/// A checked configuration. Every path is absolute or relative to the working directory, never to the file.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// This agent's id in the roster.
+    pub name: String,
+    /// `host:port` of the coordinator; the host is also the name expected in its certificate.
+    pub coordinator: String,
+    /// The identity directory: keys, certificate, governance key, roster.
+    pub identity: PathBuf,
+    /// The SQLite file of ledger and books.
+    pub store: PathBuf,
+    /// The local operator's socket, made with mode 0600.
+    pub socket: PathBuf,
+    /// Loopback port of the Prometheus metrics; `None`: no listener at all.
+    pub metrics_port: Option<u16>,
+    /// Largest size of the store in pages of 4 KiB; a store that is full stops the agent before anything leaves.
+    pub store_max_pages: Option<u32>,
+    /// Masked vectors leave at multiples of this after the data work began; 0 sends at once.
+    pub tick_ms: u64,
+    pub populations: Vec<Population>,
+    pub datasets: Vec<Dataset>,
+}
+
+/// The same people, whatever datasets and versions they appear in: one ledger.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Population {
+    pub id: String,
+    pub epsilon: f64,
+    pub delta: f64,
+    pub renews: Renews,
+    /// Two local people who agreed to this budget; a first cap and a raised one are not accepted without.
+    pub approved_by: Vec<String>,
+    /// Caps of single analysts within the population's cap; `*` stands for everyone not named; no line, no budget.
+    pub analysts: BTreeMap<String, f64>,
+}
+
+/// One dataset and how the local files become its contract's columns.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dataset {
+    pub contract: PathBuf,
+    /// Globs of CSV (`.csv`) or Parquet (`.parquet`, `.pq`) files.
+    pub files: Vec<String>,
+    /// A declared population's id.
+    pub population: String,
+    pub min_cohort: u32,
+    pub paused: bool,
+    /// Whether analysts see what is left of the budget.
+    pub show_budget: bool,
+    /// Who may ask; `*` admits every analyst of the roster. Empty: nobody.
+    pub analysts: BTreeSet<String>,
+    pub forbidden_columns: BTreeSet<String>,
+    pub mapping: Mapping,
+}
+
+/// From the files' columns to the contract's. Every map is keyed by the *contract's* column.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Mapping {
+    /// The column's name in the files, where it differs.
+    pub rename: BTreeMap<String, String>,
+    /// Values in the files that mean NULL.
+    pub nulls: BTreeMap<String, Vec<Code>>,
+    /// Value in the files -> category of the contract. Values not listed stay as they are.
+    pub categories: BTreeMap<String, BTreeMap<String, String>>,
+    /// `value in the files * factor + offset` is the contract's value.
+    pub units: BTreeMap<String, Linear>,
+}
+
+/// What is wrong with the file, where, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {message}")]
+pub struct ConfigError {
+    /// The file, with its line where one is to blame; or the environment variable.
+    pub place: String,
+    pub message: String,
+}
+
+impl Config {
+    /// Reads, overrides and checks the file at `path`.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|e| ConfigError {
+            place: path.display().to_string(),
+            message: format!("cannot be read: {e}; name the file with --config"),
+        })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Self::parse(&text, &path.display().to_string(), folder, |name| std::env::var(name).ok())
+    }
+
+    /// Checks `text`, with `environment` answering for `SOTTO_PARTICIPANT_*`.
+    pub fn parse(
+        text: &str,
+        place: &str,
+        folder: &Path,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let mut file = file::read(text, place)?;
+        file::override_from(&mut file, environment)?;
+        check::check(&file, text, place)?;
+        Ok(file::resolve(file, folder))
+    }
+
+    pub fn population(&self, id: &str) -> Option<&Population> {
+        self.populations.iter().find(|p| p.id == id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(text, "p.toml", Path::new("/etc/sotto"), |_| None)
+    }
+
+    fn example() -> String {
+        include_str!("../participant.example.toml").to_owned()
+    }
+
+    #[test]
+    fn the_documented_example_is_a_valid_configuration() {
+        let config = parse(&example()).unwrap();
+        assert_eq!(config.store, Path::new("/etc/sotto/state/participant.sqlite"));
+        let heart = &config.datasets[0];
+        assert!(heart.files[0].starts_with("/etc/sotto/"), "{:?}", heart.files);
+        assert_eq!(heart.mapping.rename["sex"], "gender");
+        assert_eq!(config.population(&heart.population).unwrap().renews, Renews::Year);
+    }
+
+    #[test]
+    fn an_absent_budget_is_zero() {
+        let text = example().replace("epsilon = 10.0", "");
+        assert_eq!(parse(&text).unwrap().populations[0].epsilon, 0.0);
+    }
+
+    #[test]
+    fn a_path_with_a_scheme_is_refused_by_name_with_its_line() {
+        for scheme in ["s3://bucket/heart/*.parquet", "http://host/heart.csv", "file:///heart.csv"] {
+            let text = example().replace("data/heart/*.csv", scheme);
+            let error = parse(&text).unwrap_err();
+            let line = text.lines().position(|l| l.contains(scheme)).unwrap() + 1;
+            assert_eq!(error.place, format!("p.toml:{line}"));
+            assert!(error.message.contains(scheme), "{error}");
+        }
+        let text = example().replace("state/participant.sqlite", "s3://ledger");
+        assert!(parse(&text).unwrap_err().message.contains("s3://ledger"));
+    }
+
+    #[test]
+    fn an_unknown_key_and_a_wrong_type_name_their_lines() {
+        let typo = format!("{}\nrenewz = \"year\"\n", example());
+        let error = parse(&typo).unwrap_err();
+        assert_eq!(error.place, format!("p.toml:{}", typo.lines().count()));
+        assert!(error.message.contains("renewz"), "{error}");
+        let error = parse(&example().replace("tick_ms = 0", "tick_ms = \"soon\"")).unwrap_err();
+        let line = example().lines().position(|l| l.starts_with("tick_ms")).unwrap() + 1;
+        assert_eq!(error.place, format!("p.toml:{line}"));
+    }
+
+    #[test]
+    fn a_dataset_of_an_undeclared_population_is_refused() {
+        let error = parse(&example().replace("population = \"cardiology-patients\"", "population = \"others\"")).unwrap_err();
+        assert!(error.message.contains("others") && error.message.contains("[[population]]"), "{error}");
+    }
+
+    #[test]
+    fn budgets_that_are_not_numbers_are_refused() {
+        for bad in ["-1.0", "nan", "inf"] {
+            let error = parse(&example().replace("epsilon = 10.0", &format!("epsilon = {bad}"))).unwrap_err();
+            assert!(error.message.contains("epsilon"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_environment_overrides_scalars_and_says_which_variable_is_wrong() {
+        let with = |value: &'static str| {
+            Config::parse(&example(), "p.toml", Path::new(""), move |name| {
+                (name == "SOTTO_PARTICIPANT_TICK_MS").then(|| value.to_owned())
+            })
+        };
+        assert_eq!(with("250").unwrap().tick_ms, 250);
+        assert_eq!(with("soon").unwrap_err().place, "SOTTO_PARTICIPANT_TICK_MS");
+    }
+}

@@ -1,0 +1,96 @@
+//! What makes a configuration valid. Each fault names its line and what to write instead.
+
+use super::ConfigError;
+use super::file::{DatasetFile, File, PopulationFile, line_of};
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::Path;
+use toml::Spanned;
+
+/// A fault's place in the text and what it is.
+type Fault = (Range<usize>, String);
+
+pub(super) fn check(file: &File, text: &str, place: &str) -> Result<(), ConfigError> {
+    checked(file).map_err(|(span, message)| ConfigError { place: line_of(text, place, span.start), message })
+}
+
+fn checked(file: &File) -> Result<(), Fault> {
+    if file.name.get_ref().is_empty() {
+        return Err((file.name.span(), "name is empty: write this agent's id in the roster".into()));
+    }
+    let port = file.coordinator.get_ref().rsplit_once(':').map(|(host, port)| (host.is_empty(), port.parse::<u16>()));
+    if !matches!(port, Some((false, Ok(_)))) || file.coordinator.get_ref().contains("://") {
+        let message = format!("coordinator is `{}`: expected host:port without a scheme", file.coordinator.get_ref());
+        return Err((file.coordinator.span(), message));
+    }
+    for path in [&file.identity, &file.store].into_iter().chain(&file.socket) {
+        local(&path.get_ref().to_string_lossy(), path.span())?;
+    }
+    let mut populations = BTreeSet::new();
+    for population in &file.populations {
+        if !populations.insert(population.get_ref().id.as_str()) {
+            return Err((population.span(), format!("population `{}` is declared twice", population.get_ref().id)));
+        }
+        check_population(population)?;
+    }
+    for dataset in &file.datasets {
+        check_dataset(dataset, &populations)?;
+    }
+    Ok(())
+}
+
+fn check_population(population: &Spanned<PopulationFile>) -> Result<(), Fault> {
+    let p = population.get_ref();
+    let fault = |message: String| Err((population.span(), format!("population `{}`: {message}", p.id)));
+    if p.id.is_empty() {
+        return fault("id is empty: name the source and its unit column, such as \"cardiology-patients\"".into());
+    }
+    if !(p.epsilon.is_finite() && p.epsilon >= 0.0) {
+        return fault(format!("epsilon is {}: expected a finite number, 0 or more", p.epsilon));
+    }
+    if !(0.0..=1e-3).contains(&p.delta) {
+        return fault(format!("delta is {}: expected 0 to 0.001", p.delta));
+    }
+    match p.analysts.iter().find(|(_, cap)| !(cap.is_finite() && **cap >= 0.0)) {
+        Some((analyst, cap)) => fault(format!("cap of analyst `{analyst}` is {cap}: expected a finite epsilon, 0 or more")),
+        None => Ok(()),
+    }
+}
+
+fn check_dataset(dataset: &Spanned<DatasetFile>, populations: &BTreeSet<&str>) -> Result<(), Fault> {
+    let d = dataset.get_ref();
+    local(&d.contract.get_ref().to_string_lossy(), d.contract.span())?;
+    if d.files.is_empty() {
+        return Err((dataset.span(), "files is empty: list at least one CSV or Parquet glob".into()));
+    }
+    for glob in &d.files {
+        local(glob.get_ref(), glob.span())?;
+        let ending = Path::new(glob.get_ref()).extension().and_then(|e| e.to_str()).unwrap_or_default();
+        if !matches!(ending, "csv" | "parquet" | "pq") {
+            let message = format!("`{}`: expected a file or glob that ends in .csv, .parquet or .pq", glob.get_ref());
+            return Err((glob.span(), message));
+        }
+        if let Err(error) = glob::Pattern::new(glob.get_ref()) {
+            return Err((glob.span(), format!("`{}` is not a glob: {}", glob.get_ref(), error.msg)));
+        }
+    }
+    if !populations.contains(d.population.get_ref().as_str()) {
+        let message = format!("population `{}` has no [[population]] table with that id", d.population.get_ref());
+        return Err((d.population.span(), message));
+    }
+    for (column, unit) in &d.units {
+        if !(unit.factor.is_finite() && unit.factor != 0.0 && unit.offset.is_finite()) {
+            let message = format!("units of `{column}`: expected a finite factor other than 0 and a finite offset");
+            return Err((dataset.span(), message));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses anything that is not a path of this machine.
+fn local(path: &str, span: Range<usize>) -> Result<(), Fault> {
+    if path.contains("://") {
+        return Err((span, format!("`{path}` has a scheme: only local paths are read; copy or mount the data")));
+    }
+    Ok(())
+}

@@ -1,0 +1,184 @@
+//! The configuration as it is written, before its paths are resolved. Parsing names the line; nothing is defaulted to "allow".
+
+use super::{Config, ConfigError, Dataset, Mapping, Population};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use toml::Spanned;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub name: Spanned<String>,
+    pub coordinator: Spanned<String>,
+    pub store: Spanned<PathBuf>,
+    pub socket: Option<Spanned<PathBuf>>,
+    pub metrics_port: Option<u16>,
+    #[serde(default)]
+    pub tick_ms: u64,
+    pub identity: Spanned<PathBuf>,
+    pub store_max_pages: Option<u32>,
+    #[serde(default, rename = "population")]
+    pub populations: Vec<Spanned<PopulationFile>>,
+    #[serde(default, rename = "dataset")]
+    pub datasets: Vec<Spanned<DatasetFile>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PopulationFile {
+    pub id: String,
+    #[serde(default)]
+    pub epsilon: f64,
+    #[serde(default)]
+    pub delta: f64,
+    #[serde(default)]
+    pub renews: Renews,
+    #[serde(default)]
+    pub approved_by: Vec<String>,
+    #[serde(default)]
+    pub analysts: BTreeMap<String, f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DatasetFile {
+    pub contract: Spanned<PathBuf>,
+    pub files: Vec<Spanned<String>>,
+    pub population: Spanned<String>,
+    #[serde(default)]
+    pub min_cohort: u32,
+    #[serde(default)]
+    pub paused: bool,
+    #[serde(default = "yes")]
+    pub show_budget: bool,
+    #[serde(default)]
+    pub analysts: BTreeSet<String>,
+    #[serde(default)]
+    pub forbidden_columns: BTreeSet<String>,
+    #[serde(default)]
+    pub rename: BTreeMap<String, String>,
+    #[serde(default)]
+    pub nulls: BTreeMap<String, Vec<Code>>,
+    #[serde(default)]
+    pub categories: BTreeMap<String, BTreeMap<String, String>>,
+    #[serde(default)]
+    pub units: BTreeMap<String, Linear>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// How often a population's budget starts afresh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Renews {
+    #[default]
+    Never,
+    Month,
+    Quarter,
+    Year,
+}
+
+/// A value in the files, as text or as a number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Code {
+    Integer(i64),
+    Number(f64),
+    Text(String),
+}
+
+/// A linear unit conversion.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Linear {
+    pub factor: f64,
+    #[serde(default)]
+    pub offset: f64,
+}
+
+pub(super) fn read(text: &str, place: &str) -> Result<File, ConfigError> {
+    toml::from_str(text).map_err(|error| ConfigError {
+        place: error.span().map_or(place.to_owned(), |span| line_of(text, place, span.start)),
+        message: format!("{}; see participant.example.toml for every key", error.message()),
+    })
+}
+
+/// `file:line` of a byte offset.
+pub(super) fn line_of(text: &str, place: &str, offset: usize) -> String {
+    let before = &text.as_bytes()[..offset.min(text.len())];
+    format!("{place}:{}", 1 + before.iter().filter(|b| **b == b'\n').count())
+}
+
+pub(super) fn override_from(file: &mut File, environment: impl Fn(&str) -> Option<String>) -> Result<(), ConfigError> {
+    let set = |name: &str| environment(&format!("SOTTO_PARTICIPANT_{name}"));
+    if let Some(name) = set("NAME") {
+        *file.name.as_mut() = name;
+    }
+    if let Some(coordinator) = set("COORDINATOR") {
+        *file.coordinator.as_mut() = coordinator;
+    }
+    if let Some(identity) = set("IDENTITY") {
+        *file.identity.as_mut() = identity.into();
+    }
+    if let Some(store) = set("STORE") {
+        *file.store.as_mut() = store.into();
+    }
+    if let Some(port) = set("METRICS_PORT") {
+        file.metrics_port = Some(number("METRICS_PORT", &port)?);
+    }
+    if let Some(tick) = set("TICK_MS") {
+        file.tick_ms = number("TICK_MS", &tick)?;
+    }
+    Ok(())
+}
+
+fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, ConfigError> {
+    value.parse().map_err(|_| ConfigError {
+        place: format!("SOTTO_PARTICIPANT_{name}"),
+        message: format!("expected a whole number within range, found `{value}`"),
+    })
+}
+
+/// Makes paths independent of where the file lies.
+pub(super) fn resolve(file: File, folder: &Path) -> Config {
+    let at = |path: &Path| folder.join(path);
+    let store = at(file.store.get_ref());
+    let socket = match &file.socket {
+        Some(path) => at(path.get_ref()),
+        None => store.with_extension("sock"),
+    };
+    Config {
+        name: file.name.into_inner(),
+        coordinator: file.coordinator.into_inner(),
+        identity: at(file.identity.get_ref()),
+        store_max_pages: file.store_max_pages,
+        store,
+        socket,
+        metrics_port: file.metrics_port,
+        tick_ms: file.tick_ms,
+        populations: file.populations.into_iter().map(|p| population(p.into_inner())).collect(),
+        datasets: file.datasets.into_iter().map(|d| dataset(d.into_inner(), folder)).collect(),
+    }
+}
+
+fn population(p: PopulationFile) -> Population {
+    Population { id: p.id, epsilon: p.epsilon, delta: p.delta, renews: p.renews, approved_by: p.approved_by, analysts: p.analysts }
+}
+
+fn dataset(d: DatasetFile, folder: &Path) -> Dataset {
+    let file = |glob: Spanned<String>| folder.join(glob.get_ref()).to_string_lossy().into_owned();
+    Dataset {
+        contract: folder.join(d.contract.get_ref()),
+        files: d.files.into_iter().map(file).collect(),
+        population: d.population.into_inner(),
+        min_cohort: d.min_cohort,
+        paused: d.paused,
+        show_budget: d.show_budget,
+        analysts: d.analysts,
+        forbidden_columns: d.forbidden_columns,
+        mapping: Mapping { rename: d.rename, nulls: d.nulls, categories: d.categories, units: d.units },
+    }
+}
