@@ -1,1 +1,175 @@
-//! Under construction.
+//! The participant: a shell beside the data. It dials the coordinator, keeps the ledger, and computes; what it may do and in
+//! which order is `engine::participant`'s decision, what a query means is `workload`'s.
+//!
+//! - [`config`]: the operator's file; [`data`]: local files as a contract's columns; [`compute`]: plans over them, with polars
+//! - [`serving`]: what this agent offers, from configuration and files
+//! - `link`: the one outbound stream; `driver`: records, then messages, then data; `socket`: the local operator's door
+//!
+//! Deliberately absent: a network listener, a path with a scheme, a log line with data, and any way for a vector to leave without the
+//! engine having masked it. Idle it costs a few megabytes and one keepalive every 15 s.
+#![forbid(unsafe_code)]
+
+pub mod compute;
+pub mod config;
+pub mod data;
+pub mod driver;
+mod link;
+pub mod serving;
+pub mod socket;
+pub mod status;
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use engine::coordinator::Workloads;
+use engine::participant::Participant;
+use proto::handshake::Software;
+use proto::identity::Identity;
+use proto::store::{Schema, SqliteStore};
+use tokio::sync::mpsc;
+
+use crate::driver::{Event, INBOX};
+use crate::serving::Serving;
+use crate::socket::Socket;
+use crate::status::Status;
+
+/// The ledger's file: `SOPT`.
+pub const SCHEMA: Schema =
+    Schema { application_id: 0x534f_5054, migrations: &[include_str!("../migrations/0001_records.sql")] };
+
+/// Everything about the process that is not about data.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// `host:port` of the coordinator.
+    pub coordinator: String,
+    pub identity: PathBuf,
+    pub store: PathBuf,
+    pub store_max_pages: Option<u32>,
+    pub socket: Option<PathBuf>,
+    pub metrics_port: Option<u16>,
+    /// 0: masked vectors leave at once.
+    pub tick_ms: u64,
+}
+
+impl From<&config::Config> for Process {
+    fn from(config: &config::Config) -> Self {
+        Self {
+            coordinator: config.coordinator.clone(),
+            identity: config.identity.clone(),
+            store: config.store.clone(),
+            store_max_pages: config.store_max_pages,
+            socket: Some(config.socket.clone()),
+            metrics_port: config.metrics_port,
+            tick_ms: config.tick_ms,
+        }
+    }
+}
+
+/// Runs an agent from its configuration file until `shutdown` resolves. With `announce`, one line of JSON on standard
+/// output says that it is ready.
+pub async fn run(path: &Path, announce: bool, shutdown: impl Future<Output = ()>) -> Result<(), Fatal> {
+    let config = config::Config::load(path)?;
+    let process = Process::from(&config);
+    let serving = tokio::task::spawn_blocking(move || Serving::open(&config)).await.map_err(|_| Fatal::Stopped)?;
+    serve(&process, workload::workloads(), serving?, announce, shutdown).await
+}
+
+/// Runs an agent over whatever `serving` offers.
+pub async fn serve(
+    process: &Process,
+    workloads: Workloads,
+    serving: Serving,
+    announce: bool,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Fatal> {
+    proto::identity::install_crypto_provider();
+    let identity = Arc::new(Identity::load(&process.identity)?);
+    let software = Software::of_this_executable()?;
+    if let Some(parent) = process.store.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let store = SqliteStore::open(&process.store, &SCHEMA, process.store_max_pages)?;
+    let records = serving::recovered(&store)?;
+    let status = Status::new(&identity.member.name, &process.coordinator, serving.refused.clone());
+    let executor = serving.executor.clone();
+    let engine = Participant::recover(serving.engine_config(&identity, workloads, process.tick_ms), records)
+        .map_err(|error| Fatal::Books(error.to_string()))?;
+    if let Some(port) = process.metrics_port {
+        metrics_exporter_prometheus::PrometheusBuilder::new()
+            .with_http_listener(([127, 0, 0, 1], port))
+            .install()
+            .map_err(|error| Fatal::Metrics(error.to_string()))?;
+    }
+    let socket = process.socket.as_deref().map(Socket::bind).transpose()?;
+
+    let (events, inbox) = mpsc::channel(INBOX);
+    let runtime = tokio::runtime::Handle::current();
+    let weak = events.downgrade();
+    let (ended, driver_ended) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new().name("sotto-engine".to_owned()).spawn(move || {
+        let result = driver::run(engine, store, executor, inbox, weak, &runtime, status);
+        // Nobody listens only when the process is on its way out already.
+        let _ = ended.send(result);
+    })?;
+    let link = tokio::spawn(link::keep_connected(process.coordinator.clone(), identity, software, events.clone()));
+    let local = socket.map(|socket| tokio::spawn(socket.serve(events.clone())));
+
+    if announce {
+        println!("{}", serde_json::json!({ "ready": true }));
+    }
+    let mut driver_ended = driver_ended;
+    let result = tokio::select! {
+        result = &mut driver_ended => result,
+        () = shutdown => {
+            tracing::info!("stopping");
+            // A driver that is gone has its own result to tell.
+            let _ = events.send(Event::Stop).await;
+            driver_ended.await
+        }
+    };
+    link.abort();
+    if let Some(local) = local {
+        local.abort();
+    }
+    result.map_err(|_| Fatal::Stopped)?.map_err(Fatal::from)
+}
+
+/// Resolves at Ctrl-C or SIGTERM.
+pub async fn stopped() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}
+
+/// Why an agent does not start, or stops.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    #[error(transparent)]
+    Config(#[from] config::ConfigError),
+    #[error(transparent)]
+    Serving(#[from] serving::ServingError),
+    #[error(transparent)]
+    Identity(#[from] proto::identity::IdentityError),
+    #[error(transparent)]
+    Store(#[from] proto::store::StoreError),
+    #[error("the books do not add up, so nothing is answered: {0}; inspect the store with sqlite3 and restore the last backup")]
+    Books(String),
+    #[error("the metrics port cannot be opened: {0}")]
+    Metrics(String),
+    #[error(transparent)]
+    Driver(#[from] driver::DriverError),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    #[error("the engine stopped unexpectedly; its records are durable, start the agent again")]
+    Stopped,
+}

@@ -7,7 +7,7 @@ use polars::prelude::*;
 use std::fmt;
 
 /// What a check found.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Report {
     pub dataset: String,
     pub contract: ContentHash,
@@ -22,7 +22,7 @@ pub struct Report {
     pub columns: Vec<ColumnReport>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct ColumnReport {
     pub name: String,
     /// Its name in the files.

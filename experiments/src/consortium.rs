@@ -1,0 +1,249 @@
+//! A consortium to measure: real processes, real mutual TLS, real databases, on this machine. The parties are this same
+//! executable under hidden subcommands. Two kinds: plain ones, whose rounds carry a vector of a given length over no data (so
+//! that a round is measured and not a query), and ones that answer SQL over small files.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::participant::{self, ComputeFailed};
+use engine::step::Compute;
+use governance::decision::LocalRules;
+use privacy::{Clipped, ExactSampler, NoiseBatch, Noised};
+use sotto_participant::Process;
+use sotto_participant::config::Config;
+use sotto_participant::driver::Executor;
+use sotto_participant::serving::Serving;
+use sottovoce::local::child::{log_to_stderr, parent_gone, runtime};
+use sottovoce::local::{Analyst, Running, Site, Spec, State, start};
+use sottovoce::{Client, Event, Question};
+
+/// Agents with this prefix accept every round and then fail to compute: dropouts at the worst moment.
+const DROPPING: &str = "drop-";
+/// Tells the children that they serve the plain workload.
+const PLAIN: &str = "SOTTO_EXPERIMENT_PLAIN";
+
+#[derive(clap::Args)]
+pub struct Child {
+    #[arg(long)]
+    config: PathBuf,
+    #[arg(long)]
+    announce: bool,
+}
+
+impl Child {
+    pub fn coordinator(self) {
+        log_to_stderr();
+        let workloads = if is_plain() { tests::plain::workloads() } else { workload::workloads() };
+        let run = sotto_coordinator::run_with(&self.config, workloads, self.announce, parent_gone());
+        finish(runtime().map(|runtime| runtime.block_on(run)));
+    }
+
+    pub fn participant(self) {
+        log_to_stderr();
+        let run = async {
+            if !is_plain() {
+                return sotto_participant::run(&self.config, self.announce, parent_gone()).await;
+            }
+            let config = Config::load(&self.config)?;
+            let drops = self.config.to_string_lossy().contains(DROPPING);
+            let process = Process::from(&config);
+            let serving = plain_serving(drops);
+            sotto_participant::serve(&process, tests::plain::workloads(), serving, self.announce, parent_gone()).await
+        };
+        finish(runtime().map(|runtime| runtime.block_on(run)));
+    }
+}
+
+fn is_plain() -> bool {
+    std::env::var_os(PLAIN).is_some()
+}
+
+fn finish<E: std::fmt::Display, F: std::fmt::Display>(result: Result<Result<(), E>, F>) {
+    let error = match result {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    eprintln!("{error}");
+    std::process::exit(1);
+}
+
+/// What an agent over no data offers: the plain workload's dataset, with and without noise.
+fn plain_serving(drops: bool) -> Serving {
+    let contract = Arc::new(tests::plain::contract());
+    let mut rules = LocalRules::default();
+    rules.analysts.insert(contract.name.clone(), ["*".to_owned()].into());
+    let dataset = participant::Dataset {
+        contract,
+        snapshot: "none".to_owned(),
+        population: "nobody".to_owned(),
+        min_cohort: 0,
+        without_noise: true,
+        show_budget: false,
+    };
+    let cap = privacy::Cap::new(1e6, 1e-6, privacy::Renewal::Never).expect("a cap within range");
+    let budget = participant::Budget { cap, analysts: BTreeMap::new() };
+    Serving {
+        datasets: vec![dataset],
+        refused: BTreeMap::new(),
+        rules,
+        budgets: [("nobody".to_owned(), budget)].into(),
+        executor: Arc::new(PlainExecutor { drops }),
+    }
+}
+
+/// A vector of ones, clipped and noised as a real one: what a round costs without what a query costs.
+struct PlainExecutor {
+    drops: bool,
+}
+
+impl Executor for PlainExecutor {
+    fn run(&self, job: &Compute) -> Result<Noised, ComputeFailed> {
+        if self.drops {
+            return Err(ComputeFailed("this agent drops out of every round".to_owned()));
+        }
+        let fail = |error: privacy::ClipError| ComputeFailed(error.to_string());
+        let plan = &job.plan;
+        let noise = match plan.variance {
+            0 => NoiseBatch::none(plan.dim),
+            variance => {
+                NoiseBatch::draw(plan.dim, variance, &mut ExactSampler::new(rand::random())).map_err(fail)?
+            }
+        };
+        Clipped::clamp(vec![1; plan.dim], &plan.bounds).and_then(|clipped| clipped.add(noise)).map_err(fail)
+    }
+}
+
+/// A running consortium of `participants`, of which `dropping` drop out of every round.
+pub struct Consortium {
+    pub running: Running,
+    pub runtime: tokio::runtime::Runtime,
+    _folder: tempfile::TempDir,
+}
+
+impl Consortium {
+    pub fn plain(participants: usize, colluders: u32, dropping: usize) -> Self {
+        // Safe here: no other thread runs yet, and the children inherit it.
+        let sites = (0..participants).map(|i| {
+            let prefix = if i < dropping { DROPPING } else { "agent-" };
+            Site { name: format!("{prefix}{i:03}"), organisation: format!("Site {i}"), config: toml::Table::new() }
+        });
+        Self::start(colluders, sites.collect(), &[(PLAIN, "1")])
+    }
+
+    pub fn start(colluders: u32, participants: Vec<Site>, environment: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let n = participants.len() as u32;
+        let spec = Spec {
+            name: "Experiment".to_owned(),
+            colluders,
+            min_cohort: (n + colluders) / 2 + 1,
+            listen: ([127, 0, 0, 1], 0).into(),
+            analyst: Analyst {
+                name: "experimenter".to_owned(),
+                organisation: "Bench".to_owned(),
+                purpose: Some("research".to_owned()),
+            },
+            participants,
+        };
+        let runtime = runtime().unwrap_or_else(|error| panic!("{error}"));
+        let state = State::prepare(folder.path(), &spec).unwrap_or_else(|error| panic!("{error}"));
+        let executable = std::env::current_exe().expect("this executable has a path");
+        let tell = &mut |line: &str| eprintln!("{line}");
+        let running = runtime
+            .block_on(start(&executable, &spec, &state, environment, tell))
+            .unwrap_or_else(|error| panic!("{error}"));
+        Self { running, runtime, _folder: folder }
+    }
+
+    pub fn stop(self) {
+        self.runtime.block_on(self.running.stop());
+    }
+
+    /// What the parties used so far.
+    pub fn counters(&self) -> Counters {
+        let ids = self.running.process_ids();
+        let cpu: Vec<f64> = ids.iter().map(|id| cpu_seconds(*id)).collect();
+        let status = self.runtime.block_on(async {
+            let mut client = self.running.connect().await?;
+            client.status().await
+        });
+        Counters {
+            coordinator_cpu: cpu[0],
+            participants_cpu: cpu[1..].iter().sum(),
+            bytes_up: status.unwrap_or_else(|error| panic!("{error}")).bytes_received as f64,
+            coordinator_peak_mib: peak_mib(ids[0]),
+        }
+    }
+
+    /// Asks one question in SQL at epsilon 1 and waits for the answer.
+    pub fn query(&self, sql: &str) {
+        self.runtime.block_on(async {
+            let mut client = self.running.connect().await.unwrap_or_else(|error| panic!("{error}"));
+            let dataset = client.datasets().await.unwrap_or_else(|error| panic!("{error}")).remove(0);
+            let question = Question {
+                dataset: dataset.name,
+                contract: dataset.contract.hash(),
+                purpose: "research".to_owned(),
+                kind: workload::query::KIND.to_owned(),
+                task: workload::query::QueryTask::new(sql).to_json(),
+                epsilon: 1.0,
+                delta: dataset.contract.delta,
+                max_attempts: 3,
+                valid_for: Duration::from_secs(600),
+            };
+            answered(&mut client, question).await;
+        });
+    }
+}
+
+/// CPU in seconds (user and system), bytes that agents sent, memory in MiB.
+pub struct Counters {
+    pub coordinator_cpu: f64,
+    pub participants_cpu: f64,
+    pub bytes_up: f64,
+    pub coordinator_peak_mib: f64,
+}
+
+/// Submits and waits for the release.
+pub async fn answered(client: &mut Client, question: Question) {
+    let request = client.sign(question).unwrap_or_else(|error| panic!("{error}"));
+    let submitted = client.submit(request).await.unwrap_or_else(|error| panic!("{error}"));
+    let mut events = client.watch(&submitted.job).await.unwrap_or_else(|error| panic!("{error}"));
+    loop {
+        match events.next().await.unwrap_or_else(|error| panic!("{error}")) {
+            Some(Event::Answer(_)) => return,
+            Some(Event::Failed(problem)) => panic!("{problem}"),
+            Some(Event::Progress(_)) => {}
+            None => panic!("the coordinator closed the stream"),
+        }
+    }
+}
+
+fn cpu_seconds(&self) -> (f64, f64) {
+        let ids = self.running.process_ids();
+        let seconds: Vec<f64> = ids.iter().map(|id| cpu_seconds(*id)).collect();
+        (seconds[0], seconds[1..].iter().sum())
+    }
+
+    /// Peak resident memory of the coordinator in MiB.
+    pub fn coordinator_peak_mib(&self) -> f64 {
+        peak_mib(self.running.process_ids()[0])
+    }
+}
+
+fn cpu_seconds(process: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // Fields 14 and 15 of proc(5), counted after the command's closing parenthesis; a tick is 10 ms on Linux.
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    let ticks = |i: usize| fields.get(i).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+    (ticks(11) + ticks(12)) / 100.0
+}
+
+pub fn peak_mib(process: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+}

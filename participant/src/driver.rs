@@ -1,0 +1,182 @@
+//! Does what the engine says, in the order in which it says it: make records durable, then send, then compute. Nothing
+//! else decides anything here. One thread owns the engine and the store, because masks and signatures take milliseconds
+//! and a commit is a disk write; a second one touches the data, so that a long query never delays a reveal.
+//!
+//! Deliberately absent: a retry of a failed write. If a charge cannot be made durable the step is dropped, nothing leaves,
+//! and the agent stops: a restart recovers from what is on disk.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use engine::message::{Join, ToCoordinator};
+use engine::participant::{ComputeFailed, Input, Participant};
+use engine::record::ParticipantRecord;
+use engine::step::{Compute, ParticipantStep};
+use engine::OsEntropy;
+use privacy::Noised;
+use proto::store::Store;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::status::{Command, Status};
+
+/// Turns a plan and local data into a clipped and noised vector. The only code that sees rows.
+pub trait Executor: Send + Sync + 'static {
+    fn run(&self, compute: &Compute) -> Result<Noised, ComputeFailed>;
+}
+
+/// What the link writes to the coordinator.
+pub enum Outgoing {
+    /// Once, before anything else.
+    Join(Join),
+    Message(ToCoordinator),
+}
+
+/// What reaches the driver.
+pub enum Event {
+    /// The stream to the coordinator opened; what this agent says goes to `outbox`.
+    Connected {
+        outbox: mpsc::Sender<Outgoing>,
+    },
+    Engine(Input),
+    Local(Command, oneshot::Sender<serde_json::Value>),
+    Stop,
+}
+
+/// Waiting events. The link stops reading from the coordinator when it is full; a flood costs the coordinator, not us.
+pub const INBOX: usize = 256;
+/// Unsent messages. A coordinator that does not read loses the connection instead of filling our memory.
+pub const OUTBOX: usize = 1024;
+
+/// Runs until `Stop` or until something cannot be made durable.
+pub fn run<S: Store>(
+    mut engine: Participant,
+    mut store: S,
+    executor: Arc<dyn Executor>,
+    mut inbox: mpsc::Receiver<Event>,
+    own_inbox: mpsc::WeakSender<Event>,
+    runtime: &Handle,
+    mut status: Status,
+) -> Result<(), DriverError> {
+    let (jobs, compute_queue) = std::sync::mpsc::channel::<Compute>();
+    let computing = std::thread::Builder::new()
+        .name("sotto-compute".to_owned())
+        .spawn(move || compute_loop(&*executor, &compute_queue, &own_inbox))
+        .map_err(DriverError::Thread)?;
+    let mut entropy = OsEntropy::default();
+    let mut outbox: Option<mpsc::Sender<Outgoing>> = None;
+    let mut wake_at_ms: Option<u64> = None;
+    loop {
+        let event = runtime.block_on(next_event(&mut inbox, wake_at_ms));
+        let input = match event {
+            Event::Stop => break,
+            Event::Local(command, reply) => match status.answer(command, &engine) {
+                Ok(answer) => {
+                    // The asker may have gone away; then nobody needs the answer.
+                    let _ = reply.send(answer);
+                    continue;
+                }
+                Err(input) => {
+                    let _ = reply.send(serde_json::json!({ "done": true }));
+                    input
+                }
+            },
+            Event::Connected { outbox: new } => {
+                outbox = Some(new);
+                Input::Connected
+            }
+            Event::Engine(input) => input,
+        };
+        let connected = matches!(input, Input::Connected);
+        if matches!(input, Input::Disconnected) {
+            outbox = None;
+        }
+        status.saw(&input);
+        let step = engine.handle(now_ms(), &mut entropy, input);
+        if let (true, Some(sender)) = (connected, &outbox) {
+            // The channel is new and empty; if its reader is gone already, the next event says so.
+            let _ = sender.try_send(Outgoing::Join(engine.join(now_ms())));
+        }
+        wake_at_ms = step.wake_at_ms;
+        perform(step, &mut store, &mut outbox, &jobs, &mut status)?;
+    }
+    drop(jobs);
+    // The computing thread ends when its queue does; what it was computing dies with it.
+    drop(computing);
+    store.close().map_err(DriverError::Store)
+}
+
+/// One step, in its order.
+fn perform<S: Store>(
+    step: ParticipantStep,
+    store: &mut S,
+    outbox: &mut Option<mpsc::Sender<Outgoing>>,
+    jobs: &std::sync::mpsc::Sender<Compute>,
+    status: &mut Status,
+) -> Result<(), DriverError> {
+    if !step.records.is_empty() {
+        let rows = step.records.iter().map(ParticipantRecord::to_row).collect::<Result<Vec<_>, _>>()?;
+        store.append(&rows).map_err(DriverError::Store)?;
+    }
+    for message in step.envelopes {
+        let Some(sender) = outbox else { break };
+        if sender.try_send(Outgoing::Message(message)).is_err() {
+            // Full or closed: dropping the sender ends the session, and the link dials again.
+            *outbox = None;
+        }
+    }
+    if let Some(compute) = step.compute {
+        // The computing thread outlives this one; if it is gone the agent is stopping.
+        let _ = jobs.send(compute);
+    }
+    for event in &step.events {
+        status.note(event);
+    }
+    Ok(())
+}
+
+async fn next_event(inbox: &mut mpsc::Receiver<Event>, wake_at_ms: Option<u64>) -> Event {
+    let event = match wake_at_ms {
+        None => inbox.recv().await,
+        Some(at) => {
+            let wait = Duration::from_millis(at.saturating_sub(now_ms()));
+            match tokio::time::timeout(wait, inbox.recv()).await {
+                Ok(event) => event,
+                Err(_) => return Event::Engine(Input::Wake),
+            }
+        }
+    };
+    event.unwrap_or(Event::Stop)
+}
+
+fn compute_loop(
+    executor: &dyn Executor,
+    queue: &std::sync::mpsc::Receiver<Compute>,
+    inbox: &mpsc::WeakSender<Event>,
+) {
+    while let Ok(compute) = queue.recv() {
+        let at = compute.at;
+        let result = executor.run(&compute);
+        let Some(inbox) = inbox.upgrade() else { return };
+        if inbox.blocking_send(Event::Engine(Input::Computed { at, result })).is_err() {
+            return;
+        }
+    }
+}
+
+/// Milliseconds since 1970, by this machine's clock.
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Why the driver stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    #[error("the ledger could not be written, so nothing was sent: {0}")]
+    Store(proto::store::StoreError),
+    #[error(transparent)]
+    Record(#[from] engine::record::BadRow),
+    #[error("no thread for the engine: {0}")]
+    Thread(std::io::Error),
+}

@@ -1,0 +1,146 @@
+//! The one connection of an agent: an outbound gRPC stream to the coordinator over mutual TLS. Reconnects for ever with
+//! jittered, doubling waits; a vector travels in slices of the buffer that the engine masked.
+//!
+//! Deliberately absent: a listener, and any trust in the other side beyond its certificate. What it says goes to the engine, which
+//! believes none of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::participant::Input;
+use proto::agents::{AgentAssembler, MAX_COORDINATOR_FRAME, frames, join_frame};
+use proto::handshake::{HandshakeError, SOFTWARE, Software, welcomed};
+use proto::identity::Identity;
+use proto::v1::AgentFrame;
+use proto::v1::agents_client::AgentsClient;
+use rand::RngExt;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Endpoint;
+
+use crate::driver::{Event, OUTBOX, Outgoing, now_ms};
+
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// A session that held this long was healthy: the next wait starts small again.
+const HEALTHY: Duration = Duration::from_secs(60);
+/// Requests are valid for minutes; clocks further apart than this will refuse good ones.
+const LARGEST_SKEW_MS: u64 = 30_000;
+const STREAM_WINDOW: u32 = 8 * 1024 * 1024;
+
+/// Keeps a session open until the driver is gone.
+pub async fn keep_connected(address: String, identity: Arc<Identity>, software: Software, driver: mpsc::Sender<Event>) {
+    let mut wait = FIRST_WAIT;
+    loop {
+        let began = tokio::time::Instant::now();
+        let ended = session(&address, &identity, &software, &driver).await;
+        let _ = driver.send(Event::Engine(Input::Disconnected)).await;
+        if driver.is_closed() {
+            return;
+        }
+        match ended {
+            Ok(()) => tracing::info!(coordinator = %address, "the coordinator closed the stream"),
+            Err(error) => tracing::warn!(coordinator = %address, error = %explain(&error), "not connected"),
+        }
+        if began.elapsed() > HEALTHY {
+            wait = FIRST_WAIT;
+        }
+        let jitter = rand::rng().random_range(0.5..1.5);
+        tokio::time::sleep(wait.mul_f64(jitter)).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+async fn session(
+    address: &str,
+    identity: &Identity,
+    software: &Software,
+    driver: &mpsc::Sender<Event>,
+) -> Result<(), LinkError> {
+    let channel = Endpoint::from_shared(format!("https://{address}"))?
+        .tls_config(identity.client_tls())?
+        .tcp_nodelay(true)
+        .connect_timeout(Duration::from_secs(10))
+        .http2_keep_alive_interval(Duration::from_secs(15))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(STREAM_WINDOW)
+        .connect()
+        .await?;
+    let mut client = AgentsClient::new(channel).max_decoding_message_size(MAX_COORDINATOR_FRAME);
+    let (sender, receiver) = mpsc::channel::<AgentFrame>(16);
+    sender.send(software.greeting(&identity.member.name, now_ms())).await.map_err(|_| LinkError::Closed)?;
+    let mut inbound = client.connect(ReceiverStream::new(receiver)).await?.into_inner();
+    let first = inbound.message().await?.ok_or(LinkError::Closed)?;
+    let welcome = welcomed(first)?;
+    let skew_ms = welcome.now_ms.abs_diff(now_ms());
+    if skew_ms > LARGEST_SKEW_MS {
+        tracing::warn!(skew_ms, "this clock and the coordinator's differ: requests may look expired; set it by NTP");
+    }
+    tracing::info!(coordinator = %address, software = %welcome.software, ours = SOFTWARE, protocol = welcome.protocol, "connected");
+
+    let (outbox, mut outgoing) = mpsc::channel(OUTBOX);
+    driver.send(Event::Connected { outbox }).await.map_err(|_| LinkError::Closed)?;
+    let writing = async {
+        while let Some(next) = outgoing.recv().await {
+            match next {
+                Outgoing::Join(join) => sender.send(join_frame(join)).await.map_err(|_| LinkError::Closed)?,
+                Outgoing::Message(message) => {
+                    for frame in frames(message) {
+                        sender.send(frame).await.map_err(|_| LinkError::Closed)?;
+                    }
+                }
+            }
+        }
+        // The driver gave this session up.
+        Err::<(), LinkError>(LinkError::Closed)
+    };
+    let reading = async {
+        let mut assembler = AgentAssembler::default();
+        while let Some(frame) = inbound.message().await? {
+            let Some(message) = assembler.push(frame)? else { continue };
+            driver.send(Event::Engine(Input::Message(message))).await.map_err(|_| LinkError::Closed)?;
+        }
+        Ok::<(), LinkError>(())
+    };
+    tokio::select! {
+        ended = writing => ended,
+        ended = reading => ended,
+    }
+}
+
+/// An error and what is behind it on one line: tonic's own text stops at "transport error".
+fn explain(error: &LinkError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        source = inner.source();
+    }
+    text
+}
+
+#[derive(Debug, thiserror::Error)]
+enum LinkError {
+    #[error("no connection")]
+    Transport(#[from] tonic::transport::Error),
+    #[error("refused by the coordinator: {}", .0.message())]
+    Status(#[from] Box<tonic::Status>),
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    #[error("malformed message from the coordinator")]
+    Malformed(#[from] proto::Malformed),
+    #[error("the stream closed")]
+    Closed,
+}
+
+impl From<tonic::Status> for LinkError {
+    fn from(status: tonic::Status) -> Self {
+        Self::Status(Box::new(status))
+    }
+}

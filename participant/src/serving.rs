@@ -1,0 +1,170 @@
+//! What this agent offers: datasets whose files match their contracts, rules, budgets, and who computes. A dataset that does
+//! not match is refused by name and the others are served; that a budget is absent is not an error, it is zero.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use engine::AgentId;
+use engine::coordinator::Workloads;
+use engine::participant::{self, Budget, ComputeFailed, Limits};
+use engine::record::ParticipantRecord;
+use governance::decision::LocalRules;
+use privacy::{Cap, Noised, Renewal};
+use proto::identity::Identity;
+use proto::store::Store;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use zeroize::Zeroizing;
+
+use crate::compute;
+use crate::config::{Config, Population, Renews};
+use crate::data::Dataset;
+use crate::driver::Executor;
+
+/// Everything an agent brings to a round beside its identity.
+pub struct Serving {
+    pub datasets: Vec<participant::Dataset>,
+    /// Dataset or contract file, and why it is not served.
+    pub refused: BTreeMap<String, String>,
+    pub rules: LocalRules,
+    pub budgets: BTreeMap<String, Budget>,
+    pub executor: Arc<dyn Executor>,
+}
+
+impl Serving {
+    /// Opens every dataset of a configuration.
+    pub fn open(config: &Config) -> Result<Self, ServingError> {
+        let mut opened: BTreeMap<String, Arc<Dataset>> = BTreeMap::new();
+        let mut datasets = Vec::new();
+        let mut refused = BTreeMap::new();
+        let mut rules = LocalRules::default();
+        for entry in &config.datasets {
+            let dataset = match Dataset::load(entry) {
+                Ok(dataset) => dataset,
+                Err(error) => {
+                    tracing::error!(contract = %entry.contract.display(), %error, "dataset refused");
+                    refused.insert(entry.contract.display().to_string(), error.to_string());
+                    continue;
+                }
+            };
+            let name = dataset.contract().name.clone();
+            if opened.contains_key(&name) {
+                return Err(ServingError::Twice(name));
+            }
+            rules.analysts.insert(name.clone(), entry.analysts.clone());
+            rules.forbidden_columns.insert(name.clone(), entry.forbidden_columns.clone());
+            if entry.paused {
+                rules.paused.insert(name.clone());
+            }
+            datasets.push(participant::Dataset {
+                contract: Arc::new(dataset.contract().clone()),
+                snapshot: dataset.snapshot().to_string(),
+                population: entry.population.clone(),
+                min_cohort: entry.min_cohort,
+                without_noise: Vec::new(),
+                show_budget: entry.show_budget,
+            });
+            opened.insert(name, Arc::new(dataset));
+        }
+        let budgets = config.populations.iter().filter_map(|p| budget(p).transpose()).collect::<Result<_, _>>()?;
+        let key = bounding_key(&config.store.with_extension("key"))?;
+        let executor = Arc::new(compute::Engine::new(opened.into_values(), &key));
+        Ok(Self { datasets, refused, rules, budgets, executor })
+    }
+
+    pub(crate) fn engine_config(
+        self,
+        identity: &Identity,
+        workloads: Workloads,
+        tick_ms: u64,
+    ) -> participant::Config {
+        participant::Config {
+            agent: AgentId::from(identity.member.name.as_str()),
+            signing_key: Arc::new(engine::SigningKey::from_seed(identity.signing_seed())),
+            governance_key: identity.governance,
+            roster: identity.signed_roster.clone(),
+            workloads,
+            rules: Arc::new(self.rules),
+            datasets: self.datasets,
+            budgets: self.budgets,
+            limits: Limits { tick_ms: (tick_ms > 0).then_some(tick_ms), ..Limits::default() },
+        }
+    }
+}
+
+impl Executor for compute::Engine {
+    fn run(&self, job: &engine::step::Compute) -> Result<Noised, ComputeFailed> {
+        self.compute(job).map_err(|error| ComputeFailed(error.to_string()))
+    }
+}
+
+/// The secret that chooses which rows of a unit count: made once, so that the choice is the same in every round.
+fn bounding_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, ServingError> {
+    let fail = |error: io::Error| ServingError::BoundingKey { path: path.to_owned(), error };
+    let mut key = Zeroizing::new([0; 32]);
+    match std::fs::read(path) {
+        Ok(bytes) => {
+            let bytes = Zeroizing::new(bytes);
+            let stored: &[u8; 32] =
+                bytes.as_slice().try_into().map_err(|_| fail(io::Error::other("expected 32 bytes")))?;
+            key.copy_from_slice(stored);
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder).map_err(fail)?;
+            }
+            SysRng.try_fill_bytes(key.as_mut_slice()).map_err(|error| fail(io::Error::other(error)))?;
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(fail)?;
+            file.write_all(key.as_slice()).and_then(|()| file.sync_all()).map_err(fail)?;
+        }
+        Err(error) => return Err(fail(error)),
+    }
+    Ok(key)
+}
+
+/// `None` where the configuration grants nothing.
+fn budget(population: &Population) -> Result<Option<(String, Budget)>, ServingError> {
+    if population.epsilon == 0.0 || population.delta == 0.0 {
+        return Ok(None);
+    }
+    let renews = match population.renews {
+        Renews::Never => Renewal::Never,
+        Renews::Month => Renewal::Month,
+        Renews::Quarter => Renewal::Quarter,
+        Renews::Year => Renewal::Year,
+    };
+    let cap = |epsilon: f64| {
+        Cap::new(epsilon, population.delta, renews)
+            .map_err(|error| ServingError::Budget { population: population.id.clone(), error })
+    };
+    let mut analysts = BTreeMap::new();
+    for (analyst, epsilon) in &population.analysts {
+        analysts.insert(analyst.clone(), cap(*epsilon)?);
+    }
+    let budget = Budget { cap: cap(population.epsilon)?, analysts, approvals: population.approved_by.clone() };
+    Ok(Some((population.id.clone(), budget)))
+}
+
+/// Every record of a store, in order.
+pub(crate) fn recovered(store: &impl Store) -> Result<Vec<ParticipantRecord>, ServingError> {
+    store.rows()?.iter().map(|row| ParticipantRecord::from_row(row).map_err(ServingError::from)).collect()
+}
+
+/// What stops an agent from starting.
+#[derive(Debug, thiserror::Error)]
+pub enum ServingError {
+    #[error("two datasets are called `{0}`: one agent offers a dataset once")]
+    Twice(String),
+    #[error("budget of population `{population}`: {error}")]
+    Budget { population: String, error: privacy::CapError },
+    #[error("{}: the key that chooses a unit's rows cannot be read or made: {error}", .path.display())]
+    BoundingKey { path: PathBuf, error: io::Error },
+    #[error(transparent)]
+    Store(#[from] proto::store::StoreError),
+    #[error("the store holds a record this version cannot read: {0}")]
+    Record(#[from] engine::record::BadRow),
+}

@@ -1,0 +1,83 @@
+//! The local operator's door: a Unix socket of mode 0600, one JSON line in, one out. It works while the coordinator is
+//! down, and it is the only thing an agent ever listens on beside an opt-in loopback metrics port.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::driver::Event;
+use crate::status::Command;
+
+const LONGEST_LINE: u64 = 4096;
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Removes the socket's file when the agent ends.
+pub struct Socket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Socket {
+    /// A file left by an agent that was killed is replaced; a socket that answers belongs to a running agent.
+    pub fn bind(path: &Path) -> io::Result<Self> {
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            let message = format!("{} is in use: is another agent running with this configuration?", path.display());
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, message));
+        }
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+        Ok(Self { listener, path: path.to_owned() })
+    }
+
+    pub async fn serve(self, driver: mpsc::Sender<Event>) {
+        while let Ok((stream, _)) = self.listener.accept().await {
+            // One at a time: an operator types, and a stuck client may not pile up tasks.
+            let _ = tokio::time::timeout(PATIENCE, one(stream, &driver)).await;
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+async fn one(stream: UnixStream, driver: &mpsc::Sender<Event>) -> io::Result<()> {
+    let (reading, mut writing) = stream.into_split();
+    let mut line = String::new();
+    BufReader::new(reading.take(LONGEST_LINE)).read_line(&mut line).await?;
+    let answer = match serde_json::from_str::<Command>(&line) {
+        Err(error) => serde_json::json!({ "error": error.to_string() }),
+        Ok(command) => {
+            let (reply, answered) = oneshot::channel();
+            let sent = driver.send(Event::Local(command, reply)).await;
+            match (sent, answered.await) {
+                (Ok(()), Ok(answer)) => answer,
+                _ => serde_json::json!({ "error": "the agent is stopping" }),
+            }
+        }
+    };
+    writing.write_all(format!("{answer}\n").as_bytes()).await
+}
+
+/// Asks a running agent.
+pub async fn ask(path: &Path, command: &Command) -> io::Result<Value> {
+    let stream = UnixStream::connect(path).await?;
+    let (reading, mut writing) = stream.into_split();
+    let line = serde_json::to_string(command).map_err(io::Error::other)?;
+    writing.write_all(format!("{line}\n").as_bytes()).await?;
+    let mut answer = String::new();
+    BufReader::new(reading).read_line(&mut answer).await?;
+    serde_json::from_str(&answer).map_err(io::Error::other)
+}
