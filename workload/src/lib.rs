@@ -7,3 +7,12 @@
 #![forbid(unsafe_code)]
 
 pub mod query;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Every workload of this build, by the `kind` of request that it answers: the same on coordinator and participants.
+pub fn workloads() -> BTreeMap<String, Arc<dyn engine::Workload>> {
+    let query: Arc<dyn engine::Workload> = Arc::new(query::QueryWorkload);
+    BTreeMap::from([(query::KIND.to_owned(), query)])
+}

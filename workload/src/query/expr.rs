@@ -34,8 +34,10 @@ pub enum Expr {
     /// Two numbers, texts (by bytes), dates, or booleans (false < true).
     Compare(Comparison, Box<Expr>, Box<Expr>),
     Not(Box<Expr>),
-    And(Box<Expr>, Box<Expr>),
-    Or(Box<Expr>, Box<Expr>),
+    /// False if any is false, else NULL if any is NULL, else true.
+    And(Vec<Expr>),
+    /// True if any is true, else NULL if any is NULL, else false.
+    Or(Vec<Expr>),
     IsNull(Box<Expr>),
     /// The list holds non-NULL literals of the operand's type.
     InList(Box<Expr>, Vec<Expr>),
@@ -114,16 +116,8 @@ impl Expr {
                 Value::Boolean(b) => Value::Boolean(!b),
                 _ => Value::Null,
             },
-            Expr::And(a, b) => match (truth(&of(a)), truth(&of(b))) {
-                (Some(false), _) | (_, Some(false)) => Value::Boolean(false),
-                (Some(true), Some(true)) => Value::Boolean(true),
-                _ => Value::Null,
-            },
-            Expr::Or(a, b) => match (truth(&of(a)), truth(&of(b))) {
-                (Some(true), _) | (_, Some(true)) => Value::Boolean(true),
-                (Some(false), Some(false)) => Value::Boolean(false),
-                _ => Value::Null,
-            },
+            Expr::And(list) => decide(list.iter().map(of), false),
+            Expr::Or(list) => decide(list.iter().map(of), true),
             Expr::IsNull(e) => Value::Boolean(of(e) == Value::Null),
             Expr::InList(e, list) => match of(e) {
                 Value::Null => Value::Null,
@@ -155,11 +149,11 @@ impl Expr {
         match self {
             Expr::Null | Expr::Number(_) | Expr::Text(_) | Expr::Boolean(_) | Expr::Date(_) | Expr::Column(_) => {}
             Expr::Negate(e) | Expr::Not(e) | Expr::IsNull(e) | Expr::Like(e, _) | Expr::DatePart(_, e) => e.walk(see),
-            Expr::Arithmetic(_, a, b) | Expr::Compare(_, a, b) | Expr::And(a, b) | Expr::Or(a, b) => {
+            Expr::Arithmetic(_, a, b) | Expr::Compare(_, a, b) => {
                 a.walk(see);
                 b.walk(see);
             }
-            Expr::Call(_, list) => list.iter().for_each(|e| e.walk(see)),
+            Expr::Call(_, list) | Expr::And(list) | Expr::Or(list) => list.iter().for_each(|e| e.walk(see)),
             Expr::InList(e, list) => {
                 e.walk(see);
                 list.iter().for_each(|e| e.walk(see));
@@ -182,10 +176,17 @@ fn number(value: &Value) -> Option<f64> {
     }
 }
 
-fn truth(value: &Value) -> Option<bool> {
-    match value {
-        Value::Boolean(b) => Some(*b),
-        _ => None,
+/// OR (`decisive` true) and AND (`decisive` false) in three-valued logic.
+fn decide(mut values: impl Iterator<Item = Value>, decisive: bool) -> Value {
+    let mut unknown = false;
+    let hit = values.any(|value| {
+        unknown |= value == Value::Null;
+        value == Value::Boolean(decisive)
+    });
+    match (hit, unknown) {
+        (true, _) => Value::Boolean(decisive),
+        (false, true) => Value::Null,
+        (false, false) => Value::Boolean(!decisive),
     }
 }
 

@@ -72,7 +72,8 @@ pub enum Aggregate {
         count: usize,
     },
     /// The value below which a share p of the tree's rows lies.
-    Quantile { tree: usize, p: Real },
+    /// If `steps`, the middle of a leaf (leaves are single values), else interpolated within the leaf.
+    Quantile { tree: usize, p: Real, steps: bool },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -94,8 +95,8 @@ pub enum OutputExpr {
     Call(Function, Vec<OutputExpr>),
     Compare(Comparison, Box<OutputExpr>, Box<OutputExpr>),
     Not(Box<OutputExpr>),
-    And(Box<OutputExpr>, Box<OutputExpr>),
-    Or(Box<OutputExpr>, Box<OutputExpr>),
+    And(Vec<OutputExpr>),
+    Or(Vec<OutputExpr>),
     IsNull(Box<OutputExpr>),
     Case(Vec<(OutputExpr, OutputExpr)>, Box<OutputExpr>),
 }

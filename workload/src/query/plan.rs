@@ -146,6 +146,8 @@ pub enum ComponentKind {
         bins: Bins,
         branching: u32,
         levels: u32,
+        /// Leaves within the bounds; those after them are always empty.
+        leaves: u32,
         weight: i64,
     },
 }
@@ -156,8 +158,13 @@ impl ComponentKind {
         match self {
             ComponentKind::Rows { .. } | ComponentKind::Units { .. } | ComponentKind::Sum { .. } => 1,
             ComponentKind::Histogram { bins, .. } => bins.count as usize,
-            ComponentKind::Tree { branching, levels, .. } => (1..=*levels).map(|l| (*branching as usize).pow(l)).sum(),
+            ComponentKind::Tree { branching, levels, .. } => Self::tree_cells(*branching, *levels),
         }
+    }
+
+    /// Cells of a tree without its root.
+    pub fn tree_cells(branching: u32, levels: u32) -> usize {
+        (1..=levels).map(|l| (branching as usize).pow(l)).sum()
     }
 
     /// The most that one row can add to one cell.

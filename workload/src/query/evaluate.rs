@@ -1,0 +1,141 @@
+//! The meaning of a plan on rows, without noise: small, slow and exact. The simulator runs it, and whatever an executor
+//! answers must equal it cell by cell.
+
+use super::bounding::{BoundingKey, choose, value_bits};
+use super::{Component, ComponentKind, QueryPlan, ScanColumn, ScanKind, Value, tree_path};
+use governance::Scalar;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A row of a participant's file: column name to raw value. A missing column is NULL.
+pub type Row = BTreeMap<String, Value>;
+
+/// The vector of one participant before clamping and noise. All sums are of integers; they saturate, which the plan's
+/// size check makes impossible for a file within its declared rows.
+pub fn evaluate(plan: &QueryPlan, key: &BoundingKey, rows: impl Iterator<Item = Row>) -> Vec<i64> {
+    let layout = plan.layout();
+    let mut cells = vec![0i64; layout.dim()];
+    let mut counted: BTreeSet<(usize, usize, String)> = BTreeSet::new();
+    for (unit, kept) in units(plan, key, rows) {
+        for (group, row) in kept {
+            let column = |name: &str| row.get(name).cloned().unwrap_or(Value::Null);
+            for (index, component) in plan.components.iter().enumerate() {
+                if component.filter.as_ref().is_some_and(|f| !f.holds(&column)) {
+                    continue;
+                }
+                if matches!(component.kind, ComponentKind::Units { .. })
+                    && !counted.insert((index, group, unit.clone()))
+                {
+                    continue;
+                }
+                let start = layout.cell(group, index);
+                add(component, &column, &mut cells[start..start + component.kind.cells()]);
+            }
+        }
+    }
+    cells
+}
+
+/// Clamps each cell to its component's `clip`, as a participant does before it adds noise.
+pub fn clamp(plan: &QueryPlan, cells: &mut [i64]) {
+    let clips = plan.clips();
+    for (cell, clip) in cells.iter_mut().zip(clips) {
+        *cell = (*cell).clamp(-clip, clip);
+    }
+}
+
+/// What the scan makes of a raw value.
+pub fn scan(column: &ScanColumn, raw: &Value) -> Value {
+    let typed = match (&column.kind, raw) {
+        (ScanKind::Number { .. }, Value::Number(x)) if x.is_finite() => Value::Number(*x),
+        (ScanKind::Text { categories }, Value::Text(text))
+            if categories.is_empty() || categories.contains(text) =>
+        {
+            Value::Text(text.clone())
+        }
+        (ScanKind::Boolean, Value::Boolean(b)) => Value::Boolean(*b),
+        (ScanKind::Date { .. }, Value::Date(days)) => Value::Date(*days),
+        _ => match &column.null {
+            None => return Value::Null,
+            Some(Scalar::Number(x)) => Value::Number(x.get()),
+            Some(Scalar::Text(text)) => Value::Text(text.clone()),
+            Some(Scalar::Boolean(b)) => Value::Boolean(*b),
+            Some(Scalar::Date(days)) => Value::Date(*days),
+        },
+    };
+    match (&column.kind, typed) {
+        (ScanKind::Number { bounds, whole }, Value::Number(x)) => {
+            let x = if *whole { x.round_ties_even() } else { x };
+            Value::Number(bounds.map_or(x, |(low, high)| x.max(low.get()).min(high.get())))
+        }
+        (ScanKind::Date { bounds }, Value::Date(days)) => {
+            Value::Date(bounds.map_or(days, |(low, high)| days.max(low).min(high)))
+        }
+        (_, value) => value,
+    }
+}
+
+/// The rows that count, scanned, with their groups, by unit.
+fn units(
+    plan: &QueryPlan,
+    key: &BoundingKey,
+    rows: impl Iterator<Item = Row>,
+) -> BTreeMap<String, Vec<(usize, Row)>> {
+    let mut units: BTreeMap<String, (u64, Vec<(usize, Row)>)> = BTreeMap::new();
+    for (number, raw) in rows.enumerate() {
+        let value = |name: &str| raw.get(name).cloned().unwrap_or(Value::Null);
+        let (unit, bits) = match &plan.unit {
+            None => (number.to_string(), 0),
+            Some(name) => match value(name) {
+                Value::Null => continue,
+                unit => (format!("{unit:?}"), value_bits(&unit)),
+            },
+        };
+        let row: Row = plan.columns.iter().map(|c| (c.name.clone(), scan(c, &value(&c.name)))).collect();
+        let column = |name: &str| row.get(name).cloned().unwrap_or(Value::Null);
+        let wanted = plan.filter.as_ref().is_none_or(|f| f.holds(&column));
+        let Some(group) = plan.group(&column).filter(|_| wanted) else { continue };
+        units.entry(unit).or_insert_with(|| (bits, Vec::new())).1.push((group, row));
+    }
+    let bounded = |(unit, (bits, rows)): (String, (u64, Vec<(usize, Row)>))| {
+        if plan.unit.is_none() {
+            return (unit, rows);
+        }
+        let hashes: Vec<(usize, u64)> = rows
+            .iter()
+            .map(|(group, row)| {
+                let content = plan.columns.iter().map(|c| row.get(&c.name).map_or(0, value_bits));
+                (*group, key.row(bits, content))
+            })
+            .collect();
+        let kept = choose(&hashes, &plan.contribution, |group| key.group(bits, group as u64));
+        (unit, kept.into_iter().map(|i| rows[i].clone()).collect())
+    };
+    units.into_iter().map(bounded).collect()
+}
+
+/// What one row adds to the cells of a component.
+fn add(component: &Component, column: &dyn Fn(&str) -> Value, cells: &mut [i64]) {
+    let number = |expr: &super::Expr| match expr.evaluate(column) {
+        Value::Number(x) => Some(x),
+        _ => None,
+    };
+    let mut bump = |cell: usize, by: i64| cells[cell] = cells[cell].saturating_add(by);
+    match &component.kind {
+        ComponentKind::Rows { weight } | ComponentKind::Units { weight } => bump(0, *weight),
+        ComponentKind::Sum { expr, lattice } => {
+            if let Some(x) = number(expr) {
+                bump(0, lattice.to_integer(x));
+            }
+        }
+        ComponentKind::Histogram { expr, bins, weight } => {
+            if let Some(x) = number(expr) {
+                bump(bins.index(x) as usize, *weight);
+            }
+        }
+        ComponentKind::Tree { expr, bins, branching, levels, weight, .. } => {
+            if let Some(x) = number(expr) {
+                tree_path(*branching, *levels, bins.index(x)).for_each(|cell| bump(cell, *weight));
+            }
+        }
+    }
+}
