@@ -11,7 +11,7 @@ mod to_agent;
 mod to_coordinator;
 
 pub use to_agent::{AgentAssembler, to_agent_frames};
-pub use to_coordinator::{Assembler, frames, join_frame, joined, opens_upload};
+pub use to_coordinator::{Assembler, announced_bytes, frames, join_frame, joined};
 
 use engine::message::SetupStep;
 

@@ -108,9 +108,13 @@ fn offers(offers: Vec<v1::Offer>) -> Result<Vec<Offer>, Malformed> {
     offers.into_iter().map(Offer::try_from).collect()
 }
 
-/// Whether this frame opens an upload: the moment to wait for one of the few places.
-pub fn opens_upload(frame: &v1::AgentFrame) -> bool {
-    matches!(frame.frame, Some(Frame::MaskedInput(_)))
+/// Bytes of the vector that this frame announces, if it announces one: the moment to wait for one of the few places.
+pub fn announced_bytes(frame: &v1::AgentFrame) -> Option<u64> {
+    let Some(Frame::MaskedInput(head)) = &frame.frame else {
+        return None;
+    };
+    let bytes_per_value = if head.ring == v1::Ring::Z32 as i32 { 4 } else { 8 };
+    Some(head.dim.saturating_mul(bytes_per_value))
 }
 
 /// The receiving side of one agent's stream. After an error the stream is out of step and must be closed.
@@ -128,6 +132,11 @@ struct Upload {
 }
 
 impl Assembler {
+    /// Whether a vector is on its way.
+    pub fn is_uploading(&self) -> bool {
+        self.upload.is_some()
+    }
+
     /// Takes the next frame; answers with a message when one is whole.
     pub fn push(&mut self, frame: v1::AgentFrame) -> Result<Option<ToCoordinator>, Malformed> {
         let frame = required("frame", frame.frame)?;
@@ -294,7 +303,7 @@ impl TryFrom<v1::Offer> for Offer {
 impl From<BudgetView> for v1::BudgetView {
     fn from(budget: BudgetView) -> Self {
         Self {
-            epsilon_spent: budget.epsilon_spent,
+            epsilon_left: budget.epsilon_left,
             epsilon_cap: budget.epsilon_cap,
             delta_cap: budget.delta_cap,
         }
@@ -306,7 +315,7 @@ impl TryFrom<v1::BudgetView> for BudgetView {
 
     fn try_from(budget: v1::BudgetView) -> Result<Self, Malformed> {
         Ok(Self {
-            epsilon_spent: quantity("spent epsilon", budget.epsilon_spent)?,
+            epsilon_left: quantity("left epsilon", budget.epsilon_left)?,
             epsilon_cap: quantity("epsilon cap", budget.epsilon_cap)?,
             delta_cap: quantity("delta cap", budget.delta_cap)?,
         })

@@ -107,7 +107,7 @@ fn a_full_disk_keeps_all_rows_of_a_step_or_none() {
     let (_directory, path) = place();
     let mut store = SqliteStore::open(&path, &OLD, Some(16)).unwrap();
     store.append(&[row("fits", None)]).unwrap();
-    let big = vec![0; 60_000];
+    let big = vec![0; 70_000];
     let error = store.append(&[row("small", None), row("big", Some(&big))]).unwrap_err();
     assert!(matches!(error, StoreError::Full { .. }), "{error}");
     let kinds: Vec<String> = store.rows().unwrap().into_iter().map(|row| row.kind).collect();
