@@ -83,6 +83,8 @@ pub enum RelayFault {
     },
     #[error("mismatched slot: expected {expected}, got {found}")]
     WrongSlot { expected: u16, found: u16 },
+    #[error("slots of hello: expected {expected}, got {found}")]
+    OtherSlots { expected: u16, found: u16 },
     #[error("part of {what} from member {member} is not under its signed root")]
     NotUnderRoot { what: &'static str, member: u16 },
     #[error("s_min: expected {least} to {most}, got {found}")]
@@ -126,8 +128,6 @@ pub struct Blame {
 /// What a member's signature proves against it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MemberFault {
-    #[error("hello names other members or slots")]
-    OtherMembers,
     #[error("hello carries an unusable key")]
     BadKey,
     #[error("hello repeats the key of member {of}")]
@@ -136,8 +136,6 @@ pub enum MemberFault {
     WrongShape { what: &'static str },
     #[error("two different signed {what} for one slot")]
     Equivocation { what: &'static str },
-    #[error("edge hashes of the deals differ between members {low} and {high}")]
-    EdgeHashes { low: u16, high: u16 },
     #[error("revealed a share that its dealer did not commit to")]
     FalseShare,
     #[error("dealt shares that do not open its committed secret")]

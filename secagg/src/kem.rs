@@ -187,8 +187,12 @@ mod tests {
 
     #[test]
     fn rfc_7748_section_6_1_holds() {
-        let alice = seed_with_x25519(unhex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a"));
-        let bob = seed_with_x25519(unhex("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb"));
+        let alice = seed_with_x25519(unhex(
+            "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a",
+        ));
+        let bob = seed_with_x25519(unhex(
+            "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb",
+        ));
         let alice_public = unhex("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a");
         let bob_public = unhex("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f");
         let shared: [u8; 32] = unhex("4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742");
@@ -202,7 +206,15 @@ mod tests {
     fn a_point_of_small_order_gives_no_key() {
         let keys = KeySeed::draw(&mut Seeded::new(1)).open();
         let order_eight = unhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800");
-        for point in [[0; 32], { let mut one = [0; 32]; one[0] = 1; one }, order_eight] {
+        for point in [
+            [0; 32],
+            {
+                let mut one = [0; 32];
+                one[0] = 1;
+                one
+            },
+            order_eight,
+        ] {
             assert!(keys.agree(&point).is_none());
         }
     }

@@ -8,8 +8,8 @@
 
 use aes::Aes256;
 use cipher::{
-    Array, Block, BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt, BlockSizeUser, InnerIvInit, KeyInit,
-    ParBlocks, StreamCipher,
+    Array, Block, BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt, BlockSizeUser, InnerIvInit,
+    KeyInit, ParBlocks, StreamCipher,
 };
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
@@ -155,8 +155,9 @@ mod tests {
     #[test]
     fn sp_800_38a_f5_5_holds_under_the_cipher_and_counter_we_use() {
         let unhex = |text: &str| hex::decode(text).unwrap();
-        let key: [u8; 32] =
-            unhex("603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4").try_into().unwrap();
+        let key: [u8; 32] = unhex("603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4")
+            .try_into()
+            .unwrap();
         let counter: [u8; 16] = unhex("f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff").try_into().unwrap();
         let mut text = unhex("6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51");
         Reference::new(&key.into(), &counter.into()).apply_keystream(&mut text);
@@ -185,13 +186,16 @@ mod tests {
     #[test]
     fn many_masks_at_once_are_the_same_as_one_after_the_other() {
         let ctx2 = Digest([5; 32]);
-        let masks: Vec<_> =
-            (0..9).map(|i| (Seed([i; 32]), if i % 3 == 0 { Sign::Minus } else { Sign::Plus })).collect();
+        let masks: Vec<_> = (0..9)
+            .map(|i| (Seed([i; 32]), if i % 3 == 0 { Sign::Minus } else { Sign::Plus }))
+            .collect();
         let values: Vec<i64> = (0..9_001).map(|v| v * v - 77).collect();
         let mut together = RingVec::from_i64s(Ring::Z32, &values);
         let mut apart = together.clone();
         add_all(&masks, &ctx2, &mut together);
-        masks.iter().for_each(|(seed, sign)| add(seed, &ctx2, *sign, &mut apart));
+        masks
+            .iter()
+            .for_each(|(seed, sign)| add(seed, &ctx2, *sign, &mut apart));
         assert!(together == apart);
     }
 }

@@ -74,7 +74,7 @@ pub(crate) fn climb(leaf: Digest, mut index: usize, mut count: usize, path: &[Di
     while count > 1 {
         if index ^ 1 < count {
             let sibling = siblings.next()?;
-            hash = if index % 2 == 0 {
+            hash = if index.is_multiple_of(2) {
                 node(&hash, sibling)
             } else {
                 node(sibling, &hash)

@@ -42,7 +42,10 @@ fn nobody_is_shown_alive_and_dead_a_second_survivor_set_is_refused() {
     for other in [&without_two, &everyone] {
         assert!(matches!(
             w.epoch(3).survivors(0, 4, other),
-            Err(Abort::Relay(RelayFault::SecondValue { what: "survivor set", .. }))
+            Err(Abort::Relay(RelayFault::SecondValue {
+                what: "survivor set",
+                ..
+            }))
         ));
     }
     // The same set again is a duplicate, not a second answer.
@@ -53,8 +56,10 @@ fn nobody_is_shown_alive_and_dead_a_second_survivor_set_is_refused() {
 fn a_split_view_gathers_no_certificate() {
     let mut w = World::new(5, 1, 1, 2);
     let (accepts, headers) = all_sent(&mut w, 0);
-    let (left, right) =
-        (survivors_of(&accepts, &headers, &[1, 2, 3, 4]), survivors_of(&accepts, &headers, &[1, 2, 3, 5]));
+    let (left, right) = (
+        survivors_of(&accepts, &headers, &[1, 2, 3, 4]),
+        survivors_of(&accepts, &headers, &[1, 2, 3, 5]),
+    );
     let mut votes: Vec<Vote> = Vec::new();
     for member in 1..=2 {
         votes.push(vote_of(w.epoch(member).survivors(0, 4, &left).unwrap()));
@@ -75,7 +80,10 @@ fn a_split_view_gathers_no_certificate() {
     };
     assert!(matches!(
         w.epoch(4).certificate(0, &own_side),
-        Err(Abort::Relay(RelayFault::CertificateBelowThreshold { expected: 4, found: 3 }))
+        Err(Abort::Relay(RelayFault::CertificateBelowThreshold {
+            expected: 4,
+            found: 3
+        }))
     ));
 }
 
@@ -86,8 +94,13 @@ fn fast_view_to_some_and_slow_view_to_others_opens_no_second_secret() {
     let fast = survivors_of(&accepts, &headers, &ALL);
     let slow = survivors_of(&accepts, &headers, &[1, 2, 3, 4]);
     // One honest member answers fast; the four that are left vote slow and, with their certificate, open w of 5.
-    assert!(matches!(w.epoch(5).survivors(0, 4, &fast).unwrap(), Some(Answer::Reveal(_))));
-    let votes: Vec<Vote> = (1..=4).map(|m| vote_of(w.epoch(m).survivors(0, 4, &slow).unwrap())).collect();
+    assert!(matches!(
+        w.epoch(5).survivors(0, 4, &fast).unwrap(),
+        Some(Answer::Reveal(_))
+    ));
+    let votes: Vec<Vote> = (1..=4)
+        .map(|m| vote_of(w.epoch(m).survivors(0, 4, &slow).unwrap()))
+        .collect();
     let certificate = Certificate { slot: 0, votes };
     for member in 1..=4 {
         assert!(w.epoch(member).certificate(0, &certificate).unwrap().is_some());
@@ -111,7 +124,10 @@ fn a_forged_survivor_is_not_believed() {
     let forged = survivors_of(&cohort.accepts, &headers, &ALL);
     assert!(matches!(
         w.epoch(1).survivors(0, 4, &forged),
-        Err(Abort::Relay(RelayFault::BadSignature { what: "masked header", member: 5 }))
+        Err(Abort::Relay(RelayFault::BadSignature {
+            what: "masked header",
+            member: 5
+        }))
     ));
     // The member itself knows best that it sent nothing.
     assert!(matches!(
@@ -157,7 +173,10 @@ fn a_slot_serves_one_context_one_cohort_and_one_vector() {
     }
     assert!(matches!(
         w.epoch(2).cohort(1, 4, &accepts),
-        Err(Abort::Relay(RelayFault::Mismatch { what: "context of accept", .. }))
+        Err(Abort::Relay(RelayFault::Mismatch {
+            what: "context of accept",
+            ..
+        }))
     ));
 
     let mut w = World::new(5, 1, 1, 7);
@@ -193,14 +212,26 @@ fn a_replayed_slot_attempt_or_epoch_finds_nothing() {
     let mut next = World::new(5, 1, 2, 9);
     assert!(matches!(
         next.epoch(1).survivors(0, 4, &survivors),
-        Err(Abort::Relay(RelayFault::Mismatch { what: "epoch of accept", .. }))
+        Err(Abort::Relay(RelayFault::Mismatch {
+            what: "epoch of accept",
+            ..
+        }))
     ));
     // After erasure.
     w.epoch(1).survivors(0, 4, &survivors).unwrap().unwrap();
     w.epoch(1).erase(0).unwrap();
-    assert!(matches!(w.epoch(1).survivors(0, 4, &survivors), Err(Abort::Relay(RelayFault::Erased { slot: 0 }))));
-    assert!(matches!(w.epoch(1).accept(0, ctx(0)), Err(Abort::Relay(RelayFault::Erased { slot: 0 }))));
-    assert!(matches!(w.epoch(1).accept(7, ctx(7)), Err(Abort::Usage(Usage::SlotOutOfRange { slots: 2, found: 7 }))));
+    assert!(matches!(
+        w.epoch(1).survivors(0, 4, &survivors),
+        Err(Abort::Relay(RelayFault::Erased { slot: 0 }))
+    ));
+    assert!(matches!(
+        w.epoch(1).accept(0, ctx(0)),
+        Err(Abort::Relay(RelayFault::Erased { slot: 0 }))
+    ));
+    assert!(matches!(
+        w.epoch(1).accept(7, ctx(7)),
+        Err(Abort::Usage(Usage::SlotOutOfRange { slots: 2, found: 7 }))
+    ));
 }
 
 #[test]
@@ -212,18 +243,30 @@ fn cohorts_and_survivors_below_the_minimum_open_nothing() {
     }
     assert!(matches!(
         w.epoch(1).cohort(0, 4, &accepts),
-        Err(Abort::Relay(RelayFault::BelowMinimum { what: "cohort", expected: 4, found: 3 }))
+        Err(Abort::Relay(RelayFault::BelowMinimum {
+            what: "cohort",
+            expected: 4,
+            found: 3
+        }))
     ));
     // A coordinator that names a minimum below the threshold is not followed either.
     assert!(matches!(
         w.epoch(1).cohort(0, 3, &accepts),
-        Err(Abort::Relay(RelayFault::MinimumOutOfRange { least: 4, most: 5, found: 3 }))
+        Err(Abort::Relay(RelayFault::MinimumOutOfRange {
+            least: 4,
+            most: 5,
+            found: 3
+        }))
     ));
     let (accepts, headers) = all_sent(&mut w, 1);
     let few = survivors_of(&accepts, &headers, &[1, 2, 3]);
     assert!(matches!(
         w.epoch(1).survivors(1, 4, &few),
-        Err(Abort::Relay(RelayFault::BelowMinimum { what: "survivors", expected: 4, found: 3 }))
+        Err(Abort::Relay(RelayFault::BelowMinimum {
+            what: "survivors",
+            expected: 4,
+            found: 3
+        }))
     ));
     let none = survivors_of(&accepts, &headers, &[]);
     assert!(w.epoch(1).survivors(1, 4, &none).is_err());
@@ -252,10 +295,16 @@ fn repeated_unsorted_and_truncated_lists_are_refused() {
     let (accepts, headers) = all_sent(&mut w, 0);
     let mut doubled = survivors_of(&accepts, &headers, &[1, 2, 3, 4]);
     doubled.headers.push(doubled.headers[3].clone());
-    assert!(matches!(w.epoch(1).survivors(0, 4, &doubled), Err(Abort::Relay(RelayFault::Unsorted { .. }))));
+    assert!(matches!(
+        w.epoch(1).survivors(0, 4, &doubled),
+        Err(Abort::Relay(RelayFault::Unsorted { .. }))
+    ));
     let mut cohort_doubled = survivors_of(&accepts, &headers, &ALL);
     cohort_doubled.accepts[4] = cohort_doubled.accepts[3].clone();
-    assert!(matches!(w.epoch(1).survivors(0, 4, &cohort_doubled), Err(Abort::Relay(RelayFault::Unsorted { .. }))));
+    assert!(matches!(
+        w.epoch(1).survivors(0, 4, &cohort_doubled),
+        Err(Abort::Relay(RelayFault::Unsorted { .. }))
+    ));
     // A cohort without its last member is another cohort, whose ctx2 nobody signed for.
     let mut truncated = survivors_of(&accepts, &headers, &[1, 2, 3, 4]);
     truncated.accepts.pop();
@@ -277,8 +326,10 @@ fn nothing_is_revealed_before_a_certificate_and_stale_ones_do_not_count() {
             w.epoch(1).certificate(slot, &empty),
             Err(Abort::Usage(Usage::WrongPhase { found: "sent", .. }))
         ));
-        let votes: Vec<Vote> =
-            ALL.iter().map(|m| vote_of(w.epoch(*m).survivors(slot, 4, &survivors).unwrap())).collect();
+        let votes: Vec<Vote> = ALL
+            .iter()
+            .map(|m| vote_of(w.epoch(*m).survivors(slot, 4, &survivors).unwrap()))
+            .collect();
         assert!(w.epoch(1).paths(slot).is_err(), "paths are shown after a reveal only");
         assert!(w.epoch(1).edges(slot).is_err(), "edges are shown after a reveal only");
         certificates.push(Certificate { slot, votes });
@@ -287,17 +338,26 @@ fn nothing_is_revealed_before_a_certificate_and_stale_ones_do_not_count() {
         slot: 1,
         votes: certificates[0].votes.clone(),
     };
-    assert!(matches!(w.epoch(1).certificate(1, &stale), Err(Abort::Relay(RelayFault::WrongSlot { .. }))));
+    assert!(matches!(
+        w.epoch(1).certificate(1, &stale),
+        Err(Abort::Relay(RelayFault::WrongSlot { .. }))
+    ));
     let mut forged = certificates[1].clone();
     forged.votes[2].u_hash = forged.votes[0].u_hash;
     forged.votes[2].signature = certificates[0].votes[2].signature;
     assert!(matches!(
         w.epoch(1).certificate(1, &forged),
-        Err(Abort::Relay(RelayFault::BadSignature { what: "vote", member: 3 }))
+        Err(Abort::Relay(RelayFault::BadSignature {
+            what: "vote",
+            member: 3
+        }))
     ));
     let mut repeated = certificates[1].clone();
     repeated.votes[1] = repeated.votes[0].clone();
-    assert!(matches!(w.epoch(1).certificate(1, &repeated), Err(Abort::Relay(RelayFault::Unsorted { .. }))));
+    assert!(matches!(
+        w.epoch(1).certificate(1, &repeated),
+        Err(Abort::Relay(RelayFault::Unsorted { .. }))
+    ));
     assert!(w.epoch(1).certificate(1, &certificates[1]).unwrap().is_some());
     assert_eq!(w.epoch(1).certificate(1, &certificates[1]).unwrap(), None);
 }
@@ -321,7 +381,10 @@ fn wrong_length_and_altered_vectors_are_not_added() {
     let (header, _) = w.masked(3, 0, Ring::Z64, 4);
     assert!(matches!(
         collect.add(header.clone(), RingVec::zero(Ring::Z64, 4)),
-        Err(Abort::Relay(RelayFault::Mismatch { what: "digest of masked vector", .. }))
+        Err(Abort::Relay(RelayFault::Mismatch {
+            what: "digest of masked vector",
+            ..
+        }))
     ));
     let other_slot = MaskedHeader { slot: 1, ..header };
     assert!(collect.check(&other_slot).is_err());
@@ -336,7 +399,9 @@ fn a_member_that_signs_two_vectors_convicts_itself() {
     collect.add(header.clone(), y.clone()).unwrap().unwrap();
     assert!(collect.add(header.clone(), y.clone()).unwrap().is_none());
     let mut second = y;
-    second.add_assign(&RingVec::from_i64s(Ring::Z64, &[1, 0, 0, 0])).unwrap();
+    second
+        .add_assign(&RingVec::from_i64s(Ring::Z64, &[1, 0, 0, 0]))
+        .unwrap();
     let tampered = MaskedHeader {
         digest: MaskedHeader::digest_of(&second),
         ..header
@@ -403,14 +468,23 @@ fn reveals_of_the_wrong_shape_or_for_another_set_are_refused() {
     let mut unreduced = reveal.clone();
     unreduced.shares[0] = [0xff; 32];
     for bad in [short, unreduced] {
-        assert!(matches!(unmasking.reveal(resign(&bad, 1, domain)), Err(Abort::Member(_))));
+        assert!(matches!(
+            unmasking.reveal(resign(&bad, 1, domain)),
+            Err(Abort::Member(_))
+        ));
     }
     let mut other = reveal.clone();
     other.u_hash = Digest([0; 32]);
     assert!(unmasking.reveal(resign(&other, 1, domain)).is_err());
     assert!(matches!(
-        unmasking.reveal(Reveal { member: 2, ..reveal.clone() }),
-        Err(Abort::Relay(RelayFault::BadSignature { what: "reveal", member: 2 }))
+        unmasking.reveal(Reveal {
+            member: 2,
+            ..reveal.clone()
+        }),
+        Err(Abort::Relay(RelayFault::BadSignature {
+            what: "reveal",
+            member: 2
+        }))
     ));
     assert_eq!(unmasking.reveal(reveal.clone()).unwrap(), Some(1));
     assert_eq!(unmasking.reveal(reveal).unwrap(), None);
@@ -424,7 +498,10 @@ fn a_vector_that_was_received_and_left_out_is_proved() {
     let receipt = Receipt::sign(&headers[4], &adder);
     assert!(receipt.verify(&adder.verifying_key()));
     let survivors = survivors_of(&accepts, &headers, &[1, 2, 3, 4]);
-    let votes: Vec<Vote> = ALL.iter().map(|m| vote_of(w.epoch(*m).survivors(0, 4, &survivors).unwrap())).collect();
+    let votes: Vec<Vote> = ALL
+        .iter()
+        .map(|m| vote_of(w.epoch(*m).survivors(0, 4, &survivors).unwrap()))
+        .collect();
     let proof = Exclusion {
         epoch_id: w.book.epoch_id(),
         receipt,

@@ -6,7 +6,9 @@ use secagg::{Digest, Members, VerifyingKey};
 fn epochs() -> impl Iterator<Item = (usize, usize, usize)> {
     (3..=40usize).flat_map(|n| {
         (1..=n - 2).map(move |c| {
-            let list = (0..n).map(|i| (format!("{i:03}"), VerifyingKey([i as u8; 32]))).collect();
+            let list = (0..n)
+                .map(|i| (format!("{i:03}"), VerifyingKey([i as u8; 32])))
+                .collect();
             let members = Members::new(Digest([0; 32]), c as u16, list).unwrap();
             (n, c, members.threshold())
         })
@@ -83,6 +85,11 @@ fn without_the_vote_a_split_view_could_leave_two_honest_inputs() {
         let dead_marks = (n - c) * (n - t);
         let opened_dead = dead_marks / (t - c);
         let left = (n - c).saturating_sub(opened_dead);
-        assert_eq!(left, 2, "n = {n}, c = {c}; with the vote at least {} honest stay", t - c);
+        assert_eq!(
+            left,
+            2,
+            "n = {n}, c = {c}; with the vote at least {} honest stay",
+            t - c
+        );
     }
 }

@@ -154,12 +154,19 @@ fn an_audit_replays_the_sum_and_notices_a_changed_vector() {
     let sum = unmasking.unmask().ok().expect("a sum");
     let adder_key = signing_key(999);
     let signature = sum.sign(&adder_key);
-    assert!(adder::Sum::verify(&sum.digest(), &adder_key.verifying_key(), &signature));
+    assert!(adder::Sum::verify(
+        &sum.digest(),
+        &adder_key.verifying_key(),
+        &signature
+    ));
     let replay = |ys: Vec<RingVec>| audit::replay(w.book.clone(), t, &survivors, ys, reveals.clone(), []);
     assert_eq!(replay(spool.clone()).unwrap(), sum.digest());
     let mut changed = spool.clone();
     changed[1] = RingVec::zero(Ring::Z64, 6);
-    assert!(matches!(replay(changed), Err(Abort::Relay(RelayFault::Mismatch { .. }))));
+    assert!(matches!(
+        replay(changed),
+        Err(Abort::Relay(RelayFault::Mismatch { .. }))
+    ));
     assert!(replay(spool[..2].to_vec()).is_err());
     assert!((1..=4).contains(&audit::auditor(4, &sum.digest(), &reveals)));
 }

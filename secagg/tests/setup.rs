@@ -18,14 +18,19 @@ fn keys_slipped_in_by_the_relay_are_noticed() {
     mitm[2].x25519[0] ^= 1;
     assert!(matches!(
         greetings.next().unwrap().receive(mitm),
-        Err(Abort::Relay(RelayFault::BadSignature { what: "hello", member: 3 }))
+        Err(Abort::Relay(RelayFault::BadSignature {
+            what: "hello",
+            member: 3
+        }))
     ));
     // Sybil: one member's keys twice, signed by another.
     let mut sybil = hellos.clone();
     sybil[2].x25519 = sybil[0].x25519;
     sybil[2] = resign(&sybil[2], 3, "sottovoce/secagg/v1/hello");
-    assert!(matches!(greetings.next().unwrap().receive(sybil), Err(Abort::Member(blame))
-        if blame.member == 3 && blame.fault == MemberFault::RepeatedKey { of: 1 } && blame.evidence.len() == 2));
+    assert!(
+        matches!(greetings.next().unwrap().receive(sybil), Err(Abort::Member(blame))
+        if blame.member == 3 && blame.fault == MemberFault::RepeatedKey { of: 1 } && blame.evidence.len() == 2)
+    );
     // One's own Hello replaced by another that one signed in another attempt.
     let own = Greeting::start(
         members.clone(),
@@ -61,29 +66,67 @@ fn a_truncated_or_different_member_list_is_no_epoch() {
     let mut greetings = greetings.into_iter();
     assert!(matches!(
         greetings.next().unwrap().receive(hellos[..3].to_vec()),
-        Err(Abort::Relay(RelayFault::Incomplete { what: "hellos", expected: 4, found: 3 }))
+        Err(Abort::Relay(RelayFault::Incomplete {
+            what: "hellos",
+            expected: 4,
+            found: 3
+        }))
     ));
     let mut doubled = hellos.clone();
     doubled[3] = doubled[2].clone();
-    assert!(matches!(greetings.next().unwrap().receive(doubled), Err(Abort::Relay(RelayFault::Unsorted { .. }))));
+    assert!(matches!(
+        greetings.next().unwrap().receive(doubled),
+        Err(Abort::Relay(RelayFault::Unsorted { .. }))
+    ));
     // A member that was told of three members cannot be made to agree with one that was told of four.
     let (_, of_three) = greet(&members(3, 1), 2, 3);
     let mut mixed = hellos.clone();
     mixed[0] = of_three[0].clone();
-    assert!(matches!(greetings.next().unwrap().receive(mixed), Err(Abort::Member(blame))
-        if blame.member == 1 && blame.fault == MemberFault::OtherMembers));
+    assert!(matches!(
+        greetings.next().unwrap().receive(mixed),
+        Err(Abort::Relay(RelayFault::Mismatch {
+            what: "members of hello",
+            ..
+        }))
+    ));
+    let (_, other_slots) = greet(&members4, 3, 3);
+    let mut mixed = hellos.clone();
+    mixed[0] = other_slots[0].clone();
+    assert!(matches!(
+        greetings.next().unwrap().receive(mixed),
+        Err(Abort::Relay(RelayFault::OtherSlots { expected: 2, found: 3 }))
+    ));
 }
 
 #[test]
 fn only_members_with_their_own_key_may_start() {
     let members = members(3, 1);
     let start = |id: &str, key: u16, slots: u16| {
-        Greeting::start(members.clone(), id, Arc::new(signing_key(key)), slots, &mut Seeded::new(1)).err()
+        Greeting::start(
+            members.clone(),
+            id,
+            Arc::new(signing_key(key)),
+            slots,
+            &mut Seeded::new(1),
+        )
+        .err()
     };
-    assert!(matches!(start("agent-0009", 1, 1), Some(Abort::Usage(Usage::NotAMember { .. }))));
-    assert!(matches!(start("agent-0001", 2, 1), Some(Abort::Usage(Usage::WrongSigningKey { .. }))));
-    assert!(matches!(start("agent-0001", 1, 0), Some(Abort::Usage(Usage::SlotCount { .. }))));
-    assert!(matches!(start("agent-0001", 1, MAX_SLOTS + 1), Some(Abort::Usage(Usage::SlotCount { .. }))));
+    assert!(matches!(
+        start("agent-0009", 1, 1),
+        Some(Abort::Usage(Usage::NotAMember { .. }))
+    ));
+    assert!(matches!(
+        start("agent-0001", 2, 1),
+        Some(Abort::Usage(Usage::WrongSigningKey { .. }))
+    ));
+    assert!(matches!(
+        start("agent-0001", 1, 0),
+        Some(Abort::Usage(Usage::SlotCount { .. }))
+    ));
+    assert!(matches!(
+        start("agent-0001", 1, MAX_SLOTS + 1),
+        Some(Abort::Usage(Usage::SlotCount { .. }))
+    ));
     assert!(start("agent-0001", 1, 1).is_none());
 }
 
@@ -98,7 +141,10 @@ fn ciphertexts_and_parts_swapped_on_the_way_are_noticed() {
     for (pairing, parts) in pairings.into_iter().zip(inboxes).skip(2) {
         assert!(matches!(
             pairing.receive(parts, &mut Seeded::new(1)),
-            Err(Abort::Relay(RelayFault::NotUnderRoot { what: "pair ciphertexts", member: 1 }))
+            Err(Abort::Relay(RelayFault::NotUnderRoot {
+                what: "pair ciphertexts",
+                member: 1
+            }))
         ));
     }
 
@@ -108,12 +154,19 @@ fn ciphertexts_and_parts_swapped_on_the_way_are_noticed() {
     inboxes[2][0].leaf = other.leaf;
     assert!(matches!(
         half.dealings.remove(2).receive(inboxes[2].clone()),
-        Err(Abort::Relay(RelayFault::NotUnderRoot { what: "deal", member: 1 }))
+        Err(Abort::Relay(RelayFault::NotUnderRoot {
+            what: "deal",
+            member: 1
+        }))
     ));
     inboxes[3].pop();
     assert!(matches!(
         half.dealings.remove(2).receive(inboxes[3].clone()),
-        Err(Abort::Relay(RelayFault::Incomplete { what: "deal parts", expected: 3, found: 2 }))
+        Err(Abort::Relay(RelayFault::Incomplete {
+            what: "deal parts",
+            expected: 3,
+            found: 2
+        }))
     ));
 }
 
@@ -138,9 +191,9 @@ fn dispute_over(seed: u64, victim: usize, tamper: impl Fn(&mut Deal)) -> (Box<se
 #[test]
 fn malformed_and_swapped_shares_convict_the_dealer() {
     let tampers: [fn(&mut Deal); 4] = [
-        |deal| deal.leaves[0].sealed[5] ^= 1,                    // a box that does not open
-        |deal| deal.leaves[0].share_root = Digest([1; 32]),      // shares that are not those committed to
-        |deal| deal.leaves[0].edges.swap(0, 1),                  // edge hashes that are not the holder's
+        |deal| deal.leaves[0].sealed[5] ^= 1,               // a box that does not open
+        |deal| deal.leaves[0].share_root = Digest([1; 32]), // shares that are not those committed to
+        |deal| deal.leaves[0].edges.swap(0, 1),             // edge hashes that are not the holder's
         |deal| deal.leaves[0].sealed = deal.leaves[2].sealed.clone(), // another holder's box
     ];
     for (seed, tamper) in (10..).zip(tampers) {
@@ -167,7 +220,10 @@ fn a_false_accusation_convicts_the_accuser() {
     // With keys that are not its own.
     let mut other_keys = (*dispute).clone();
     other_keys.seed[1] ^= 4;
-    assert_eq!(half.relay.judge(&resign(&other_keys, 1, domain)).unwrap(), Guilty::Accuser);
+    assert_eq!(
+        half.relay.judge(&resign(&other_keys, 1, domain)).unwrap(),
+        Guilty::Accuser
+    );
     // And nobody accuses in another's name.
     assert!(half.relay.judge(&other_keys).is_err());
 }
@@ -184,10 +240,18 @@ fn deals_of_the_wrong_shape_are_refused_by_relay_and_recipient() {
     let part = bad.parts().remove(0).1;
     let mut inbox: Vec<DealPart> = half.inboxes().remove(0);
     inbox.insert(0, part);
-    assert!(matches!(half.dealings.remove(0).receive(inbox), Err(Abort::Member(blame))
-        if blame.member == 2 && blame.fault == MemberFault::WrongShape { what: "deal leaf" }));
+    assert!(
+        matches!(half.dealings.remove(0).receive(inbox), Err(Abort::Member(blame))
+        if blame.member == 2 && blame.fault == MemberFault::WrongShape { what: "deal leaf" })
+    );
     bad.head.root = Digest([0; 32]);
-    assert!(matches!(half.relay.deal(bad), Err(Abort::Relay(RelayFault::BadSignature { what: "deal", member: 2 }))));
+    assert!(matches!(
+        half.relay.deal(bad),
+        Err(Abort::Relay(RelayFault::BadSignature {
+            what: "deal",
+            member: 2
+        }))
+    ));
 }
 
 #[test]
@@ -205,12 +269,19 @@ fn a_dealer_that_shows_two_roots_is_caught_by_the_acks() {
     assert!(half.relay.deal(first).unwrap().is_empty());
     // Colluding with the dealer, it sends member 3 the other one.
     *inboxes[2].iter_mut().find(|p| p.head.member == 2).unwrap() = second_for_three;
-    let (ackings, acks): (Vec<_>, Vec<_>) =
-        half.dealings.into_iter().zip(inboxes).map(|(d, parts)| d.receive(parts).unwrap()).unzip();
+    let (ackings, acks): (Vec<_>, Vec<_>) = half
+        .dealings
+        .into_iter()
+        .zip(inboxes)
+        .map(|(d, parts)| d.receive(parts).unwrap())
+        .unzip();
     for acking in ackings {
         assert!(matches!(
             acking.receive(acks.clone()),
-            Err(Abort::Relay(RelayFault::Mismatch { what: "acknowledged roots", .. }))
+            Err(Abort::Relay(RelayFault::Mismatch {
+                what: "acknowledged roots",
+                ..
+            }))
         ));
     }
 }
@@ -219,11 +290,19 @@ fn a_dealer_that_shows_two_roots_is_caught_by_the_acks() {
 fn an_epoch_is_live_only_with_everyones_ack() {
     let mut half = deal(3, 1, 1, 51);
     let inboxes = half.inboxes();
-    let (mut ackings, acks): (Vec<_>, Vec<_>) =
-        half.dealings.into_iter().zip(inboxes).map(|(d, parts)| d.receive(parts).unwrap()).unzip();
+    let (mut ackings, acks): (Vec<_>, Vec<_>) = half
+        .dealings
+        .into_iter()
+        .zip(inboxes)
+        .map(|(d, parts)| d.receive(parts).unwrap())
+        .unzip();
     assert!(matches!(
         ackings.remove(0).receive(acks[..2].to_vec()),
-        Err(Abort::Relay(RelayFault::Incomplete { what: "acks", expected: 3, found: 2 }))
+        Err(Abort::Relay(RelayFault::Incomplete {
+            what: "acks",
+            expected: 3,
+            found: 2
+        }))
     ));
     let mut forged = acks.clone();
     forged[2].signature = forged[1].signature;
@@ -268,7 +347,10 @@ fn a_dealer_whose_shares_do_not_open_its_commitment_is_convicted() {
         panic!("expected blame, got {:?}", stuck.why)
     };
     assert_eq!(blames.len(), 1);
-    assert_eq!((blames[0].member, &blames[0].fault), (2, &MemberFault::InconsistentShares));
+    assert_eq!(
+        (blames[0].member, &blames[0].fault),
+        (2, &MemberFault::InconsistentShares)
+    );
 }
 
 #[test]
@@ -291,7 +373,9 @@ fn a_bad_sealed_bundle_is_made_good_by_the_survivors() {
     }
     let (certificate, mut unmasking) = voting.close().unwrap();
     for m in alive {
-        unmasking.reveal(w.epoch(m).certificate(0, &certificate).unwrap().unwrap()).unwrap();
+        unmasking
+            .reveal(w.epoch(m).certificate(0, &certificate).unwrap().unwrap())
+            .unwrap();
     }
     let Err(stuck) = unmasking.unmask() else {
         panic!("expected a failure")
@@ -316,6 +400,9 @@ fn a_bad_sealed_bundle_is_made_good_by_the_survivors() {
     }
     let sum = unmasking.unmask().ok().expect("a sum");
     assert_eq!(sum.blames().len(), 1);
-    assert_eq!((sum.blames()[0].member, &sum.blames()[0].fault), (2, &MemberFault::BadBundle { slot: 0 }));
+    assert_eq!(
+        (sum.blames()[0].member, &sum.blames()[0].fault),
+        (2, &MemberFault::BadBundle { slot: 0 })
+    );
     assert_eq!(sum.into_ring_vec().to_i64s(), expected(Ring::Z64, alive, 3));
 }

@@ -43,8 +43,9 @@ fn best_of<T>(runs: usize, mut work: impl FnMut() -> T) -> f64 {
 fn expanding_and_adding_sixty_three_masks_runs_near_the_raw_keystream() {
     const MASKS: usize = 63;
     const DIM: usize = 1 << 20;
-    let masks: Vec<(Seed, Sign)> =
-        (0..MASKS).map(|i| (Seed([i as u8; 32]), if i % 2 == 0 { Sign::Plus } else { Sign::Minus })).collect();
+    let masks: Vec<(Seed, Sign)> = (0..MASKS)
+        .map(|i| (Seed([i as u8; 32]), if i % 2 == 0 { Sign::Plus } else { Sign::Minus }))
+        .collect();
     let ctx2 = Digest::of("test", &[b"speed"]);
     let gigabytes = (MASKS * DIM * 4) as f64 / 1e9;
 
@@ -80,7 +81,10 @@ fn two_hundred_members_set_an_epoch_up_in_seconds() {
         panic!("expected a sum")
     };
     assert_eq!(who.len(), 200);
-    println!("round of 200 members, all parties: {:.2} s on one core", start.seconds());
+    println!(
+        "round of 200 members, all parties: {:.2} s on one core",
+        start.seconds()
+    );
 }
 
 #[test]

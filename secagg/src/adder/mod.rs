@@ -7,6 +7,7 @@ mod book;
 mod collect;
 mod gather;
 mod relay;
+mod sum;
 mod unmask;
 mod vote;
 
@@ -14,7 +15,8 @@ pub use book::EpochBook;
 pub use collect::{Collect, Opening};
 pub use gather::Gather;
 pub use relay::Relay;
-pub use unmask::{Stuck, Sum, Unmasking, Why};
+pub use sum::Sum;
+pub use unmask::{Stuck, Unmasking, Why};
 pub use vote::Voting;
 
 use std::sync::Arc;

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use curve25519_dalek::scalar::Scalar;
 use zeroize::Zeroizing;
 
-use super::Round;
 use super::relay::equivocation;
+use super::{Round, Sum};
 use crate::abort::{Abort, Blame, MemberFault, RelayFault};
 use crate::codec::Message;
 use crate::digest::Digest;
@@ -19,7 +19,6 @@ use crate::ring::RingVec;
 use crate::seal::open;
 use crate::setup::{Kind, bundle_aad, bundle_key, edge_sign, same, share_leaf};
 use crate::shamir::{Opener, read_scalar, scalar_bytes};
-use crate::sign::{Signature, SigningKey, VerifyingKey};
 
 /// Waits for reveals, and if something does not open, for paths or edges.
 pub struct Unmasking {
@@ -34,14 +33,6 @@ pub struct Unmasking {
     liars: BTreeSet<u16>,
     /// By dropped and surviving member, from members of U directly.
     edges: BTreeMap<(u16, u16), Seed>,
-    blames: Vec<Blame>,
-}
-
-/// The sum of the survivors' vectors. No `Debug` and no wire form: a release is made of it elsewhere.
-pub struct Sum {
-    vector: RingVec,
-    contributors: u16,
-    u_hash: Digest,
     blames: Vec<Blame>,
 }
 
@@ -365,44 +356,4 @@ impl Unmasking {
             why,
         }
     }
-}
-
-impl Sum {
-    /// The values, for whoever makes a release of them.
-    pub fn into_ring_vec(self) -> RingVec {
-        self.vector
-    }
-
-    /// Number of vectors in it.
-    pub fn contributors(&self) -> u16 {
-        self.contributors
-    }
-
-    /// Members found at fault on the way, with evidence.
-    pub fn blames(&self) -> &[Blame] {
-        &self.blames
-    }
-
-    /// Names the sum and its survivors; what audits compare.
-    pub fn digest(&self) -> Digest {
-        sum_digest(&self.u_hash, &self.vector)
-    }
-
-    /// The adder's word for the sum.
-    pub fn sign(&self, key: &SigningKey) -> Signature {
-        key.sign(SUM_DOMAIN, &self.digest().0)
-    }
-
-    /// Whether the adder signed the sum of this digest.
-    #[must_use]
-    pub fn verify(digest: &Digest, adder: &VerifyingKey, signature: &Signature) -> bool {
-        adder.verify(SUM_DOMAIN, &digest.0, signature)
-    }
-}
-
-const SUM_DOMAIN: &str = "sottovoce/secagg/v1/sum-signature";
-
-fn sum_digest(u_hash: &Digest, vector: &RingVec) -> Digest {
-    let ring = vector.ring().bytes_per_value() as u8;
-    Digest::of("sottovoce/secagg/v1/sum", &[&u_hash.0, &[ring], vector.as_bytes()])
 }

@@ -2,11 +2,14 @@
 //! a slot was once locked to is all it will ever serve; a second, different value is an abort and a repeated one is
 //! `Ok(None)`. A round costs a member one pass of the mask kernel and about 2n signature verifications.
 
+mod check;
 mod exclusion;
 mod lock;
 mod reveal;
 
 pub use exclusion::Exclusion;
+
+pub(crate) use check::check_minimum;
 
 use std::sync::Arc;
 
@@ -153,7 +156,7 @@ impl Epoch {
     /// Locks an accepted slot to its cohort and answers `ctx2`. Every Accept is verified, own presence and `|C| >= s_min`
     /// demanded.
     pub fn cohort(&mut self, slot: u16, s_min: usize, accepts: &[Accept]) -> Result<Option<Digest>, Abort> {
-        self.check_minimum(s_min)?;
+        check_minimum(&self.me.members, s_min)?;
         let lock = self.lock(slot)?;
         let expected = lock.ctx_hash(slot)?;
         let Some(ctx_hash) = expected else {
@@ -201,7 +204,7 @@ impl Epoch {
     /// Locks the slot to a survivor set, whether or not this member was in the cohort: it holds shares in any case. Answers
     /// a vote, or at once a reveal if nobody of the cohort was lost.
     pub fn survivors(&mut self, slot: u16, s_min: usize, message: &Survivors) -> Result<Option<Answer>, Abort> {
-        self.check_minimum(s_min)?;
+        check_minimum(&self.me.members, s_min)?;
         if message.slot != slot {
             return Err(RelayFault::WrongSlot {
                 expected: slot,
@@ -281,97 +284,6 @@ impl Epoch {
         Ok(())
     }
 
-    /// The list of a cohort's members: for this slot and one context, in order, each once, `s_min` at least.
-    fn members_of(
-        &self,
-        slot: u16,
-        s_min: usize,
-        accepts: &[Accept],
-        ctx_hash: Option<Digest>,
-    ) -> Result<Vec<u16>, Abort> {
-        let mut cohort: Vec<u16> = Vec::with_capacity(accepts.len());
-        for accept in accepts {
-            crate::setup::same("epoch of accept", self.epoch_id, accept.epoch_id)?;
-            if accept.slot != slot {
-                return Err(RelayFault::WrongSlot {
-                    expected: slot,
-                    found: accept.slot,
-                }
-                .into());
-            }
-            let expected = ctx_hash.unwrap_or(accepts[0].ctx_hash);
-            crate::setup::same("context of accept", expected, accept.ctx_hash)?;
-            if cohort.last().is_some_and(|last| *last >= accept.member) {
-                return Err(RelayFault::Unsorted {
-                    what: "cohort",
-                    member: accept.member,
-                }
-                .into());
-            }
-            cohort.push(accept.member);
-        }
-        if cohort.len() < s_min {
-            return Err(RelayFault::BelowMinimum {
-                what: "cohort",
-                expected: s_min,
-                found: cohort.len(),
-            }
-            .into());
-        }
-        Ok(cohort)
-    }
-
-    fn verify_accepts(&self, accepts: &[Accept]) -> Result<(), Abort> {
-        accepts.iter().try_for_each(|accept| accept.verify(&self.me.members))
-    }
-
-    /// The list of survivors: for this `ctx2`, in order, each once and of the cohort, `s_min` at least.
-    fn survivors_of(
-        &self,
-        slot: u16,
-        s_min: usize,
-        ctx2: &Digest,
-        cohort: &[u16],
-        message: &Survivors,
-    ) -> Result<Vec<u16>, Abort> {
-        let mut survivors: Vec<u16> = Vec::with_capacity(message.headers.len());
-        for header in &message.headers {
-            if header.slot != slot {
-                return Err(RelayFault::WrongSlot {
-                    expected: slot,
-                    found: header.slot,
-                }
-                .into());
-            }
-            crate::setup::same("context of masked header", *ctx2, header.ctx2)?;
-            if survivors.last().is_some_and(|last| *last >= header.member) {
-                return Err(RelayFault::Unsorted {
-                    what: "survivors",
-                    member: header.member,
-                }
-                .into());
-            }
-            if cohort.binary_search(&header.member).is_err() {
-                return Err(RelayFault::SurvivorOutsideCohort { member: header.member }.into());
-            }
-            survivors.push(header.member);
-        }
-        if survivors.len() < s_min {
-            return Err(RelayFault::BelowMinimum {
-                what: "survivors",
-                expected: s_min,
-                found: survivors.len(),
-            }
-            .into());
-        }
-        Ok(survivors)
-    }
-
-    /// `t <= s_min <= n`, or the counting arguments do not hold.
-    fn check_minimum(&self, s_min: usize) -> Result<(), Abort> {
-        check_minimum(&self.me.members, s_min)
-    }
-
     fn lock(&self, slot: u16) -> Result<&Lock, Abort> {
         let slots = self.slots();
         let found = self.slots.get(usize::from(slot));
@@ -381,20 +293,6 @@ impl Epoch {
     fn secrets(&self, slot: u16) -> Result<&SlotSecrets, Abort> {
         let secrets = self.slots.get(usize::from(slot)).and_then(|s| s.secrets.as_ref());
         Ok(secrets.ok_or(RelayFault::Erased { slot })?)
-    }
-}
-
-pub(crate) fn check_minimum(members: &Members, s_min: usize) -> Result<(), Abort> {
-    let (least, most) = (members.threshold(), members.n());
-    if (least..=most).contains(&s_min) {
-        Ok(())
-    } else {
-        Err(RelayFault::MinimumOutOfRange {
-            least,
-            most,
-            found: s_min,
-        }
-        .into())
     }
 }
 

@@ -1,13 +1,18 @@
 //! Everything that crosses the wire, as plain values with canonical bytes. A message knows what its signature covers; who may
 //! have sent it when is the business of `setup`, `member` and `adder`.
 
-mod round;
-mod setup;
+mod cohort;
+mod deal;
+mod hello;
+mod opening;
 
-pub use round::{Accept, Certificate, Cohort, EdgeReveal, MaskedHeader, Receipt, Reveal, SharePaths, Survivors, Vote};
-pub use setup::{Ack, Deal, DealHead, DealPart, Hello, Leaf, LeafProof, PairCts, PairHead, PairPart, PublicLeaf};
+pub use cohort::{Accept, Cohort, MaskedHeader, Receipt};
+pub use deal::{Ack, Deal, DealHead, DealPart, Leaf, LeafProof, PublicLeaf};
+pub use hello::{Hello, PairCts, PairHead, PairPart};
+pub use opening::{Certificate, EdgeReveal, Reveal, SharePaths, Survivors, Vote};
 
-pub(crate) use round::{ctx2_of, survivors_hash};
+pub(crate) use cohort::ctx2_of;
+pub(crate) use opening::survivors_hash;
 
 use crate::abort::{Abort, RelayFault};
 use crate::members::Members;
@@ -62,3 +67,34 @@ pub(crate) trait Signed {
 
 /// A signature still to be made.
 pub(crate) const UNSIGNED: Signature = Signature([0; 64]);
+
+/// Implements [`Signed`] for a message with fields `member` and `signature`: what errors call it, its domain, and how to
+/// write what its signature covers.
+macro_rules! signed {
+    ($type:ty, $what:literal, $domain:literal, |$this:ident, $out:ident| $body:block) => {
+        impl Signed for $type {
+            const WHAT: &'static str = $what;
+            const DOMAIN: &'static str = $domain;
+
+            fn member(&self) -> u16 {
+                self.member
+            }
+
+            fn covered(&self) -> Vec<u8> {
+                let $this = self;
+                let mut $out = Writer::default();
+                $body
+                $out.into_bytes()
+            }
+
+            fn signature(&self) -> &Signature {
+                &self.signature
+            }
+
+            fn signature_mut(&mut self) -> &mut Signature {
+                &mut self.signature
+            }
+        }
+    };
+}
+use signed;

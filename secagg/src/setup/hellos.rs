@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{one_of_each, same};
-use crate::abort::{Abort, MemberFault, Usage};
+use crate::abort::{Abort, MemberFault, RelayFault, Usage};
 use crate::digest::{Digest, DigestWriter};
 use crate::kem::valid_ek;
 use crate::members::Members;
@@ -27,8 +27,14 @@ impl HelloSet {
         let mut mlkem = BTreeMap::new();
         for hello in &hellos {
             hello.verify(members)?;
-            if hello.members != members.digest() || hello.slots != slots {
-                return Err(Abort::blame(hello.member, MemberFault::OtherMembers, &[hello]));
+            // Who was told what is the relay's doing, so a Hello for other members or slots convicts nobody else.
+            same("members of hello", members.digest(), hello.members)?;
+            if hello.slots != slots {
+                return Err(RelayFault::OtherSlots {
+                    expected: slots,
+                    found: hello.slots,
+                }
+                .into());
             }
             if !valid_ek(&hello.mlkem) {
                 return Err(Abort::blame(hello.member, MemberFault::BadKey, &[hello]));

@@ -177,13 +177,16 @@ pub fn ctx(slot: u16) -> Digest {
 
 /// Contribution of a member: unique per member, with wrap-around in 32 bits.
 pub fn contribution(member: u16, dim: usize) -> Vec<i64> {
-    (0..dim as i64).map(|k| i64::from(member) * 1_000_003 - k * 77_777_777).collect()
+    (0..dim as i64)
+        .map(|k| i64::from(member) * 1_000_003 - k * 77_777_777)
+        .collect()
 }
 
 pub fn expected(ring: Ring, survivors: impl IntoIterator<Item = u16>, dim: usize) -> Vec<i64> {
     let mut sum = RingVec::zero(ring, dim);
     for member in survivors {
-        sum.add_assign(&RingVec::from_i64s(ring, &contribution(member, dim))).unwrap();
+        sum.add_assign(&RingVec::from_i64s(ring, &contribution(member, dim)))
+            .unwrap();
     }
     sum.to_i64s()
 }
@@ -226,7 +229,11 @@ impl World {
             gather.accept(accept).unwrap().unwrap();
         }
         let (collect, cohort) = gather.close(ring, dim).unwrap();
-        for member in who.iter().filter(|m| self.epochs[usize::from(**m) - 1].is_some()).collect::<Vec<_>>() {
+        for member in who
+            .iter()
+            .filter(|m| self.epochs[usize::from(**m) - 1].is_some())
+            .collect::<Vec<_>>()
+        {
             let ctx2 = self.epoch(*member).cohort(slot, t, &cohort.accepts).unwrap().unwrap();
             assert_eq!(ctx2, collect.ctx2());
         }
@@ -290,7 +297,10 @@ impl World {
         let (survivors, opening) = collect.close().unwrap();
         let unmasking = match opening {
             Opening::Fast(mut unmasking) => {
-                for member in all.iter().filter(|m| up(&[&drops.accept, &drops.send, &drops.vote, &drops.reveal], m)) {
+                for member in all
+                    .iter()
+                    .filter(|m| up(&[&drops.accept, &drops.send, &drops.vote, &drops.reveal], m))
+                {
                     let answer = self.epoch(*member).survivors(slot, t, &survivors).unwrap();
                     let Some(Answer::Reveal(reveal)) = answer else {
                         panic!("expected a reveal on the fast path")
@@ -300,8 +310,11 @@ impl World {
                 unmasking
             }
             Opening::Slow(mut voting) => {
-                let voters: Vec<u16> =
-                    all.iter().copied().filter(|m| up(&[&drops.accept, &drops.send, &drops.vote], m)).collect();
+                let voters: Vec<u16> = all
+                    .iter()
+                    .copied()
+                    .filter(|m| up(&[&drops.accept, &drops.send, &drops.vote], m))
+                    .collect();
                 for member in &voters {
                     let answer = self.epoch(*member).survivors(slot, t, &survivors).unwrap();
                     let Some(Answer::Vote(vote)) = answer else {
