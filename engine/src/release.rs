@@ -31,11 +31,15 @@ pub struct Receipt {
     /// The neighbouring relation in words.
     pub neighbouring: String,
     /// Of the released answer, over all its rounds; none for "secure aggregation only".
+    #[serde(with = "exact")]
     pub epsilon: Option<f64>,
+    #[serde(with = "governance::canonical::real")]
     pub delta: f64,
     /// The largest Renyi divergence over its order: a zCDP parameter over the orders that are accounted.
+    #[serde(with = "exact")]
     pub rho: Option<f64>,
     /// The most that any one participant was charged for this job, failed attempts included.
+    #[serde(with = "exact")]
     pub epsilon_charged: Option<f64>,
     pub mechanism: String,
     /// Contributions in the sum of the last round, of how many that accepted, of how many members.
@@ -79,8 +83,22 @@ impl SignedRelease {
     }
 }
 
-/// The bytes that are signed: serde_json orders fields as declared and prints floats in their shortest exact form.
+/// The bytes that are signed: fields as declared, real numbers as text in their shortest exact form.
 fn canonical(release: &Release) -> Vec<u8> {
-    // Unwrap safety: a release holds strings, numbers and hashes; a non-finite float prints as null, not as an error.
+    // Unwrap safety: a release holds strings, numbers and hashes; real numbers are text.
     serde_json::to_vec(release).expect("a release has a JSON form")
+}
+
+/// A real number that may be missing, as text: a JSON reader may be off by one unit in the last place, and a signature may not.
+mod exact {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(value: &Option<f64>, s: S) -> Result<S::Ok, S::Error> {
+        value.map(|value| value.to_string()).serialize(s)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<f64>, D::Error> {
+        let text = Option::<String>::deserialize(d)?;
+        text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+    }
 }

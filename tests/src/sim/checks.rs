@@ -1,0 +1,252 @@
+//! What must hold whatever happens, each a function named as the sentence it enforces. They watch what is sent and what is on disk,
+//! never what an engine says of itself, and look after every event at what that event changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use engine::coordinator::{Books as CoordinatorBooks, Coordinator};
+use engine::message::{ToAgent, ToCoordinator};
+use engine::participant::{Books, Participant};
+use engine::record::{CoordinatorRecord, ParticipantRecord};
+use engine::{CoordinatorEvent, CoordinatorStep, Digest, JobId, ParticipantEvent, ParticipantStep, SignedRelease, SlotId};
+use privacy::LedgerEvent;
+use secagg::{MaskedHeader, Message, Reveal, Survivors};
+
+use super::Options;
+use super::node::Node;
+use crate::plain;
+
+/// Who holds an opened share of a peer's two secrets, among the honest.
+#[derive(Default)]
+struct Opened {
+    b: BTreeSet<usize>,
+    w: BTreeSet<usize>,
+}
+
+/// What was seen so far.
+pub struct Checks {
+    /// The first sentence that was broken.
+    pub broken: Option<String>,
+    colluders: usize,
+    c: usize,
+    /// Members of each epoch, by number.
+    members: BTreeMap<u64, usize>,
+    /// Survivor sets that were shown to anybody: cohort and survivors.
+    survivor_sets: BTreeMap<Digest, (Vec<u16>, BTreeSet<u16>)>,
+    opened: BTreeMap<(Digest, u16, u16), Opened>,
+    /// Vectors that left, by slot and agent.
+    vectors: BTreeMap<(SlotId, usize), Digest>,
+    sent: BTreeMap<(usize, JobId), u32>,
+    /// Tokens on disk as committed, by agent and job.
+    committed: BTreeMap<(usize, JobId), u32>,
+    serials: BTreeMap<(SlotId, usize), i64>,
+    summed: BTreeMap<JobId, SlotId>,
+    pub releases: BTreeMap<JobId, SignedRelease>,
+    paused: BTreeSet<usize>,
+}
+
+impl Checks {
+    pub fn new(options: &Options) -> Self {
+        Self {
+            broken: None,
+            colluders: options.colluders,
+            c: options.c as usize,
+            members: BTreeMap::new(),
+            survivor_sets: BTreeMap::new(),
+            opened: BTreeMap::new(),
+            vectors: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            committed: BTreeMap::new(),
+            serials: BTreeMap::new(),
+            summed: BTreeMap::new(),
+            releases: BTreeMap::new(),
+            paused: BTreeSet::new(),
+        }
+    }
+
+    /// An agent is told something, truly or not.
+    pub fn told(&mut self, _agent: usize, message: &ToAgent) {
+        if let ToAgent::Survivors { survivors, .. } = message
+            && let Ok(message) = Survivors::decode(survivors)
+            && let Some(first) = message.headers.first()
+        {
+            let cohort = message.accepts.iter().map(|accept| accept.member).collect();
+            let survivors = message.headers.iter().map(|header| header.member).collect();
+            self.survivor_sets.insert(message.u_hash(&first.ctx2), (cohort, survivors));
+        }
+    }
+
+    /// An agent looked at its data.
+    pub fn computed(&mut self, agent: usize, at: SlotId, serial: i64) {
+        self.serials.insert((at, agent), serial);
+    }
+
+    /// The owner paused everything.
+    pub fn paused(&mut self, agent: usize) {
+        self.paused.insert(agent);
+    }
+
+    /// A participant's step: its records are on disk, its messages are about to leave.
+    pub fn participant_did(&mut self, agent: usize, step: &ParticipantStep) {
+        for record in &step.records {
+            if let ParticipantRecord::Ledger { entry, .. } = record
+                && let LedgerEvent::Committed { id, tokens } = &entry.event
+                && let Some(job) = id.as_str().get(..32).and_then(JobId::parse)
+            {
+                *self.committed.entry((agent, job)).or_default() += tokens;
+            }
+        }
+        for event in &step.events {
+            if let ParticipantEvent::Sent { job, .. } = event {
+                *self.sent.entry((agent, *job)).or_default() += 1;
+                self.every_ledger_covers_every_vector_that_left(agent, job);
+            }
+        }
+        for message in &step.envelopes {
+            match message {
+                ToCoordinator::MaskedInput(masked) => {
+                    self.a_slot_masks_once(agent, masked.at, &masked.head);
+                    self.nothing_leaves_after_a_pause(agent);
+                }
+                ToCoordinator::Reveal { at, reveal } => self.no_party_opens_both_secrets_of_one_peer(agent, *at, reveal),
+                _ => {}
+            }
+        }
+    }
+
+    /// The coordinator's step: its records are on disk.
+    pub fn coordinator_did(&mut self, step: &CoordinatorStep) {
+        for event in &step.events {
+            match event {
+                CoordinatorEvent::EpochOpening { epoch, members } => {
+                    self.members.insert(*epoch, *members);
+                }
+                CoordinatorEvent::RoundSummed { job, at, .. } => {
+                    self.summed.insert(*job, *at);
+                }
+                _ => {}
+            }
+        }
+        for record in &step.records {
+            if let CoordinatorRecord::Released { release, .. } = record {
+                self.one_job_one_release(release);
+                self.a_release_has_at_least_s_min_contributions(release);
+                self.every_contribution_is_in_a_sum_once(release);
+            }
+        }
+    }
+
+    /// What honest members opened of a peer, with what all colluders hold, never reaches the threshold for both secrets.
+    fn no_party_opens_both_secrets_of_one_peer(&mut self, agent: usize, at: SlotId, reveal: &[u8]) {
+        let Ok(reveal) = Reveal::decode(reveal) else { return self.broke("a participant sends what is no reveal") };
+        let Some((cohort, survivors)) = self.survivor_sets.get(&reveal.u_hash) else {
+            return self.broke("a reveal is for a survivor set that was shown to somebody");
+        };
+        if agent < self.colluders {
+            return;
+        }
+        let Some(n) = self.members.get(&at.epoch) else { return };
+        let t = (n + self.c) / 2 + 1;
+        for peer in cohort {
+            let opened = self.opened.entry((reveal.epoch_id, at.slot, *peer)).or_default();
+            if survivors.contains(peer) { opened.b.insert(agent) } else { opened.w.insert(agent) };
+            if opened.b.len() + self.colluders >= t && opened.w.len() + self.colluders >= t {
+                return self.broke(&format!("no party opens both secrets of one peer: {at} peer {peer}"));
+            }
+        }
+    }
+
+    fn every_ledger_covers_every_vector_that_left(&mut self, agent: usize, job: &JobId) {
+        let sent = self.sent.get(&(agent, *job)).copied().unwrap_or_default();
+        let committed = self.committed.get(&(agent, *job)).copied().unwrap_or_default();
+        if sent > committed {
+            self.broke(&format!("every ledger covers every vector that left: agent {agent} sent {sent}, committed {committed}"));
+        }
+    }
+
+    fn a_slot_masks_once(&mut self, agent: usize, at: SlotId, head: &[u8]) {
+        let Ok(header) = MaskedHeader::decode(head) else { return self.broke("a participant sends what is no header") };
+        if self.vectors.insert((at, agent), header.digest).is_some_and(|earlier| earlier != header.digest) {
+            self.broke(&format!("a slot masks once: agent {agent} at {at}"));
+        }
+    }
+
+    fn nothing_leaves_after_a_pause(&mut self, agent: usize) {
+        if self.paused.contains(&agent) {
+            self.broke(&format!("nothing leaves after a pause: agent {agent}"));
+        }
+    }
+
+    fn one_job_one_release(&mut self, release: &SignedRelease) {
+        if self.releases.insert(release.release.id, release.clone()).is_some() {
+            self.broke(&format!("one job, one release: {}", release.release.id));
+        }
+    }
+
+    fn a_release_has_at_least_s_min_contributions(&mut self, release: &SignedRelease) {
+        let receipt = &release.release.receipt;
+        let threshold = (receipt.members + receipt.c) / 2 + 1;
+        if receipt.contributors < receipt.s_min || receipt.s_min < threshold {
+            self.broke(&format!("a release has at least s_min contributions: {receipt:?}"));
+        }
+    }
+
+    /// One-hot components and unique serial numbers: the sum tells whose vectors are in it, and each is there once.
+    fn every_contribution_is_in_a_sum_once(&mut self, release: &SignedRelease) {
+        let receipt = &release.release.receipt;
+        if receipt.repeated.is_some() {
+            return;
+        }
+        let Ok(body) = serde_json::from_str::<plain::Body>(&release.release.body) else {
+            return self.broke("a release of the plain workload reads back");
+        };
+        let Some((serial, ones)) = body.sum.split_last() else { return self.broke("a sum has components") };
+        let once = ones.iter().all(|one| [0, 1].contains(one));
+        let present: Vec<usize> = (0..ones.len()).filter(|place| ones[*place] == 1).collect();
+        let Some(at) = self.summed.get(&release.release.id) else { return self.broke("a release follows a sum") };
+        let expected: i64 = present.iter().filter_map(|agent| self.serials.get(&(*at, *agent))).sum();
+        if !once || present.len() as u32 != receipt.contributors || expected != *serial || body.rounds != receipt.rounds {
+            self.broke(&format!("every contribution is in a sum once: {body:?} of {receipt:?}"));
+        }
+    }
+
+    /// No request costs an owner more tokens than it has rounds and attempts.
+    pub fn no_request_costs_more_than_it_says(&mut self, rounds: u32, attempts: u32) {
+        let most = rounds + attempts - 1;
+        if let Some(((agent, job), tokens)) = self.committed.iter().find(|(_, tokens)| **tokens > most) {
+            let text = format!("no request costs more than it says: agent {agent}, {job}: {tokens} of {most}");
+            self.broke(&text);
+        }
+    }
+
+    /// What a restarted participant will know is what it knows now.
+    pub fn recovered_books_equal_live_books(&mut self, node: &Node<Participant>) {
+        let Some(engine) = &node.engine else { return };
+        let mut books = Books::default();
+        for record in node.records() {
+            if let Err(error) = books.apply(&record) {
+                return self.broke(&format!("recovered books equal live books: {error}"));
+            }
+        }
+        if books != *engine.books() {
+            self.broke("recovered books equal live books: a participant's differ");
+        }
+    }
+
+    /// What a restarted coordinator will know is what it knows now.
+    pub fn recovered_coordinator_equals_live_one(&mut self, node: &Node<Coordinator>) {
+        let Some(engine) = &node.engine else { return };
+        let mut books = CoordinatorBooks::default();
+        for record in node.records() {
+            if let Err(error) = books.apply(&record) {
+                return self.broke(&format!("recovered books equal live books: {error}"));
+            }
+        }
+        if books != *engine.books() {
+            self.broke("recovered books equal live books: the coordinator's differ");
+        }
+    }
+
+    fn broke(&mut self, sentence: &str) {
+        self.broken.get_or_insert(sentence.to_owned());
+    }
+}

@@ -1,0 +1,172 @@
+//! Keys, roster, contract and configurations of a simulated consortium, all from one seed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use engine::coordinator::{self, Limits};
+use engine::participant::{self, Budget, Dataset};
+use engine::{AgentId, Entropy};
+use governance::decision::LocalRules;
+use governance::{Agent, Analyst, ContentHash, Contract, CoordinatorEntry, Request, Roster, SignedRequest, SignedRoster};
+use privacy::{Cap, Renewal};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha20Rng;
+
+use super::Options;
+use crate::plain;
+
+/// What the analyst is called.
+pub const ANALYST: &str = "ada";
+
+/// Seeded entropy: the simulator's stand-in for the operating system's.
+pub struct SeededEntropy(pub ChaCha20Rng);
+
+impl Entropy for SeededEntropy {
+    fn fill(&mut self, out: &mut [u8]) {
+        self.0.fill_bytes(out);
+    }
+}
+
+/// Everything that stands before the first message.
+pub struct Consortium {
+    pub governance: governance::SigningKey,
+    pub analyst: governance::SigningKey,
+    pub roster: Roster,
+    pub signed_roster: SignedRoster,
+    pub contract: Arc<Contract>,
+    pub coordinator_key: Arc<engine::SigningKey>,
+    pub agent_keys: Vec<Arc<engine::SigningKey>>,
+    pub names: Vec<AgentId>,
+}
+
+impl Consortium {
+    /// `agents` agents that tolerate `c` colluders.
+    pub fn new(agents: usize, c: u32, seed: u64) -> Self {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed ^ 0x5077);
+        let mut draw = || {
+            let mut seed = [0; 32];
+            rng.fill_bytes(&mut seed);
+            seed
+        };
+        let governance = governance::SigningKey::from_seed(&draw()).expect("a seed is a key");
+        let analyst = governance::SigningKey::from_seed(&draw()).expect("a seed is a key");
+        let coordinator_key = engine::SigningKey::from_seed(&draw());
+        let agent_keys: Vec<_> = (0..agents).map(|_| engine::SigningKey::from_seed(&draw())).collect();
+        let names: Vec<AgentId> = (0..agents).map(|i| AgentId::from(format!("site-{i:02}"))).collect();
+        let tls = |name: &str| ContentHash::of("tls", &[name.as_bytes()]);
+        let agent = |(name, key): (&AgentId, &engine::SigningKey)| Agent {
+            id: name.to_string(),
+            organisation: format!("{name} organisation"),
+            signing_key: governance::VerifyingKey(key.verifying_key().0),
+            tls_key: tls(name.as_str()),
+        };
+        let roster = Roster {
+            consortium: "simulated".to_owned(),
+            version: 1,
+            c,
+            min_cohort: c + 2,
+            agents: names.iter().zip(&agent_keys).map(agent).collect(),
+            analysts: vec![Analyst {
+                id: ANALYST.to_owned(),
+                organisation: "university".to_owned(),
+                key: analyst.public(),
+                tls_key: tls(ANALYST),
+            }],
+            coordinator: CoordinatorEntry {
+                id: "coordinator".to_owned(),
+                tls_key: tls("coordinator"),
+                signing_key: governance::VerifyingKey(coordinator_key.verifying_key().0),
+            },
+        };
+        let signed_roster = roster.sign(&governance).expect("a simulated roster is valid");
+        Self {
+            governance,
+            analyst,
+            roster,
+            signed_roster,
+            contract: Arc::new(plain::contract()),
+            coordinator_key: Arc::new(coordinator_key),
+            agent_keys: agent_keys.into_iter().map(Arc::new).collect(),
+            names,
+        }
+    }
+
+    /// The coordinator's configuration.
+    pub fn coordinator(&self, options: &Options) -> coordinator::Config {
+        coordinator::Config {
+            signing_key: self.coordinator_key.clone(),
+            governance_key: self.governance.public(),
+            roster: self.signed_roster.clone(),
+            workloads: plain::workloads(),
+            limits: Limits {
+                slots: Some(options.slots),
+                unasked_bytes: if options.grants { 0 } else { 1 << 20 },
+                ..Limits::default()
+            },
+        }
+    }
+
+    /// One participant's configuration.
+    pub fn participant(&self, place: usize, options: &Options) -> participant::Config {
+        let cap = Cap::new(options.budget.into(), 1e-5, Renewal::Never).expect("a cap");
+        let budget = Budget {
+            cap,
+            analysts: BTreeMap::from([("*".to_owned(), cap)]),
+            approvals: vec!["owner".to_owned(), "officer".to_owned()],
+        };
+        participant::Config {
+            agent: self.names[place].clone(),
+            signing_key: self.agent_keys[place].clone(),
+            governance_key: self.governance.public(),
+            roster: self.signed_roster.clone(),
+            workloads: plain::workloads(),
+            rules: Arc::new(LocalRules {
+                analysts: BTreeMap::from([("plain".to_owned(), BTreeSet::from(["*".to_owned()]))]),
+                ..LocalRules::default()
+            }),
+            datasets: vec![Dataset {
+                contract: self.contract.clone(),
+                snapshot: "1".to_owned(),
+                population: "people".to_owned(),
+                min_cohort: 0,
+                without_noise: Vec::new(),
+                show_budget: true,
+            }],
+            budgets: BTreeMap::from([("people".to_owned(), budget)]),
+            limits: participant::Limits {
+                tick_ms: options.tick_ms,
+                block: options.block,
+                ..participant::Limits::default()
+            },
+        }
+    }
+
+    /// The analyst's question: components for each agent and one more, at 1000 squared noise units a share.
+    pub fn question(&self, nonce: u64, now_ms: u64, rounds: u32) -> Request {
+        let task = plain::Task {
+            dim: self.names.len() + 1,
+            ring: "z64".to_owned(),
+            rounds,
+            variance: 1000,
+        };
+        Request {
+            nonce: ContentHash::of("nonce", &[&nonce.to_le_bytes()]),
+            analyst: ANALYST.to_owned(),
+            dataset: "plain".to_owned(),
+            contract: self.contract.hash(),
+            purpose: "research".to_owned(),
+            kind: plain::KIND.to_owned(),
+            task: task.to_json(),
+            epsilon: 1.0,
+            delta: 1e-6,
+            max_attempts: 5,
+            issued_at_ms: now_ms,
+            expires_at_ms: now_ms + 3_600_000,
+        }
+    }
+
+    /// The same, signed.
+    pub fn signed(&self, request: &Request) -> SignedRequest {
+        request.sign(&self.analyst).expect("a simulated request is valid")
+    }
+}

@@ -1,0 +1,65 @@
+//! A party on a simulated machine: an engine, a disk, and a life that can end between any two acts. The disk keeps whole
+//! transactions and nothing else, which is what SQLite with synchronous=FULL promises.
+
+use engine::coordinator::Coordinator;
+use engine::participant::Participant;
+use engine::record::{CoordinatorRecord, ParticipantRecord, Row};
+
+/// The rows that survived.
+#[derive(Default)]
+pub struct Disk {
+    rows: Vec<Row>,
+}
+
+impl Disk {
+    /// One transaction.
+    pub fn write(&mut self, rows: impl IntoIterator<Item = Row>) {
+        self.rows.extend(rows);
+    }
+
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+}
+
+/// One machine.
+pub struct Node<E> {
+    /// None while the machine is down.
+    pub engine: Option<E>,
+    pub disk: Disk,
+    /// Counts lives: what was started in an earlier one is void.
+    pub life: u32,
+    pub wake_at_ms: Option<u64>,
+}
+
+impl<E> Node<E> {
+    pub fn new(engine: Option<E>) -> Self {
+        Self {
+            engine,
+            disk: Disk::default(),
+            life: 0,
+            wake_at_ms: None,
+        }
+    }
+
+    /// The machine loses its memory.
+    pub fn crash(&mut self) {
+        self.engine = None;
+        self.life += 1;
+        self.wake_at_ms = None;
+    }
+}
+
+impl Node<Coordinator> {
+    /// The records on disk.
+    pub fn records(&self) -> Vec<CoordinatorRecord> {
+        self.disk.rows().iter().map(|row| CoordinatorRecord::from_row(row).expect("own rows read back")).collect()
+    }
+}
+
+impl Node<Participant> {
+    /// The records on disk.
+    pub fn records(&self) -> Vec<ParticipantRecord> {
+        self.disk.rows().iter().map(|row| ParticipantRecord::from_row(row).expect("own rows read back")).collect()
+    }
+}

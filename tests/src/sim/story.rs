@@ -1,0 +1,178 @@
+//! Words for tests that read like stories: `w.participant(3).crash(); w.submit(q); w.run(); w.expect_released(job)`. A quiet world, no
+//! dice: what happens is what the story says.
+
+use engine::message::{RoundStart, ToAgent};
+use engine::participant::Input;
+use engine::{JobId, Release};
+use governance::Request;
+
+use super::world::START_MS;
+use super::{Options, World};
+
+/// How long a story may take.
+const PATIENCE_MS: u64 = 1_200_000;
+
+/// A world that is told what happens.
+pub struct Story {
+    pub world: World,
+    mark: usize,
+}
+
+/// One participant in a story.
+pub struct Site<'a> {
+    world: &'a mut World,
+    place: usize,
+}
+
+impl Story {
+    /// A consortium of `agents` that tolerates `c` colluders, its first epoch live.
+    pub fn of(agents: usize, c: u32) -> Self {
+        Self::with(Options::quiet(agents, c))
+    }
+
+    /// The same with other settings.
+    pub fn with(options: Options) -> Self {
+        let mut world = World::new(7, options);
+        world.overheard = Some(Vec::new());
+        let mut story = Self { world, mark: 0 };
+        story.until("EpochLive");
+        story.wait(5_000);
+        story
+    }
+
+    /// A participant by its number, from 0.
+    pub fn participant(&mut self, place: usize) -> Site<'_> {
+        Site { world: &mut self.world, place }
+    }
+
+    /// A question of one round.
+    pub fn question(&mut self) -> Request {
+        self.world.question(1)
+    }
+
+    pub fn submit(&mut self, request: Request) -> JobId {
+        self.world.ask(0, request)
+    }
+
+    /// Runs until every job has ended.
+    pub fn run(&mut self) {
+        let deadline_ms = self.world.now_ms + PATIENCE_MS;
+        let ended = self.world.run_until(deadline_ms, World::every_job_ended).unwrap_or_else(|broken| panic!("{broken}"));
+        assert!(ended, "every job ends; the last of the story:\n{}", self.last());
+        self.wait(1_000);
+    }
+
+    /// Runs on for a while.
+    pub fn wait(&mut self, for_ms: u64) {
+        let until_ms = self.world.now_ms + for_ms;
+        self.world.run_until(until_ms, |_| false).unwrap_or_else(|broken| panic!("{broken}"));
+        self.world.now_ms = until_ms;
+    }
+
+    /// Runs until something that reads like `text` happened, after what was waited for before.
+    pub fn until(&mut self, text: &str) {
+        let deadline_ms = self.world.now_ms + PATIENCE_MS;
+        let mut from = self.mark;
+        let found = self.world.run_until(deadline_ms, |world| world.trace[from..].iter().any(|line| line.contains(text)));
+        assert!(found.unwrap_or_else(|broken| panic!("{broken}")), "never happened: {text}\n{}", self.last());
+        from += self.world.trace[from..].iter().position(|line| line.contains(text)).unwrap_or(0) + 1;
+        self.mark = from;
+    }
+
+    /// What is heard counts from here.
+    pub fn mark(&mut self) {
+        self.mark = self.world.trace.len();
+    }
+
+    /// Whether something that reads like `text` happened since the mark.
+    pub fn heard(&self, text: &str) -> bool {
+        self.world.trace[self.mark..].iter().any(|line| line.contains(text))
+    }
+
+    /// The analyst's answer.
+    pub fn expect_released(&self, job: JobId) -> Release {
+        let release = self.world.checks.releases.get(&job);
+        let release = release.unwrap_or_else(|| panic!("expected a release; the last of the story:\n{}", self.last()));
+        assert!(release.verify(&self.world.consortium.coordinator_key.verifying_key()), "the coordinator signed it");
+        release.release.clone()
+    }
+
+    /// The job ended without an answer, for this reason.
+    pub fn expect_failed(&self, job: JobId, code: &str) -> String {
+        let engine = self.world.coordinator.engine.as_ref().expect("the coordinator is up");
+        let books = engine.books();
+        match books.job(&job).map(|job| &job.state) {
+            Some(engine::coordinator::JobState::Failed { refused, .. }) => {
+                assert_eq!(refused.code, code, "{}", refused.message);
+                refused.message.clone()
+            }
+            other => panic!("expected failure {code}, got {other:?}; the last of the story:\n{}", self.last()),
+        }
+    }
+
+    /// Tokens that a participant committed for a job.
+    pub fn tokens(&self, place: usize, job: JobId) -> u32 {
+        let hash = self.world.requests[&job].hash();
+        let node = &self.world.participants[place];
+        node.engine.as_ref().map_or(0, |engine| engine.books().tokens(&hash).used)
+    }
+
+    /// The newest round start that a participant was sent.
+    pub fn last_start(&self, place: usize) -> RoundStart {
+        let said = self.world.overheard.iter().flatten().rev().filter(|(to, _)| *to == place);
+        let mut starts = said.filter_map(|(_, message)| match message {
+            ToAgent::RoundStart(start) => Some(start.clone()),
+            _ => None,
+        });
+        starts.next().expect("a round was started")
+    }
+
+    /// The newest message of a kind that a participant was sent.
+    pub fn last_message(&self, place: usize, wanted: impl Fn(&ToAgent) -> bool) -> ToAgent {
+        let said = self.world.overheard.iter().flatten().rev();
+        let found = said.filter(|(to, _)| *to == place).map(|(_, message)| message).find(|message| wanted(message));
+        found.expect("such a message was sent").clone()
+    }
+
+    /// The coordinator says this to a participant, true or not.
+    pub fn say(&mut self, place: usize, message: ToAgent) {
+        self.mark();
+        self.world.inject(place, message);
+        if let Some(broken) = self.world.checks.broken.take() {
+            panic!("{broken}");
+        }
+    }
+
+    fn last(&self) -> String {
+        let from = self.world.trace.len().saturating_sub(40);
+        format!("{}\n(now {})", self.world.trace[from..].join("\n"), self.world.now_ms - START_MS)
+    }
+}
+
+impl Site<'_> {
+    /// Its machine dies and stays down.
+    pub fn crash(self) {
+        self.world.crash_agent(self.place, None);
+    }
+
+    /// Its machine dies and is back soon.
+    pub fn restart(self) {
+        self.world.crash_agent(self.place, Some(500));
+    }
+
+    /// Its connection breaks and stays broken.
+    pub fn leave(self) {
+        self.world.partition(self.place, None);
+    }
+
+    /// Its connection breaks for so long.
+    pub fn blink(self, for_ms: u64) {
+        self.world.partition(self.place, Some(for_ms));
+    }
+
+    /// Its owner pauses the dataset.
+    pub fn pause(self) {
+        self.world.tell_participant(self.place, Input::Pause { dataset: "plain".to_owned(), paused: true });
+        self.world.checks.paused(self.place);
+    }
+}

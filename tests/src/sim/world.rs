@@ -1,0 +1,546 @@
+//! The loop: takes the next happening in virtual time, hands it to a party, does the step that comes back in the order that a shell
+//! must keep, and lets the checkers look. Everything is drawn from one generator, so a seed is a run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use engine::coordinator::{self, Coordinator};
+use engine::message::{Join, ToAgent, ToCoordinator};
+use engine::participant::{self, Participant};
+use engine::{AgentId, Compute, CoordinatorStep, JobId, ParticipantStep, Plan, Refusal, SlotId};
+use governance::{Request, SignedRequest};
+use privacy::{Clipped, NoiseBatch, Sampler};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::{ChaCha8Rng, ChaCha20Rng};
+
+use super::checks::Checks;
+use super::consortium::SeededEntropy;
+use super::hostile::Adversary;
+use super::network::{Link, TO_AGENT, TO_COORDINATOR, copy};
+use super::node::Node;
+use super::{Consortium, Options};
+
+/// Virtual time starts here: 2026-01-01, so that caps and expiries see a plausible clock.
+pub const START_MS: u64 = 1_767_225_600_000;
+
+/// Everything there is.
+pub struct World {
+    pub options: Options,
+    pub consortium: Consortium,
+    pub coordinator: Node<Coordinator>,
+    pub participants: Vec<Node<Participant>>,
+    pub now_ms: u64,
+    pub trace: Vec<String>,
+    pub checks: Checks,
+    /// Every request that was ever submitted.
+    pub requests: BTreeMap<JobId, SignedRequest>,
+    /// Whether faults happen now.
+    pub faults: bool,
+    /// What agents were sent, if a story wants to say it again.
+    pub overheard: Option<Vec<(usize, ToAgent)>>,
+    pub(super) rng: ChaCha8Rng,
+    pub(super) adversary: Adversary,
+    links: Vec<Link>,
+    entropy: Vec<SeededEntropy>,
+    queue: BTreeMap<(u64, u64), Happening>,
+    sequence: u64,
+    serial: i64,
+    nonce: u64,
+}
+
+/// What can happen next.
+enum Happening {
+    ToAgent { agent: usize, connection: u32, message: ToAgent },
+    ToCoordinator { agent: usize, connection: u32, message: ToCoordinator },
+    Joined { agent: usize, connection: u32, join: Join },
+    Computed { agent: usize, life: u32, at: SlotId, plan: Arc<Plan>, serial: i64 },
+    WakeCoordinator,
+    WakeAgent { agent: usize },
+    Connect { agent: usize },
+    RestartCoordinator,
+    RestartAgent { agent: usize },
+    Submit { request: Box<Request> },
+}
+
+/// A sampler that draws zeros: the simulator looks at sums to find replays, and noise would hide them. Charges stay real.
+struct Silence;
+
+impl Sampler for Silence {
+    fn fill(&mut self, _variance: u64, out: &mut [i64]) {
+        out.fill(0);
+    }
+}
+
+impl World {
+    /// A consortium whose agents connect within a second, the late ones later.
+    pub fn new(seed: u64, options: Options) -> Self {
+        let consortium = Consortium::new(options.agents, options.c, seed);
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let coordinator = Coordinator::new(consortium.coordinator(&options)).expect("a valid configuration");
+        let participants = (0..options.agents)
+            .map(|place| Participant::new(consortium.participant(place, &options)).expect("a valid configuration"));
+        let entropy = (0..options.agents).map(|_| SeededEntropy(ChaCha20Rng::seed_from_u64(rng.random())));
+        let mut world = Self {
+            coordinator: Node::new(Some(coordinator)),
+            participants: participants.map(|engine| Node::new(Some(engine))).collect(),
+            now_ms: START_MS,
+            trace: Vec::new(),
+            checks: Checks::new(&options),
+            requests: BTreeMap::new(),
+            faults: false,
+            overheard: None,
+            adversary: Adversary::default(),
+            links: (0..options.agents).map(|_| Link::default()).collect(),
+            entropy: entropy.collect(),
+            queue: BTreeMap::new(),
+            sequence: 0,
+            serial: 0,
+            nonce: seed << 16,
+            rng,
+            consortium,
+            options,
+        };
+        for agent in 0..world.options.agents {
+            let late = agent >= world.options.agents - world.options.late;
+            let wait_ms = if late { world.rng.random_range(0..=world.options.faults_ms) } else { 0 };
+            let jitter_ms = world.rng.random_range(0..1000);
+            world.after(wait_ms + jitter_ms, Happening::Connect { agent });
+        }
+        world
+    }
+
+    /// Puts a question of the analyst's into the world.
+    pub fn ask(&mut self, after_ms: u64, request: Request) -> JobId {
+        let signed = self.consortium.signed(&request);
+        let job = JobId::of(&signed.hash().0);
+        self.requests.insert(job, signed);
+        self.after(after_ms, Happening::Submit { request: Box::new(request) });
+        job
+    }
+
+    /// A question with a nonce of its own.
+    pub fn question(&mut self, rounds: u32) -> Request {
+        self.nonce += 1;
+        self.consortium.question(self.nonce, self.now_ms, rounds)
+    }
+
+    /// Runs until `until_ms`, or until `done` says so; whether it did.
+    pub fn run_until(&mut self, until_ms: u64, done: impl Fn(&World) -> bool) -> Result<bool, String> {
+        loop {
+            if done(self) {
+                return Ok(true);
+            }
+            let Some(((at_ms, _), _)) = self.queue.first_key_value() else { return Ok(false) };
+            if *at_ms > until_ms {
+                self.now_ms = until_ms;
+                return Ok(false);
+            }
+            if let Some(((at_ms, _), happening)) = self.queue.pop_first() {
+                self.now_ms = self.now_ms.max(at_ms);
+                self.happen(happening);
+            }
+            if let Some(broken) = self.checks.broken.take() {
+                return Err(broken);
+            }
+        }
+    }
+
+    /// Whether every request asked so far has ended.
+    pub fn every_job_ended(&self) -> bool {
+        let Some(engine) = &self.coordinator.engine else { return false };
+        self.requests.keys().all(|job| engine.books().job(job).is_some() && engine.books().open(job).is_none())
+    }
+
+    /// No faults from here on; whoever is down comes back, and the analyst asks again for what was lost.
+    pub fn heal(&mut self) {
+        self.faults = false;
+        self.note("heal".to_owned());
+        if self.coordinator.engine.is_none() {
+            self.after(10, Happening::RestartCoordinator);
+        }
+        for agent in 0..self.options.agents {
+            if self.participants[agent].engine.is_none() {
+                self.after(10, Happening::RestartAgent { agent });
+            }
+            self.after(1000, Happening::Connect { agent });
+        }
+        let requests: Vec<SignedRequest> = self.requests.values().cloned().collect();
+        for (request, wait_ms) in requests.into_iter().zip(2000..) {
+            let request: Request = serde_json::from_slice(&request.body).expect("own request reads back");
+            self.after(wait_ms, Happening::Submit { request: Box::new(request) });
+        }
+    }
+
+    /// The machine of an agent dies now and comes back later, if at all.
+    pub fn crash_agent(&mut self, agent: usize, back_after_ms: Option<u64>) {
+        if self.participants[agent].engine.is_none() {
+            return;
+        }
+        self.note(format!("{} crashes", self.consortium.names[agent]));
+        self.checks.recovered_books_equal_live_books(&self.participants[agent]);
+        self.participants[agent].crash();
+        self.disconnect(agent);
+        if let Some(wait_ms) = back_after_ms {
+            self.after(wait_ms, Happening::RestartAgent { agent });
+        }
+    }
+
+    /// The coordinator's machine dies now and comes back later, if at all.
+    pub fn crash_coordinator(&mut self, back_after_ms: Option<u64>) {
+        if self.coordinator.engine.is_none() {
+            return;
+        }
+        self.note("coordinator crashes".to_owned());
+        self.checks.recovered_coordinator_equals_live_one(&self.coordinator);
+        self.coordinator.crash();
+        (0..self.options.agents).for_each(|agent| self.disconnect(agent));
+        if let Some(wait_ms) = back_after_ms {
+            self.after(wait_ms, Happening::RestartCoordinator);
+        }
+    }
+
+    /// The agent loses its connection, and finds it again later, if at all.
+    pub fn partition(&mut self, agent: usize, for_ms: Option<u64>) {
+        self.note(format!("{} is cut off", self.consortium.names[agent]));
+        self.disconnect(agent);
+        if let Some(wait_ms) = for_ms {
+            self.after(wait_ms, Happening::Connect { agent });
+        }
+    }
+
+    /// Hands an input to a participant, outside of any network.
+    pub fn tell_participant(&mut self, agent: usize, input: participant::Input) {
+        let Some(engine) = self.participants[agent].engine.as_mut() else { return };
+        let step = engine.handle(self.now_ms, &mut self.entropy[agent], input);
+        self.participant_step(agent, step);
+    }
+
+    /// Hands an input to the coordinator, outside of any network.
+    pub fn tell_coordinator(&mut self, input: coordinator::Input) -> Option<Result<JobId, Refusal>> {
+        let engine = self.coordinator.engine.as_mut()?;
+        let step = engine.handle(self.now_ms, input);
+        self.coordinator_step(step)
+    }
+
+    /// Delivers a message to an agent as if the coordinator had sent it now.
+    pub fn inject(&mut self, agent: usize, message: ToAgent) {
+        self.checks.told(agent, &message);
+        self.tell_participant(agent, participant::Input::Message(message));
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::ToAgent { agent, connection, message } => {
+                if self.links[agent].up && self.links[agent].number == connection {
+                    self.note(format!("-> {} {}", self.consortium.names[agent], name_of(&message)));
+                    self.checks.told(agent, &message);
+                    self.tell_participant(agent, participant::Input::Message(message));
+                }
+            }
+            Happening::ToCoordinator { agent, connection, message } => {
+                if self.links[agent].up && self.links[agent].number == connection {
+                    self.note(format!("<- {} {}", self.consortium.names[agent], name_back(&message)));
+                    let from = self.consortium.names[agent].clone();
+                    self.tell_coordinator(coordinator::Input::Message { from, message });
+                }
+            }
+            Happening::Joined { agent, connection, join } => {
+                if self.links[agent].up && self.links[agent].number == connection {
+                    let name = self.consortium.names[agent].clone();
+                    self.note(format!("{name} joins"));
+                    self.tell_coordinator(coordinator::Input::AgentJoined { agent: name, join });
+                }
+            }
+            Happening::Computed { agent, life, at, plan, serial } => self.computed(agent, life, at, &plan, serial),
+            Happening::WakeCoordinator => {
+                self.coordinator.wake_at_ms = None;
+                self.tell_coordinator(coordinator::Input::Wake);
+            }
+            Happening::WakeAgent { agent } => {
+                self.participants[agent].wake_at_ms = None;
+                self.tell_participant(agent, participant::Input::Wake);
+            }
+            Happening::Connect { agent } => self.connect(agent),
+            Happening::RestartCoordinator => self.restart_coordinator(),
+            Happening::RestartAgent { agent } => self.restart_agent(agent),
+            Happening::Submit { request } => {
+                let signed = self.consortium.signed(&request);
+                let reply = self.tell_coordinator(coordinator::Input::Submit(signed));
+                self.note(format!("submit: {reply:?}"));
+                if let Some(Err(_)) = reply {
+                    let wait_ms = 2_000; // a client asks again
+                    self.after(wait_ms, Happening::Submit { request });
+                }
+            }
+        }
+    }
+
+    fn connect(&mut self, agent: usize) {
+        if self.links[agent].up || self.coordinator.engine.is_none() {
+            return; // the coordinator's restart connects everybody
+        }
+        let Some(engine) = self.participants[agent].engine.as_ref() else { return };
+        let join = engine.join(self.now_ms);
+        let link = &mut self.links[agent];
+        link.up = true;
+        link.number += 1;
+        let connection = link.number;
+        let at_ms = self.arrival(agent, TO_COORDINATOR);
+        self.at(at_ms, Happening::Joined { agent, connection, join });
+        self.tell_participant(agent, participant::Input::Connected);
+    }
+
+    fn disconnect(&mut self, agent: usize) {
+        if !std::mem::replace(&mut self.links[agent].up, false) {
+            return;
+        }
+        self.tell_participant(agent, participant::Input::Disconnected);
+        let agent = self.consortium.names[agent].clone();
+        self.tell_coordinator(coordinator::Input::AgentLeft { agent });
+    }
+
+    fn restart_coordinator(&mut self) {
+        if self.coordinator.engine.is_some() {
+            return;
+        }
+        self.note("coordinator restarts".to_owned());
+        let config = self.consortium.coordinator(&self.options);
+        let engine = Coordinator::recover(config, self.coordinator.records()).expect("own records recover");
+        self.coordinator.engine = Some(engine);
+        self.tell_coordinator(coordinator::Input::Wake);
+        for agent in 0..self.options.agents {
+            let wait_ms = self.rng.random_range(0..2000);
+            self.after(wait_ms, Happening::Connect { agent });
+        }
+    }
+
+    fn restart_agent(&mut self, agent: usize) {
+        if self.participants[agent].engine.is_some() {
+            return;
+        }
+        self.note(format!("{} restarts", self.consortium.names[agent]));
+        let config = self.consortium.participant(agent, &self.options);
+        let engine = Participant::recover(config, self.participants[agent].records()).expect("own records recover");
+        self.participants[agent].engine = Some(engine);
+        let wait_ms = self.rng.random_range(0..2000);
+        self.after(wait_ms, Happening::Connect { agent });
+    }
+
+    fn coordinator_step(&mut self, step: CoordinatorStep) -> Option<Result<JobId, Refusal>> {
+        let crash = self.roll(self.options.crash / 4);
+        if crash && self.roll(self.options.torn) {
+            self.coordinator.crash(); // its transaction is torn: nothing of it is there afterwards
+            self.after_coordinator_crash();
+            return None;
+        }
+        let rows: Vec<_> = step.records.iter().map(|record| record.to_row().expect("a record has a row")).collect();
+        self.coordinator.disk.write(rows);
+        for event in &step.events {
+            self.note(format!("coordinator: {event:?}"));
+        }
+        self.checks.coordinator_did(&step);
+        if crash {
+            self.checks.recovered_coordinator_equals_live_one(&self.coordinator);
+            self.coordinator.crash();
+            self.after_coordinator_crash();
+            return None;
+        }
+        for (agent, message) in step.envelopes {
+            if let Some(agent) = self.place(&agent) {
+                self.send_to_agent(agent, message);
+            }
+        }
+        if step.wake_at_ms != self.coordinator.wake_at_ms
+            && let Some(at_ms) = step.wake_at_ms
+        {
+            self.coordinator.wake_at_ms = Some(at_ms);
+            self.at(at_ms, Happening::WakeCoordinator);
+        }
+        step.reply
+    }
+
+    fn after_coordinator_crash(&mut self) {
+        self.note("coordinator crashes within a step".to_owned());
+        (0..self.options.agents).for_each(|agent| self.disconnect(agent));
+        let wait_ms = self.rng.random_range(0..20_000);
+        self.after(wait_ms, Happening::RestartCoordinator);
+    }
+
+    fn participant_step(&mut self, agent: usize, step: ParticipantStep) {
+        let crash = self.roll(self.options.crash);
+        if crash && self.roll(self.options.torn) {
+            self.participants[agent].crash();
+            return self.after_agent_crash(agent);
+        }
+        let rows: Vec<_> = step.records.iter().map(|record| record.to_row().expect("a record has a row")).collect();
+        self.participants[agent].disk.write(rows);
+        for event in &step.events {
+            self.note(format!("{}: {event:?}", self.consortium.names[agent]));
+        }
+        self.checks.participant_did(agent, &step);
+        if crash {
+            self.checks.recovered_books_equal_live_books(&self.participants[agent]);
+            self.participants[agent].crash();
+            return self.after_agent_crash(agent);
+        }
+        for message in step.envelopes {
+            self.send_to_coordinator(agent, message);
+        }
+        if let Some(compute) = step.compute {
+            self.compute(agent, &compute);
+        }
+        if step.wake_at_ms != self.participants[agent].wake_at_ms
+            && let Some(at_ms) = step.wake_at_ms
+        {
+            self.participants[agent].wake_at_ms = Some(at_ms);
+            self.at(at_ms, Happening::WakeAgent { agent });
+        }
+    }
+
+    fn after_agent_crash(&mut self, agent: usize) {
+        self.note(format!("{} crashes within a step", self.consortium.names[agent]));
+        self.disconnect(agent);
+        let wait_ms = self.rng.random_range(0..20_000);
+        self.after(wait_ms, Happening::RestartAgent { agent });
+    }
+
+    fn compute(&mut self, agent: usize, compute: &Compute) {
+        self.serial += 1;
+        let serial = self.serial;
+        let life = self.participants[agent].life;
+        let slow = self.faults && agent < self.options.slow;
+        let wait_ms = self.rng.random_range(0..if slow { 90_000 } else { 200 });
+        let (at, plan) = (compute.at, compute.plan.clone());
+        self.after(wait_ms, Happening::Computed { agent, life, at, plan, serial });
+    }
+
+    /// A contribution that betrays every error: a one in the agent's own place, and a serial number that no other vector has.
+    fn computed(&mut self, agent: usize, life: u32, at: SlotId, plan: &Plan, serial: i64) {
+        if self.participants[agent].life != life {
+            return;
+        }
+        let mut values = vec![0; plan.dim];
+        if let [own @ .., last] = values.as_mut_slice() {
+            own[agent] = 1;
+            *last = serial;
+        }
+        self.checks.computed(agent, at, serial);
+        let noise = NoiseBatch::draw(plan.dim, plan.variance, &mut Silence).expect("a plan has noise");
+        let noised = Clipped::clamp(values, &plan.bounds).and_then(|clipped| clipped.add(noise)).expect("equal shapes");
+        self.tell_participant(agent, participant::Input::Computed { at, result: Ok(noised) });
+    }
+
+    fn send_to_agent(&mut self, agent: usize, message: ToAgent) {
+        let lies = if self.faults { self.adversary.lie(&mut self.rng, &self.options, agent, &message) } else { Vec::new() };
+        if let Some(overheard) = &mut self.overheard {
+            overheard.push((agent, message.clone()));
+        }
+        self.deliver_to_agent(agent, message);
+        for (agent, lie) in lies {
+            self.note(format!("the coordinator lies to {}: {}", self.consortium.names[agent], name_of(&lie)));
+            self.deliver_to_agent(agent, lie);
+        }
+    }
+
+    fn deliver_to_agent(&mut self, agent: usize, message: ToAgent) {
+        if self.roll(self.options.partition) {
+            let for_ms = self.rng.random_range(0..30_000);
+            return self.partition(agent, Some(for_ms));
+        }
+        let connection = self.links[agent].number;
+        if self.roll(self.options.duplicate) {
+            let at_ms = self.arrival(agent, TO_AGENT);
+            let message = message.clone();
+            self.at(at_ms, Happening::ToAgent { agent, connection, message });
+        }
+        if !self.roll(self.options.drop) {
+            let at_ms = self.arrival(agent, TO_AGENT);
+            self.at(at_ms, Happening::ToAgent { agent, connection, message });
+        }
+    }
+
+    fn send_to_coordinator(&mut self, agent: usize, message: ToCoordinator) {
+        if !self.links[agent].up {
+            return;
+        }
+        let connection = self.links[agent].number;
+        if self.roll(self.options.duplicate) {
+            let at_ms = self.arrival(agent, TO_COORDINATOR);
+            let message = copy(&message);
+            self.at(at_ms, Happening::ToCoordinator { agent, connection, message });
+        }
+        if !self.roll(self.options.drop) {
+            let at_ms = self.arrival(agent, TO_COORDINATOR);
+            self.at(at_ms, Happening::ToCoordinator { agent, connection, message });
+        }
+    }
+
+    fn arrival(&mut self, agent: usize, direction: usize) -> u64 {
+        let mut at_ms = self.now_ms + self.rng.random_range(0..=self.options.delay_ms);
+        let last_ms = &mut self.links[agent].last_ms[direction];
+        if self.options.in_order || !self.faults {
+            at_ms = at_ms.max(*last_ms);
+        }
+        *last_ms = at_ms.max(*last_ms);
+        at_ms
+    }
+
+    fn roll(&mut self, per_mille: u32) -> bool {
+        self.faults && per_mille > 0 && self.rng.random_range(0..1000) < per_mille
+    }
+
+    fn after(&mut self, wait_ms: u64, happening: Happening) {
+        self.at(self.now_ms + wait_ms, happening);
+    }
+
+    fn at(&mut self, at_ms: u64, happening: Happening) {
+        self.sequence += 1;
+        self.queue.insert((at_ms.max(self.now_ms), self.sequence), happening);
+    }
+
+    fn place(&self, name: &AgentId) -> Option<usize> {
+        self.consortium.names.iter().position(|own| own == name)
+    }
+
+    fn note(&mut self, text: String) {
+        self.trace.push(format!("{:>9} {text}", self.now_ms - START_MS));
+    }
+}
+
+fn name_of(message: &ToAgent) -> String {
+    use ToAgent as M;
+    match message {
+        M::Roster(_) => "roster".to_owned(),
+        M::EpochOpen(open) => format!("open epoch {} of {}", open.epoch, open.members.len()),
+        M::Setup(setup) => format!("setup of epoch {}: {:?}", setup.epoch, setup.step),
+        M::EpochClosed { epoch } => format!("close epoch {epoch}"),
+        M::RoundStart(start) => format!("{}: start {} round {} attempt {}", start.at, start.job, start.round, start.attempt),
+        M::Cohort(cohort) => format!("{}: cohort", cohort.at),
+        M::UploadGrant { at } => format!("{at}: grant"),
+        M::Receipt { at, .. } => format!("{at}: receipt"),
+        M::Survivors { at, .. } => format!("{at}: survivors"),
+        M::Certificate { at, .. } => format!("{at}: certificate"),
+        M::PathsWanted { at } => format!("{at}: paths wanted"),
+        M::EdgesWanted { at } => format!("{at}: edges wanted"),
+        M::RoundEnded { at, next } => format!("{at}: ended, next {:?}", next.as_ref().map(|next| next.at)),
+        M::JobEnded { job, .. } => format!("{job} ended"),
+    }
+}
+
+fn name_back(message: &ToCoordinator) -> String {
+    use ToCoordinator as M;
+    match message {
+        M::Offers(offers) => format!("offers {}", offers.len()),
+        M::Setup(setup) => format!("setup of epoch {}: {:?}", setup.epoch, setup.step),
+        M::EpochLeft { epoch, refused, .. } => format!("leaves epoch {epoch}: {refused}"),
+        M::Accept { at, .. } => format!("{at}: accept"),
+        M::Refuse { at, refused } => format!("{at}: refuse: {refused}"),
+        M::Ready { at } => format!("{at}: ready"),
+        M::MaskedInput(masked) => format!("{}: vector", masked.at),
+        M::Vote { at, .. } => format!("{at}: vote"),
+        M::Reveal { at, .. } => format!("{at}: reveal"),
+        M::Paths { at, .. } => format!("{at}: paths"),
+        M::Edges { at, .. } => format!("{at}: edges"),
+        M::Aborted { at, refused } => format!("{at}: aborted: {refused}"),
+    }
+}
