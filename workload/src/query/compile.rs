@@ -1,6 +1,6 @@
 //! Text to plan: parse, lower, share components out, choose the lattice, calibrate the noise. Measured well under 5 ms.
 
-use super::aggregate::{Drafts, Measure};
+use super::components::{Drafts, Measure};
 use super::error::{BUDGET, SATURATES, SqlError};
 use super::fit::fit;
 use super::scope::Scope;
@@ -28,7 +28,11 @@ pub fn compile(
     let (source, select) = Source::parse(sql, &is_column)?;
     if !select.table.value.eq_ignore_ascii_case(&contract.name) {
         let message = format!("unknown dataset `{}`", select.table.value);
-        return Err(source.error(select.table.span, message, format!("this contract is of `{}`", contract.name)));
+        return Err(source.error(
+            select.table.span,
+            message,
+            format!("this contract is of `{}`", contract.name),
+        ));
     }
     let scope = Scope {
         source: &source,
@@ -43,7 +47,9 @@ pub fn compile(
     let mut drafts = Drafts::default();
     let aggregates = drafts.grant(&compiler.wishes);
     let width = drafts.0.iter().map(|d| cells(&d.measure)).sum::<usize>();
-    let dim = size(&compiler.keys).and_then(|groups| groups.checked_mul(width)).filter(|dim| *dim <= MAX_DIM);
+    let dim = size(&compiler.keys)
+        .and_then(|groups| groups.checked_mul(width))
+        .filter(|dim| *dim <= MAX_DIM);
     let Some(dim) = dim else {
         let place = select.group_by.last().or(compiler.first_item());
         return Err(source.error(
@@ -58,8 +64,7 @@ pub fn compile(
         rows_per_group: contract.contribution.rows_per_group,
         participants: contract.contribution.participants,
     };
-    let (components, noise) =
-        fit(drafts.0, &contribution, contract.max_rows, dim, terms, epsilon, delta)?;
+    let (components, noise) = fit(drafts.0, &contribution, contract.max_rows, dim, terms, epsilon, delta)?;
     let histogram = compiler.histogram.and_then(|at| match aggregates[at] {
         super::Aggregate::Count { component } => Some(component),
         _ => None,
@@ -112,7 +117,11 @@ pub fn epsilon_for_error(
     }
     while high / low > 1.005 {
         let middle = (low * high).sqrt();
-        if error(middle)? > target { low = middle } else { high = middle }
+        if error(middle)? > target {
+            low = middle
+        } else {
+            high = middle
+        }
     }
     Ok(Some(high))
 }

@@ -20,14 +20,24 @@ pub(super) struct Dual {
 
 impl Dual {
     pub fn constant(value: f64) -> Self {
-        Self { value, gradient: Vec::new(), extra: 0.0, linear: true }
+        Self {
+            value,
+            gradient: Vec::new(),
+            extra: 0.0,
+            linear: true,
+        }
     }
 
     /// The cell of a component whose value is `cell / scale`.
     pub fn cell(component: usize, cell: i64, scale: f64) -> Self {
         let mut gradient = vec![0.0; component + 1];
         gradient[component] = 1.0 / scale;
-        Self { value: cell as f64 / scale, gradient, extra: 0.0, linear: true }
+        Self {
+            value: cell as f64 / scale,
+            gradient,
+            extra: 0.0,
+            linear: true,
+        }
     }
 
     /// Standard deviation, if each cell has noise of `variance`.
@@ -75,7 +85,13 @@ impl Dual {
             return None;
         }
         let quotient = self.value / other.value;
-        Some(self.combine(1.0 / other.value, other, -quotient / other.value, quotient, other.is_constant()))
+        Some(self.combine(
+            1.0 / other.value,
+            other,
+            -quotient / other.value,
+            quotient,
+            other.is_constant(),
+        ))
     }
 
     /// The same value moved into an interval; the derivative stays.
@@ -96,20 +112,38 @@ impl Dual {
 
     pub fn call(function: Function, arguments: Vec<Self>) -> Option<Self> {
         let pick = |better: fn(f64, f64) -> bool, list: Vec<Self>| {
-            let best = list.into_iter().reduce(|a, b| if better(b.value, a.value) { b } else { a });
+            let best = list
+                .into_iter()
+                .reduce(|a, b| if better(b.value, a.value) { b } else { a });
             best.map(|d| Self { linear: false, ..d })
         };
         let mut list = arguments;
         match function {
             Function::Least => pick(|a, b| a < b, list),
             Function::Greatest => pick(|a, b| a > b, list),
-            Function::Abs => list.pop().map(|d| if d.value < 0.0 { Self { linear: false, ..d.scaled(-1.0) } } else { Self { linear: false, ..d } }),
-            Function::Floor => list.pop().map(|d| Self { value: d.value.floor(), linear: false, ..d }),
-            Function::Ceil => list.pop().map(|d| Self { value: d.value.ceil(), linear: false, ..d }),
+            Function::Abs => list.pop().map(|d| {
+                if d.value < 0.0 {
+                    Self {
+                        linear: false,
+                        ..d.scaled(-1.0)
+                    }
+                } else {
+                    Self { linear: false, ..d }
+                }
+            }),
+            Function::Floor => list.pop().map(|d| Self {
+                value: d.value.floor(),
+                linear: false,
+                ..d
+            }),
+            Function::Ceil => list.pop().map(|d| Self {
+                value: d.value.ceil(),
+                linear: false,
+                ..d
+            }),
         }
     }
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -118,7 +152,16 @@ mod tests {
     #[test]
     fn gradients_agree_with_small_steps() {
         let f = |x: f64, y: f64| {
-            let (x, y) = (Dual { value: x, ..Dual::cell(0, 0, 2.0) }, Dual { value: y, ..Dual::cell(1, 0, 4.0) });
+            let (x, y) = (
+                Dual {
+                    value: x,
+                    ..Dual::cell(0, 0, 2.0)
+                },
+                Dual {
+                    value: y,
+                    ..Dual::cell(1, 0, 4.0)
+                },
+            );
             x.times(&y).minus(&x.over(&y).unwrap()).plus(&Dual::constant(3.0))
         };
         let (x, y, h) = (5.0, 7.0, 1e-6);

@@ -28,7 +28,14 @@ pub const PLAN: &str = "SOTTO-1005";
 impl SqlError {
     /// A refusal that concerns the whole question.
     pub fn whole(code: &'static str, message: impl Into<String>, supported: impl Into<String>) -> Self {
-        Self { code, line: 1, column: 1, length: 1, message: message.into(), supported: supported.into() }
+        Self {
+            code,
+            line: 1,
+            column: 1,
+            length: 1,
+            message: message.into(),
+            supported: supported.into(),
+        }
     }
 
     /// The offending line with the caret below it, the reason, and what is supported.

@@ -39,7 +39,11 @@ impl Estimate {
     }
 
     pub fn nothing(method: Method, interval: Option<(f64, f64)>) -> Self {
-        Self { dual: None, interval, method }
+        Self {
+            dual: None,
+            interval,
+            method,
+        }
     }
 
     fn within(mut self, low: f64, high: f64) -> Self {
@@ -56,12 +60,14 @@ pub(super) fn describe(aggregate: &Aggregate) -> (Method, Option<String>) {
         Aggregate::Variance { .. } | Aggregate::Covariance { .. } | Aggregate::Correlation { .. } => {
             (Method::Delta, None)
         }
-        Aggregate::Quantile { p, .. } if p.get() == EXTREME => {
-            (Method::Rank, Some(format!("the {EXTREME} quantile, in place of a minimum")))
-        }
-        Aggregate::Quantile { p, .. } if p.get() == 1.0 - EXTREME => {
-            (Method::Rank, Some(format!("the {} quantile, in place of a maximum", 1.0 - EXTREME)))
-        }
+        Aggregate::Quantile { p, .. } if p.get() == EXTREME => (
+            Method::Rank,
+            Some(format!("the {EXTREME} quantile, in place of a minimum")),
+        ),
+        Aggregate::Quantile { p, .. } if p.get() == 1.0 - EXTREME => (
+            Method::Rank,
+            Some(format!("the {} quantile, in place of a maximum", 1.0 - EXTREME)),
+        ),
         Aggregate::Quantile { .. } => (Method::Rank, None),
     }
 }
@@ -77,19 +83,43 @@ impl Group<'_> {
                 Estimate::of(dual, self.variance)
             }
             Aggregate::Average { sum, count } => self.average(*sum, *count),
-            Aggregate::Variance { sum, square, count, sample, root } => {
-                self.variance_of(*sum, *square, *count, *sample, *root)
-            }
-            Aggregate::Covariance { left, right, product, count, sample } => {
+            Aggregate::Variance {
+                sum,
+                square,
+                count,
+                sample,
+                root,
+            } => self.variance_of(*sum, *square, *count, *sample, *root),
+            Aggregate::Covariance {
+                left,
+                right,
+                product,
+                count,
+                sample,
+            } => {
                 let n = self.count(*count);
-                let covariance = self.moment(*left, *right, *product, &n).and_then(|c| bessel(c, &n, *sample));
+                let covariance = self
+                    .moment(*left, *right, *product, &n)
+                    .and_then(|c| bessel(c, &n, *sample));
                 self.delta(covariance, &n, f64::INFINITY)
             }
-            Aggregate::Correlation { left, right, left_square, right_square, product, count } => {
+            Aggregate::Correlation {
+                left,
+                right,
+                left_square,
+                right_square,
+                product,
+                count,
+            } => {
                 let n = self.count(*count);
                 let correlation = (|| {
                     let covariance = self.moment(*left, *right, *product, &n)?;
-                    let spread = self.moment(*left, *left, *left_square, &n)?.times(&self.moment(*right, *right, *right_square, &n)?);
+                    let spread = self.moment(*left, *left, *left_square, &n)?.times(&self.moment(
+                        *right,
+                        *right,
+                        *right_square,
+                        &n,
+                    )?);
                     covariance.over(&root(spread, self.variance)?)
                 })();
                 self.delta(correlation.map(|c| c.clamped(-1.0, 1.0)), &n, 1.0)
@@ -141,12 +171,19 @@ impl Group<'_> {
         let a = n.value * n.value - vn;
         let interval = if mean.is_some() && a > 0.0 {
             let middle = s.value * n.value;
-            let spread = (n.value * n.value * vs + s.value * s.value * vn - vs * vn).max(0.0).sqrt();
+            let spread = (n.value * n.value * vs + s.value * s.value * vn - vs * vn)
+                .max(0.0)
+                .sqrt();
             (centre + (middle - spread) / a, centre + (middle + spread) / a)
         } else {
             (low, high)
         };
-        Estimate { dual: mean, interval: Some(interval), method: Method::Fieller }.within(low, high)
+        Estimate {
+            dual: mean,
+            interval: Some(interval),
+            method: Method::Fieller,
+        }
+        .within(low, high)
     }
 
     /// mean(product) - mean(left) mean(right), all around their centres.
@@ -179,9 +216,16 @@ impl Group<'_> {
         match dual {
             Some(dual) if n.value > Z * n.sd(self.variance) => {
                 let estimate = Estimate::of(dual, self.variance).within(-limit, limit);
-                Estimate { method: Method::Delta, ..estimate }
+                Estimate {
+                    method: Method::Delta,
+                    ..estimate
+                }
             }
-            Some(dual) => Estimate { dual: Some(dual), interval: None, method: Method::Delta },
+            Some(dual) => Estimate {
+                dual: Some(dual),
+                interval: None,
+                method: Method::Delta,
+            },
             None => Estimate::nothing(Method::Delta, None),
         }
     }
@@ -189,12 +233,24 @@ impl Group<'_> {
     /// The tree made consistent, then read at p (`privacy::tree`).
     fn quantile(&self, index: usize, p: f64, steps: bool) -> Estimate {
         let (component, cells) = self.component(index);
-        let ComponentKind::Tree { bins, branching, levels, leaves, weight, .. } = &component.kind else {
+        let ComponentKind::Tree {
+            bins,
+            branching,
+            levels,
+            leaves,
+            weight,
+            ..
+        } = &component.kind
+        else {
             return Estimate::nothing(Method::Rank, None);
         };
         let weight = *weight as f64;
         let at = |leaf: f64| bins.origin.get() + leaf * bins.width.get();
-        let bounds = if steps { (at(0.5), at(f64::from(*leaves) - 0.5)) } else { (at(0.0), at(f64::from(*leaves))) };
+        let bounds = if steps {
+            (at(0.5), at(f64::from(*leaves) - 0.5))
+        } else {
+            (at(0.0), at(f64::from(*leaves)))
+        };
         let counts: Vec<f64> = cells.iter().map(|c| *c as f64 / weight).collect();
         let sd = self.variance.sqrt() / weight;
         let read = (|| {
@@ -209,12 +265,27 @@ impl Group<'_> {
             return Estimate::nothing(Method::Rank, Some(bounds));
         };
         // A leaf of one value is that value.
-        let place = |leaf: f64| if steps { at(leaf.min(f64::from(*leaves) - 0.5).floor() + 0.5) } else { at(leaf) };
+        let place = |leaf: f64| {
+            if steps {
+                at(leaf.min(f64::from(*leaves) - 0.5).floor() + 0.5)
+            } else {
+                at(leaf)
+            }
+        };
         let value = place(found.value).clamp(bounds.0, bounds.1);
         let low = place(found.low).clamp(bounds.0, value);
         let high = place(found.high).clamp(value, bounds.1);
-        let dual = Dual { value, gradient: Vec::new(), extra: ((high - low) / (2.0 * Z)).powi(2), linear: false };
-        Estimate { dual: Some(dual), interval: Some((low, high)), method: Method::Rank }
+        let dual = Dual {
+            value,
+            gradient: Vec::new(),
+            extra: ((high - low) / (2.0 * Z)).powi(2),
+            linear: false,
+        };
+        Estimate {
+            dual: Some(dual),
+            interval: Some((low, high)),
+            method: Method::Rank,
+        }
     }
 }
 
@@ -233,5 +304,9 @@ fn bessel(dual: Dual, n: &Dual, sample: bool) -> Option<Dual> {
 fn root(dual: Dual, variance: f64) -> Option<Dual> {
     let floor = dual.value.max(dual.sd(variance)).max(f64::MIN_POSITIVE);
     let value = dual.value.max(0.0).sqrt();
-    Some(Dual { value, linear: false, ..dual.scaled(0.5 / floor.sqrt()) })
+    Some(Dual {
+        value,
+        linear: false,
+        ..dual.scaled(0.5 / floor.sqrt())
+    })
 }

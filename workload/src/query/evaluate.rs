@@ -47,9 +47,7 @@ pub fn clamp(plan: &QueryPlan, cells: &mut [i64]) {
 pub fn scan(column: &ScanColumn, raw: &Value) -> Value {
     let typed = match (&column.kind, raw) {
         (ScanKind::Number { .. }, Value::Number(x)) if x.is_finite() => Value::Number(*x),
-        (ScanKind::Text { categories }, Value::Text(text))
-            if categories.is_empty() || categories.contains(text) =>
-        {
+        (ScanKind::Text { categories }, Value::Text(text)) if categories.is_empty() || categories.contains(text) => {
             Value::Text(text.clone())
         }
         (ScanKind::Boolean, Value::Boolean(b)) => Value::Boolean(*b),
@@ -75,11 +73,7 @@ pub fn scan(column: &ScanColumn, raw: &Value) -> Value {
 }
 
 /// The rows that count, scanned, with their groups, by unit.
-fn units(
-    plan: &QueryPlan,
-    key: &BoundingKey,
-    rows: impl Iterator<Item = Row>,
-) -> BTreeMap<String, Vec<(usize, Row)>> {
+fn units(plan: &QueryPlan, key: &BoundingKey, rows: impl Iterator<Item = Row>) -> BTreeMap<String, Vec<(usize, Row)>> {
     let mut units: BTreeMap<String, (u64, Vec<(usize, Row)>)> = BTreeMap::new();
     for (number, raw) in rows.enumerate() {
         let value = |name: &str| raw.get(name).cloned().unwrap_or(Value::Null);
@@ -90,11 +84,21 @@ fn units(
                 unit => (format!("{unit:?}"), value_bits(&unit)),
             },
         };
-        let row: Row = plan.columns.iter().map(|c| (c.name.clone(), scan(c, &value(&c.name)))).collect();
+        let row: Row = plan
+            .columns
+            .iter()
+            .map(|c| (c.name.clone(), scan(c, &value(&c.name))))
+            .collect();
         let column = |name: &str| row.get(name).cloned().unwrap_or(Value::Null);
         let wanted = plan.filter.as_ref().is_none_or(|f| f.holds(&column));
-        let Some(group) = plan.group(&column).filter(|_| wanted) else { continue };
-        units.entry(unit).or_insert_with(|| (bits, Vec::new())).1.push((group, row));
+        let Some(group) = plan.group(&column).filter(|_| wanted) else {
+            continue;
+        };
+        units
+            .entry(unit)
+            .or_insert_with(|| (bits, Vec::new()))
+            .1
+            .push((group, row));
     }
     let bounded = |(unit, (bits, rows)): (String, (u64, Vec<(usize, Row)>))| {
         if plan.unit.is_none() {
@@ -132,7 +136,14 @@ fn add(component: &Component, column: &dyn Fn(&str) -> Value, cells: &mut [i64])
                 bump(bins.index(x) as usize, *weight);
             }
         }
-        ComponentKind::Tree { expr, bins, branching, levels, weight, .. } => {
+        ComponentKind::Tree {
+            expr,
+            bins,
+            branching,
+            levels,
+            weight,
+            ..
+        } => {
             if let Some(x) = number(expr) {
                 tree_path(*branching, *levels, bins.index(x)).for_each(|cell| bump(cell, *weight));
             }

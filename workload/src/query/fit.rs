@@ -8,11 +8,11 @@
 //! `F L weight^2` for a tree of L levels (one cell a level), `G weight^2` for units. So reaches are M, M / sqrt(L) and
 //! M sqrt(F / G) for a common M, and the sensitivity is then computed exactly from the rounded integers.
 //!
-//! M is the power of two that puts the standard deviation of one share near 2^16 lattice units: rounding of rows to the
+//! M is the power of two that puts the standard deviation of one share near 2^20 lattice units: rounding of rows to the
 //! lattice is then far below the noise for any file, tau of the distributed discrete Gaussian is nil, and sums of whole
 //! numbers are exact (their scales are whole). It is lowered only if rows x range would leave the ring.
 
-use super::aggregate::{Draft, Measure};
+use super::components::{Draft, Measure};
 use super::error::{BUDGET, SqlError};
 use super::{Component, ComponentKind, Contribution, Lattice, Noise};
 use engine::CohortTerms;
@@ -21,7 +21,7 @@ use privacy::cost::{calibrate, rho_for};
 use privacy::sensitivity::{self, sensitivity};
 
 /// log2 of the wanted standard deviation of one share.
-const SHARE_SD: f64 = 16.0;
+const SHARE_SD: f64 = 20.0;
 /// The least and the finest lattice, log2 M.
 const COARSEST: i32 = 6;
 const FINEST: i32 = 30;
@@ -56,7 +56,10 @@ pub(super) fn fit(
     loop {
         let m = 2f64.powi(exponent);
         let units = m * (per_row / per_unit).sqrt();
-        let sized = drafts.iter().map(|d| size(d, m, units, max_rows)).collect::<Option<Vec<_>>>();
+        let sized = drafts
+            .iter()
+            .map(|d| size(d, m, units, max_rows))
+            .collect::<Option<Vec<_>>>();
         let largest = sized.iter().flatten().map(|c| c.clip).max().unwrap_or(i64::MAX);
         let fits = f64::from(terms.n) * largest as f64 <= RING / 2.0;
         let Some(components) = sized.filter(|_| fits) else {
@@ -85,7 +88,9 @@ pub(super) fn fit(
         }
         let noise_reach = 64.0 * (f64::from(terms.n) * found.variance as f64).sqrt();
         if noise_reach > RING / 2.0 {
-            return Err(budget(format!("epsilon {epsilon} needs more noise than a 64-bit sum holds")));
+            return Err(budget(format!(
+                "epsilon {epsilon} needs more noise than a 64-bit sum holds"
+            )));
         }
         let noise = Noise {
             epsilon: price,
@@ -132,25 +137,53 @@ fn size(draft: &Draft, m: f64, units: f64, max_rows: u64) -> Option<Component> {
     let kind = match draft.measure.clone() {
         Measure::Rows => ComponentKind::Rows { weight: whole(m) },
         Measure::Units => ComponentKind::Units { weight: whole(units) },
-        Measure::Sum { expr, interval, centre, step } => {
+        Measure::Sum {
+            expr,
+            interval,
+            centre,
+            step,
+        } => {
             let half = (interval.low - centre).abs().max((interval.high - centre).abs());
             let scale = snap(m / if half > 0.0 { half } else { 1.0 }, step);
             let lattice = Lattice::new(interval.low, interval.high, centre, scale)?;
             ComponentKind::Sum { expr, lattice }
         }
-        Measure::Histogram { expr, bins } => ComponentKind::Histogram { expr, bins, weight: whole(m) },
-        Measure::Tree { expr, bins, branching, levels, leaves } => {
+        Measure::Histogram { expr, bins } => ComponentKind::Histogram {
+            expr,
+            bins,
+            weight: whole(m),
+        },
+        Measure::Tree {
+            expr,
+            bins,
+            branching,
+            levels,
+            leaves,
+        } => {
             let weight = whole(m / f64::from(levels).sqrt());
-            ComponentKind::Tree { expr, bins, branching, levels, leaves, weight }
+            ComponentKind::Tree {
+                expr,
+                bins,
+                branching,
+                levels,
+                leaves,
+                weight,
+            }
         }
     };
     let clip = i64::try_from(max_rows).ok()?.checked_mul(kind.weight())?;
-    Some(Component { filter: draft.filter.clone(), kind, clip })
+    Some(Component {
+        filter: draft.filter.clone(),
+        kind,
+        clip,
+    })
 }
 
 /// Values a `step` apart, around a centre of half steps, fall exactly on a lattice of a multiple of `2 / step`.
 fn snap(scale: f64, step: Option<f64>) -> f64 {
-    let Some(unit) = step.map(|step| 2.0 / step) else { return scale };
+    let Some(unit) = step.map(|step| 2.0 / step) else {
+        return scale;
+    };
     let times = (scale / unit).floor();
     if times >= 16.0 { times * unit } else { scale }
 }

@@ -30,7 +30,9 @@ impl Scope<'_> {
             Kind::Number => {
                 let i = self.bounded(e, &typed)?;
                 if !typed.whole() || i.high.fract() != 0.0 {
-                    return refuse("only whole numbers can be grouped by their value: BIN(column, width) makes bins".into());
+                    return refuse(
+                        "only whole numbers can be grouped by their value: BIN(column, width) makes bins".into(),
+                    );
                 }
                 if i.high - i.low >= MAX_INTEGERS {
                     return refuse(format!(
@@ -38,19 +40,27 @@ impl Scope<'_> {
                         i.high - i.low + 1.0
                     ));
                 }
-                Domain::Integers { min: i.low as i64, max: i.high as i64 }
+                Domain::Integers {
+                    min: i.low as i64,
+                    max: i.high as i64,
+                }
             }
-            Kind::Date => return refuse("a date has too many values to group by: EXTRACT(YEAR FROM date) has few".into()),
+            Kind::Date => {
+                return refuse("a date has too many values to group by: EXTRACT(YEAR FROM date) has few".into());
+            }
             Kind::Null => return refuse("NULL cannot be grouped by".into()),
         };
-        Ok(GroupKey { expr: typed.expr, domain, null: typed.nullable })
+        Ok(GroupKey {
+            expr: typed.expr,
+            domain,
+            null: typed.nullable,
+        })
     }
 
     /// `BIN(x, width)`: bins start at multiples of the width and cover the bounds.
     fn bin(&self, function: &ast::Function) -> Result<GroupKey, SqlError> {
         let arguments = self.arguments(function)?;
-        let ([e, width], None, true) =
-            (arguments.as_slice(), &function.filter, function.within_group.is_empty())
+        let ([e, width], None, true) = (arguments.as_slice(), &function.filter, function.within_group.is_empty())
         else {
             return Err(self.misused(function, "a column and a width"));
         };
@@ -63,7 +73,15 @@ impl Scope<'_> {
             let message = format!("a width of {w} makes {count} bins over {} to {}", i.low, i.high);
             return Err(self.error(width.span(), message, format!("at most {MAX_BINS} bins")));
         };
-        let bins = Bins { origin, width: step, count: count as u32 };
-        Ok(GroupKey { expr: typed.expr, domain: Domain::Bins(bins), null: typed.nullable })
+        let bins = Bins {
+            origin,
+            width: step,
+            count: count as u32,
+        };
+        Ok(GroupKey {
+            expr: typed.expr,
+            domain: Domain::Bins(bins),
+            null: typed.nullable,
+        })
     }
 }

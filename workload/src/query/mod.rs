@@ -9,18 +9,21 @@
 mod aggregate;
 mod bounding;
 mod compile;
+mod components;
 mod dual;
 mod error;
 mod estimate;
 mod evaluate;
 mod expr;
 mod fit;
+mod forms;
 mod keys;
 mod lattice;
 mod name;
 mod output;
 mod plan;
 mod read_back;
+mod results;
 mod row;
 mod scope;
 mod select;
@@ -34,14 +37,14 @@ pub use compile::{compile, epsilon_for_error};
 pub use error::SqlError;
 pub use evaluate::{Row, clamp, evaluate, scan};
 pub use expr::{
-    Arithmetic, Comparison, DatePart, Expr, Function, LikeToken, Value, arithmetic, call, compare,
-    date_part, like, like_tokens, parse_date,
+    Arithmetic, Comparison, DatePart, Expr, Function, LikeToken, Value, arithmetic, call, compare, date_part, like,
+    like_tokens, parse_date,
 };
 pub use lattice::Lattice;
 pub use output::{Aggregate, OrderTerm, Output, OutputColumn, OutputExpr};
 pub use plan::{
-    Bins, Component, ComponentKind, Contribution, Domain, GroupKey, Layout, Noise, QueryPlan,
-    ScanColumn, ScanKind, tree_path,
+    Bins, Component, ComponentKind, Contribution, Domain, GroupKey, Layout, Noise, QueryPlan, ScanColumn, ScanKind,
+    tree_path,
 };
 pub use read_back::{predict, read_back};
 pub use table::{Cell, Method, PredictedColumn, Prediction, Receipt, Release, Table, TableColumn};

@@ -13,9 +13,9 @@ pub(super) fn canonical_name(e: &ast::Expr, scope: &Scope<'_>) -> String {
     while let Some(c) = rest.chars().next() {
         let length = match c {
             '\'' | '"' => rest[1..].find(c).map_or(rest.len(), |i| i + 2),
-            c if c.is_ascii_alphabetic() || c == '_' => {
-                rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len())
-            }
+            c if c.is_ascii_alphabetic() || c == '_' => rest
+                .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+                .unwrap_or(rest.len()),
             c => c.len_utf8(),
         };
         let (token, after) = rest.split_at(length);

@@ -3,9 +3,7 @@
 use super::dual::Dual;
 use super::estimate::{Estimate, Group, describe};
 use super::table::{Cell, Method, PredictedColumn, Prediction, Table, TableColumn};
-use super::{
-    ComponentKind, Comparison, Domain, GroupKey, OutputExpr, QueryPlan, Value, compare,
-};
+use super::{Comparison, ComponentKind, Domain, GroupKey, OutputExpr, QueryPlan, Value, compare};
 use engine::PlainSum;
 use std::cmp::Ordering;
 
@@ -18,18 +16,38 @@ pub fn read_back(plan: &QueryPlan, sum: &PlainSum) -> Option<Table> {
     let bins = histogram_bins(plan).unwrap_or(1);
     let mut rows = Vec::new();
     for (index, cells) in sum.values.chunks(layout.width.max(1)).enumerate() {
-        let group = Group { plan, layout: &layout, cells, variance: sum.variance as f64 };
+        let group = Group {
+            plan,
+            layout: &layout,
+            cells,
+            variance: sum.variance as f64,
+        };
         let estimates: Vec<Estimate> = if plan.output.histogram.is_some() {
             Vec::new()
         } else {
             plan.output.aggregates.iter().map(|a| group.estimate(a)).collect()
         };
         for bin in 0..bins {
-            let row = Row { group: &group, keys: key_positions(plan, index), estimates: &estimates, bin };
+            let row = Row {
+                group: &group,
+                keys: key_positions(plan, index),
+                estimates: &estimates,
+                bin,
+            };
             let having = plan.output.having.as_ref().map(|e| row.evaluate(e));
             if having.is_none_or(|h| h == Out::Value(Value::Boolean(true))) {
-                let order = plan.output.order_by.iter().map(|t| row.evaluate(&t.expr).value()).collect::<Vec<_>>();
-                let cells = plan.output.columns.iter().map(|c| row.cell(&c.expr)).collect::<Vec<_>>();
+                let order = plan
+                    .output
+                    .order_by
+                    .iter()
+                    .map(|t| row.evaluate(&t.expr).value())
+                    .collect::<Vec<_>>();
+                let cells = plan
+                    .output
+                    .columns
+                    .iter()
+                    .map(|c| row.cell(&c.expr))
+                    .collect::<Vec<_>>();
                 rows.push((order, cells));
             }
         }
@@ -37,7 +55,12 @@ pub fn read_back(plan: &QueryPlan, sum: &PlainSum) -> Option<Table> {
     rows.sort_by(|(a, _), (b, _)| order(plan, a, b));
     rows.truncate(plan.output.limit.map_or(usize::MAX, |l| l as usize));
     Some(Table {
-        columns: plan.output.columns.iter().map(|c| column(plan, &c.name, &c.expr)).collect(),
+        columns: plan
+            .output
+            .columns
+            .iter()
+            .map(|c| column(plan, &c.name, &c.expr))
+            .collect(),
         rows: rows.into_iter().map(|(_, cells)| cells).collect(),
     })
 }
@@ -60,7 +83,12 @@ pub fn predict(plan: &QueryPlan) -> Prediction {
             ComponentKind::Histogram { bins, .. } => {
                 cells.extend((0..bins.count).map(|_| rows * weight / f64::from(bins.count)));
             }
-            ComponentKind::Tree { branching, levels, leaves, .. } => {
+            ComponentKind::Tree {
+                branching,
+                levels,
+                leaves,
+                ..
+            } => {
                 for level in 1..=*levels {
                     let (nodes, below) = (branching.pow(level), branching.pow(levels - level));
                     let filled = |node: u32| leaves.saturating_sub(node * below).min(below);
@@ -71,15 +99,30 @@ pub fn predict(plan: &QueryPlan) -> Prediction {
     }
     let cells: Vec<i64> = cells.into_iter().map(|x| x as i64).collect();
     let variance = u128::from(plan.noise.members) * u128::from(plan.noise.variance);
-    let group = Group { plan, layout: &layout, cells: &cells, variance: variance as f64 };
+    let group = Group {
+        plan,
+        layout: &layout,
+        cells: &cells,
+        variance: variance as f64,
+    };
     let estimates: Vec<Estimate> = match plan.output.histogram {
         Some(_) => Vec::new(),
         None => plan.output.aggregates.iter().map(|a| group.estimate(a)).collect(),
     };
-    let row = Row { group: &group, keys: vec![0; plan.groups.len()], estimates: &estimates, bin: 0 };
+    let row = Row {
+        group: &group,
+        keys: vec![0; plan.groups.len()],
+        estimates: &estimates,
+        bin: 0,
+    };
     let columns = plan.output.columns.iter().map(|c| {
         let TableColumn { name, method, note } = column(plan, &c.name, &c.expr);
-        PredictedColumn { name, method, note, half_width: row.cell(&c.expr).half_width() }
+        PredictedColumn {
+            name,
+            method,
+            note,
+            half_width: row.cell(&c.expr).half_width(),
+        }
     });
     Prediction {
         rows: layout.groups * histogram_bins(plan).unwrap_or(1),
@@ -135,10 +178,21 @@ fn column(plan: &QueryPlan, name: &str, expr: &OutputExpr) -> TableColumn {
     let (method, note) = match expr {
         OutputExpr::Aggregate(at) => describe(&plan.output.aggregates[*at]),
         OutputExpr::BinCount => (Method::Normal, None),
-        expr if noisy(expr) => (if linear(plan, expr) { Method::Normal } else { Method::Delta }, None),
+        expr if noisy(expr) => (
+            if linear(plan, expr) {
+                Method::Normal
+            } else {
+                Method::Delta
+            },
+            None,
+        ),
         _ => (Method::Exact, None),
     };
-    TableColumn { name: name.into(), method, note }
+    TableColumn {
+        name: name.into(),
+        method,
+        note,
+    }
 }
 
 fn noisy(expr: &OutputExpr) -> bool {
@@ -158,9 +212,7 @@ fn linear(plan: &QueryPlan, expr: &OutputExpr) -> bool {
         OutputExpr::Aggregate(at) => describe(&plan.output.aggregates[*at]).0 == Method::Normal,
         OutputExpr::Negate(e) => linear(plan, e),
         OutputExpr::Arithmetic(Add | Subtract, a, b) => linear(plan, a) && linear(plan, b),
-        OutputExpr::Arithmetic(Multiply, a, b) => {
-            linear(plan, a) && linear(plan, b) && !(noisy(a) && noisy(b))
-        }
+        OutputExpr::Arithmetic(Multiply, a, b) => linear(plan, a) && linear(plan, b) && !(noisy(a) && noisy(b)),
         OutputExpr::Arithmetic(Divide, a, b) => linear(plan, a) && !noisy(b),
         OutputExpr::Call(..) | OutputExpr::Case(..) => !noisy(expr),
         _ => true,
@@ -259,7 +311,12 @@ impl Row<'_> {
     }
 
     fn edges(&self) -> (f64, f64) {
-        let component = self.group.plan.output.histogram.map(|at| &self.group.plan.components[at].kind);
+        let component = self
+            .group
+            .plan
+            .output
+            .histogram
+            .map(|at| &self.group.plan.components[at].kind);
         match component {
             Some(ComponentKind::Histogram { bins, .. }) => bins.edges(self.bin as u32),
             _ => (0.0, 0.0),

@@ -1,15 +1,16 @@
-//! From a syntax tree to a typed expression on one row. Aggregates are refused here; `aggregate.rs` looks for them first.
+//! From a syntax tree to a typed expression on one row: operators here, longer forms in `forms.rs`. Aggregates are
+//! refused; `results.rs` looks for them first.
 
+use super::forms::date;
 use super::scope::Scope;
 use super::types::{Interval, Kind, Typed};
-use super::{Arithmetic, Comparison, DatePart, Expr, Function, SqlError, parse_date};
+use super::{Arithmetic, Comparison, Expr, Function, SqlError, parse_date};
 use governance::canonical::Real;
-use sqlparser::ast::{self, BinaryOperator as Op, DateTimeField, Spanned, UnaryOperator, Value};
+use sqlparser::ast::{self, BinaryOperator as Op, Spanned, UnaryOperator};
 use sqlparser::tokenizer::Span;
 
 /// A plan is JSON, and JSON readers stop at 128 levels; a CASE takes twice as much as the rest.
 pub(super) const MAX_DEPTH: usize = 48;
-const MAX_LIST: usize = 1_000;
 pub(super) const OPERATORS: &str = "+ - * /, comparisons, AND OR NOT, BETWEEN, IN (list), LIKE, IS NULL, CASE, \
     EXTRACT(YEAR | QUARTER | MONTH | DAY | ISODOW FROM date), ABS, FLOOR, CEIL, LEAST, GREATEST";
 
@@ -45,7 +46,12 @@ impl Scope<'_> {
             ast::Expr::TypedString(typed) => self.date_literal(typed),
             ast::Expr::UnaryOp { op, expr } => self.unary(e, *op, expr, depth),
             ast::Expr::BinaryOp { left, op, right } => self.binary(e, left, op, right, depth),
-            ast::Expr::Between { expr, negated, low, high } => {
+            ast::Expr::Between {
+                expr,
+                negated,
+                low,
+                high,
+            } => {
                 let bounds = [(Comparison::GreaterOrEqual, low), (Comparison::LessOrEqual, high)];
                 let mut both = Vec::new();
                 for (op, bound) in bounds {
@@ -56,7 +62,13 @@ impl Scope<'_> {
                 Ok(Typed::condition(negate_if(*negated, both), nullable))
             }
             ast::Expr::InList { expr, list, negated } => self.in_list(expr, list, *negated, depth),
-            ast::Expr::Like { negated, any: false, expr, pattern, escape_char: None } => {
+            ast::Expr::Like {
+                negated,
+                any: false,
+                expr,
+                pattern,
+                escape_char: None,
+            } => {
                 let operand = self.row(expr, depth + 1)?;
                 self.expect(expr, &operand, Kind::Text)?;
                 let pattern = self.row(pattern, depth + 1).and_then(|p| match p.expr {
@@ -71,16 +83,17 @@ impl Scope<'_> {
                 Ok(Typed::condition(negate_if(*negated, like), operand.nullable))
             }
             ast::Expr::IsNull(inner) | ast::Expr::IsUnknown(inner) => self.is_null(inner, false, depth),
-            ast::Expr::IsNotNull(inner) | ast::Expr::IsNotUnknown(inner) => {
-                self.is_null(inner, true, depth)
-            }
+            ast::Expr::IsNotNull(inner) | ast::Expr::IsNotUnknown(inner) => self.is_null(inner, true, depth),
             ast::Expr::IsTrue(inner) => self.is_boolean(inner, true, false, depth),
             ast::Expr::IsNotTrue(inner) => self.is_boolean(inner, true, true, depth),
             ast::Expr::IsFalse(inner) => self.is_boolean(inner, false, false, depth),
             ast::Expr::IsNotFalse(inner) => self.is_boolean(inner, false, true, depth),
-            ast::Expr::Case { operand, conditions, else_result, .. } => {
-                self.case(operand.as_deref(), conditions, else_result.as_deref(), depth)
-            }
+            ast::Expr::Case {
+                operand,
+                conditions,
+                else_result,
+                ..
+            } => self.case(operand.as_deref(), conditions, else_result.as_deref(), depth),
             ast::Expr::Extract { field, expr, .. } => self.extract(field, expr, depth),
             ast::Expr::Floor { expr, field } => self.rounding(e, Function::Floor, expr, field, depth),
             ast::Expr::Ceil { expr, field } => self.rounding(e, Function::Ceil, expr, field, depth),
@@ -111,49 +124,15 @@ impl Scope<'_> {
             return Err(self.error(parts[0].span, "unknown name", "column or dataset.column"));
         };
         let known = [Some(self.contract.name.as_str()), self.table_alias.as_deref()];
-        if !known.into_iter().flatten().any(|k| k.eq_ignore_ascii_case(&table.value)) {
+        if !known
+            .into_iter()
+            .flatten()
+            .any(|k| k.eq_ignore_ascii_case(&table.value))
+        {
             let message = format!("unknown dataset `{}`", table.value);
             return Err(self.error(table.span, message, format!("the dataset is `{}`", self.contract.name)));
         }
         self.column(name)
-    }
-
-    fn literal(&self, value: &ast::ValueWithSpan) -> Result<Typed, SqlError> {
-        match &value.value {
-            Value::Number(text, _) => {
-                let Ok(real) = text.parse::<Real>() else {
-                    let message = format!("`{text}` is not a number this can compute with");
-                    return Err(self.error(value.span, message, "decimal numbers"));
-                };
-                let x = real.get();
-                Ok(Typed {
-                    interval: Some(Interval::point(x)),
-                    step: (x.fract() == 0.0).then_some(1.0),
-                    ..Typed::new(Expr::Number(real), Kind::Number, false)
-                })
-            }
-            Value::SingleQuotedString(text) => Ok(Typed {
-                texts: Some(vec![text.clone()]),
-                ..Typed::new(Expr::Text(text.clone()), Kind::Text, false)
-            }),
-            Value::Boolean(b) => Ok(Typed::condition(Expr::Boolean(*b), false)),
-            Value::Null => Ok(Typed::new(Expr::Null, Kind::Null, true)),
-            _ => Err(self.error(
-                value.span,
-                "this kind of constant is not supported",
-                "numbers, 'text', TRUE, FALSE, NULL, DATE 'YYYY-MM-DD'",
-            )),
-        }
-    }
-
-    fn date_literal(&self, typed: &ast::TypedString) -> Result<Typed, SqlError> {
-        let days = match (&typed.data_type, &typed.value.value) {
-            (ast::DataType::Date, Value::SingleQuotedString(text)) => parse_date(text),
-            _ => None,
-        };
-        days.map(date).ok_or_else(|| {
-            self.error(typed.value.span, "this is not a date", "DATE 'YYYY-MM-DD'")
-        })
     }
 
     fn unary(&self, e: &ast::Expr, op: UnaryOperator, inner: &ast::Expr, depth: usize) -> Result<Typed, SqlError> {
@@ -204,11 +183,15 @@ impl Scope<'_> {
         }
         let nullable = parts.iter().any(|t| t.nullable);
         let parts = parts.into_iter().map(|t| t.expr).collect();
-        let expr = if *op == Op::And { Expr::And(parts) } else { Expr::Or(parts) };
+        let expr = if *op == Op::And {
+            Expr::And(parts)
+        } else {
+            Expr::Or(parts)
+        };
         Ok(Typed::condition(expr, nullable))
     }
 
-    fn compare(
+    pub fn compare(
         &self,
         span: Span,
         op: Comparison,
@@ -222,16 +205,23 @@ impl Scope<'_> {
         self.coerce_date(left, b.kind, &mut a)?;
         if !a.kind.agrees(b.kind) {
             let message = format!("{} cannot be compared with {}", a.kind.name(), b.kind.name());
-            return Err(self.error(span, message, "both sides of one kind: numbers, texts, dates or conditions"));
+            return Err(self.error(
+                span,
+                message,
+                "both sides of one kind: numbers, texts, dates or conditions",
+            ));
         }
         self.known_category(left, &a, &b)?;
         self.known_category(right, &b, &a)?;
         let nullable = a.nullable || b.nullable;
-        Ok(Typed::condition(Expr::Compare(op, Box::new(a.expr), Box::new(b.expr)), nullable))
+        Ok(Typed::condition(
+            Expr::Compare(op, Box::new(a.expr), Box::new(b.expr)),
+            nullable,
+        ))
     }
 
     /// A text constant compared with a date is read as a date.
-    fn coerce_date(&self, e: &ast::Expr, other: Kind, typed: &mut Typed) -> Result<(), SqlError> {
+    pub fn coerce_date(&self, e: &ast::Expr, other: Kind, typed: &mut Typed) -> Result<(), SqlError> {
         if let (Kind::Date, Expr::Text(text)) = (other, &typed.expr) {
             let Some(days) = parse_date(text) else {
                 return Err(self.error(e.span(), "this is not a date", "'YYYY-MM-DD'"));
@@ -242,7 +232,7 @@ impl Scope<'_> {
     }
 
     /// A constant that a column of categories can never equal is a slip of the pen, not a question.
-    fn known_category(&self, constant: &ast::Expr, text: &Typed, of: &Typed) -> Result<(), SqlError> {
+    pub fn known_category(&self, constant: &ast::Expr, text: &Typed, of: &Typed) -> Result<(), SqlError> {
         if let (Expr::Text(text), Expr::Column(name), Some(known)) = (&text.expr, &of.expr, &of.texts) {
             if !known.contains(text) {
                 let message = format!("'{text}' is not a category of `{name}`");
@@ -253,13 +243,7 @@ impl Scope<'_> {
         Ok(())
     }
 
-    fn arithmetic(
-        &self,
-        op: Arithmetic,
-        left: &ast::Expr,
-        right: &ast::Expr,
-        depth: usize,
-    ) -> Result<Typed, SqlError> {
+    fn arithmetic(&self, op: Arithmetic, left: &ast::Expr, right: &ast::Expr, depth: usize) -> Result<Typed, SqlError> {
         let a = self.number(left, depth + 1)?;
         let b = self.number(right, depth + 1)?;
         let interval = Interval::arithmetic(op, self.bounded(left, &a)?, self.bounded(right, &b)?, b.whole());
@@ -272,215 +256,30 @@ impl Scope<'_> {
         Ok(Typed {
             interval: Some(interval),
             step: whole.then_some(1.0),
-            ..Typed::new(Expr::Arithmetic(op, Box::new(a.expr), Box::new(b.expr)), Kind::Number, nullable)
+            ..Typed::new(
+                Expr::Arithmetic(op, Box::new(a.expr), Box::new(b.expr)),
+                Kind::Number,
+                nullable,
+            )
         })
     }
 
     /// The bounds of a number, or a refusal that names the column without them.
     pub fn bounded(&self, e: &ast::Expr, typed: &Typed) -> Result<Interval, SqlError> {
-        typed.interval.or((typed.kind == Kind::Null).then(|| Interval::point(0.0))).ok_or_else(|| {
-            let name = match &typed.expr {
-                Expr::Column(name) => format!("column `{name}` has no bounds in the contract"),
-                _ => "the expression has no bounds in the contract".into(),
-            };
-            self.error(
-                e.span(),
-                format!("{name}: one row could weigh any amount"),
-                "columns with minimum and maximum; the data owner may publish bounds in the next contract version",
-            )
-        })
-    }
-
-    fn in_list(
-        &self,
-        expr: &ast::Expr,
-        list: &[ast::Expr],
-        negated: bool,
-        depth: usize,
-    ) -> Result<Typed, SqlError> {
-        let operand = self.row(expr, depth + 1)?;
-        if list.len() > MAX_LIST {
-            let message = format!("a list of {} values", list.len());
-            return Err(self.error(expr.span(), message, format!("at most {MAX_LIST} values")));
-        }
-        let mut items = Vec::new();
-        for item in list {
-            let mut typed = self.row(item, depth + 1)?;
-            self.coerce_date(item, operand.kind, &mut typed)?;
-            let constant = matches!(
-                typed.expr,
-                Expr::Number(_) | Expr::Text(_) | Expr::Boolean(_) | Expr::Date(_)
-            );
-            if !constant || typed.kind != operand.kind {
-                let message = format!("IN takes a list of constants, each {}", operand.kind.name());
-                return Err(self.error(item.span(), message, "IN ('a', 'b'); OR for anything else"));
-            }
-            self.known_category(item, &typed, &operand)?;
-            items.push(typed.expr);
-        }
-        // The order and repetition of a list do not change the question.
-        items.sort();
-        items.dedup();
-        let within = Expr::InList(Box::new(operand.expr), items);
-        Ok(Typed::condition(negate_if(negated, within), operand.nullable))
-    }
-
-    fn is_null(&self, inner: &ast::Expr, negated: bool, depth: usize) -> Result<Typed, SqlError> {
-        let typed = self.row(inner, depth + 1)?;
-        Ok(Typed::condition(negate_if(negated, Expr::IsNull(Box::new(typed.expr))), false))
-    }
-
-    /// `IS [NOT] TRUE | FALSE`, which is never NULL.
-    fn is_boolean(&self, inner: &ast::Expr, value: bool, negated: bool, depth: usize) -> Result<Typed, SqlError> {
-        let typed = self.condition(inner, depth + 1)?;
-        let when = negate_if(!value, typed.expr);
-        let case = Expr::Case(vec![(when, Expr::Boolean(!negated))], Box::new(Expr::Boolean(negated)));
-        Ok(Typed::condition(case, false))
-    }
-
-    fn case(
-        &self,
-        operand: Option<&ast::Expr>,
-        conditions: &[ast::CaseWhen],
-        otherwise: Option<&ast::Expr>,
-        depth: usize,
-    ) -> Result<Typed, SqlError> {
-        let mut branches = Vec::new();
-        let mut results: Vec<(&ast::Expr, Typed)> = Vec::new();
-        for when in conditions {
-            let condition = match operand {
-                None => self.condition(&when.condition, depth + 2)?,
-                Some(operand) => {
-                    self.compare(when.condition.span(), Comparison::Equal, operand, &when.condition, depth + 2)?
-                }
-            };
-            let result = self.row(&when.result, depth + 2)?;
-            branches.push((condition.expr, result.expr.clone()));
-            results.push((&when.result, result));
-        }
-        let default = match otherwise {
-            Some(e) => {
-                let result = self.row(e, depth + 2)?;
-                results.push((e, result.clone()));
-                result
-            }
-            None => Typed::new(Expr::Null, Kind::Null, true),
-        };
-        let expr = Expr::Case(branches, Box::new(default.expr));
-        let nullable = otherwise.is_none() || results.iter().any(|(_, t)| t.nullable);
-        let kind = results.iter().map(|(_, t)| t.kind).find(|k| *k != Kind::Null);
-        let mut typed = Typed::new(expr, kind.unwrap_or(Kind::Null), nullable);
-        for (e, result) in &results {
-            self.expect(e, result, typed.kind)?;
-        }
-        let known: Vec<&Typed> =
-            results.iter().map(|(_, t)| t).filter(|t| t.kind != Kind::Null).collect();
-        let intervals: Option<Vec<Interval>> = known.iter().map(|t| t.interval).collect();
-        typed.interval = intervals.and_then(|list| list.into_iter().reduce(Interval::hull));
-        typed.step = known.iter().all(|t| t.whole()).then_some(1.0);
-        let texts: Option<Vec<&Vec<String>>> = known.iter().map(|t| t.texts.as_ref()).collect();
-        typed.texts = texts.map(|lists| {
-            let mut all: Vec<String> = Vec::new();
-            for text in lists.into_iter().flatten() {
-                if !all.contains(text) {
-                    all.push(text.clone());
-                }
-            }
-            all
-        });
-        Ok(typed)
-    }
-
-    fn extract(&self, field: &DateTimeField, inner: &ast::Expr, depth: usize) -> Result<Typed, SqlError> {
-        let typed = self.row(inner, depth + 1)?;
-        self.expect(inner, &typed, Kind::Date)?;
-        let year = |days: f64| match super::date_part(DatePart::Year, days as i32) {
-            super::Value::Number(year) => Some(year),
-            _ => None,
-        };
-        let (part, interval) = match field {
-            DateTimeField::Year => {
-                let bounds = typed.interval.and_then(|i| {
-                    Some(Interval { low: year(i.low)?, high: year(i.high)? })
-                });
-                (DatePart::Year, bounds)
-            }
-            DateTimeField::Quarter => (DatePart::Quarter, Some(Interval { low: 1.0, high: 4.0 })),
-            DateTimeField::Month => (DatePart::Month, Some(Interval { low: 1.0, high: 12.0 })),
-            DateTimeField::Day => (DatePart::Day, Some(Interval { low: 1.0, high: 31.0 })),
-            DateTimeField::Isodow => (DatePart::Weekday, Some(Interval { low: 1.0, high: 7.0 })),
-            other => {
-                let message = format!("EXTRACT({other} ...) is not supported");
-                return Err(self.error(inner.span(), message, "YEAR, QUARTER, MONTH, DAY, ISODOW (Monday is 1)"));
-            }
-        };
-        Ok(Typed {
-            interval,
-            step: Some(1.0),
-            ..Typed::new(Expr::DatePart(part, Box::new(typed.expr)), Kind::Number, typed.nullable)
-        })
-    }
-
-    fn rounding(
-        &self,
-        e: &ast::Expr,
-        function: Function,
-        inner: &ast::Expr,
-        field: &ast::CeilFloorKind,
-        depth: usize,
-    ) -> Result<Typed, SqlError> {
-        if !matches!(field, ast::CeilFloorKind::DateTimeField(DateTimeField::NoDateTime)) {
-            return Err(self.error(e.span(), "FLOOR and CEIL take one number", "FLOOR(x), CEIL(x)"));
-        }
-        self.call(function, &[inner], depth)
-    }
-
-    fn function(&self, function: &ast::Function, depth: usize) -> Result<Typed, SqlError> {
-        let name = function.name.to_string().to_ascii_uppercase();
-        let arguments = self.arguments(function)?;
-        let (known, count) = match name.as_str() {
-            "ABS" => (Function::Abs, arguments.len() == 1),
-            "LEAST" => (Function::Least, !arguments.is_empty()),
-            "GREATEST" => (Function::Greatest, !arguments.is_empty()),
-            _ => return Err(self.unknown_function(function, &name)),
-        };
-        if !count || function.filter.is_some() || !function.within_group.is_empty() {
-            let message = format!("{name} is called with other arguments than it takes");
-            return Err(self.error(function.name.span(), message, "ABS(x), LEAST(a, b, ...), GREATEST(a, b, ...)"));
-        }
-        self.call(known, &arguments, depth)
-    }
-
-    fn unknown_function(&self, function: &ast::Function, name: &str) -> SqlError {
-        let aggregate = super::aggregate::NAMES.contains(&name);
-        let message = match name {
-            "BIN" => "BIN is a key of GROUP BY".to_string(),
-            _ if aggregate => format!("the aggregate {name} cannot stand here"),
-            _ => format!("unknown function {name}"),
-        };
-        let supported = match name {
-            "BIN" => "GROUP BY BIN(column, width), and the same in SELECT; FLOOR(column / width) elsewhere".into(),
-            _ if aggregate => "aggregates in SELECT, HAVING and ORDER BY, not inside one another or in WHERE".into(),
-            _ => format!("aggregates {}; on rows {OPERATORS}", super::aggregate::NAMES.join(", ")),
-        };
-        self.error(function.name.span(), message, supported)
-    }
-
-    fn call(&self, function: Function, arguments: &[&ast::Expr], depth: usize) -> Result<Typed, SqlError> {
-        let mut typed = Vec::new();
-        let mut intervals = Vec::new();
-        for e in arguments {
-            let argument = self.number(e, depth + 1)?;
-            intervals.push(self.bounded(e, &argument)?);
-            typed.push(argument);
-        }
-        let rounds = matches!(function, Function::Floor | Function::Ceil);
-        Ok(Typed {
-            interval: Some(Interval::call(function, &intervals)),
-            step: (rounds || typed.iter().all(Typed::whole)).then_some(1.0),
-            nullable: typed.iter().any(|t| t.nullable),
-            ..Typed::new(Expr::Call(function, typed.into_iter().map(|t| t.expr).collect()), Kind::Number, false)
-        })
+        typed
+            .interval
+            .or((typed.kind == Kind::Null).then(|| Interval::point(0.0)))
+            .ok_or_else(|| {
+                let name = match &typed.expr {
+                    Expr::Column(name) => format!("column `{name}` has no bounds in the contract"),
+                    _ => "the expression has no bounds in the contract".into(),
+                };
+                self.error(
+                    e.span(),
+                    format!("{name}: one row could weigh any amount"),
+                    "columns with minimum and maximum; the data owner may publish bounds in the next contract version",
+                )
+            })
     }
 }
 
@@ -525,14 +324,6 @@ pub(super) fn arithmetic(op: &Op) -> Option<Arithmetic> {
     })
 }
 
-fn date(days: i32) -> Typed {
-    Typed {
-        interval: Some(Interval::point(f64::from(days))),
-        step: Some(1.0),
-        ..Typed::new(Expr::Date(days), Kind::Date, false)
-    }
-}
-
-fn negate_if(negated: bool, expr: Expr) -> Expr {
+pub(super) fn negate_if(negated: bool, expr: Expr) -> Expr {
     if negated { Expr::Not(Box::new(expr)) } else { expr }
 }

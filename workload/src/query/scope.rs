@@ -35,9 +35,7 @@ impl Scope<'_> {
 
     /// A column that may be asked about, or why not.
     pub fn column(&self, name: &Ident) -> Result<Typed, SqlError> {
-        let refuse = |message: String, supported: String| {
-            Err(self.source.error(name.span, message, supported))
-        };
+        let refuse = |message: String, supported: String| Err(self.source.error(name.span, message, supported));
         let Some(column) = find(self.contract, name) else {
             let asked = &name.value;
             let nearest = self.nearest(asked);
@@ -52,7 +50,10 @@ impl Scope<'_> {
         };
         if column.site_identifying {
             return refuse(
-                format!("column `{}` identifies a participant: the contract forbids its use", column.name),
+                format!(
+                    "column `{}` identifies a participant: the contract forbids its use",
+                    column.name
+                ),
                 "questions over all participants together".into(),
             );
         }
@@ -63,7 +64,10 @@ impl Scope<'_> {
                 if unit {
                     format!("COUNT(DISTINCT {}) counts privacy units", column.name)
                 } else {
-                    format!("columns that may be used: {}", self.names().collect::<Vec<_>>().join(", "))
+                    format!(
+                        "columns that may be used: {}",
+                        self.names().collect::<Vec<_>>().join(", ")
+                    )
                 },
             );
         }
@@ -90,17 +94,28 @@ impl Scope<'_> {
     /// How the columns that were used are scanned, sorted by name.
     pub fn scans(&self) -> Vec<ScanColumn> {
         let reads = self.reads.borrow();
-        reads.iter().filter_map(|name| self.contract.column(name)).map(scan).collect()
+        reads
+            .iter()
+            .filter_map(|name| self.contract.column(name))
+            .map(scan)
+            .collect()
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
-        let open = self.contract.columns.iter().filter(|c| c.queryable && !c.site_identifying);
+        let open = self
+            .contract
+            .columns
+            .iter()
+            .filter(|c| c.queryable && !c.site_identifying);
         open.map(|c| c.name.as_str())
     }
 
     fn nearest(&self, asked: &str) -> Option<&str> {
         let asked = asked.to_lowercase();
-        let near = self.names().map(|name| (distance(&asked, &name.to_lowercase()), name)).min()?;
+        let near = self
+            .names()
+            .map(|name| (distance(&asked, &name.to_lowercase()), name))
+            .min()?;
         (near.0 <= 1 + asked.len() / 4).then_some(near.1)
     }
 }
@@ -132,14 +147,16 @@ fn scan(column: &Column) -> ScanColumn {
         (NullRule::Impute(value), _) => Some(value.clone()),
         (NullRule::Ignore, _) if column.nullable => None,
         // A NULL in a required column breaks the contract. The engine stays total: the middle of the bounds, or false.
-        (_, ScanKind::Number { bounds: Some((low, high)), .. }) => {
-            Real::new((low.get() / 2.0 + high.get() / 2.0).floor()).map(Scalar::Number)
-        }
+        (
+            _,
+            ScanKind::Number {
+                bounds: Some((low, high)),
+                ..
+            },
+        ) => Real::new((low.get() / 2.0 + high.get() / 2.0).floor()).map(Scalar::Number),
         (_, ScanKind::Number { bounds: None, .. }) => Real::new(0.0).map(Scalar::Number),
         (_, ScanKind::Boolean) => Some(Scalar::Boolean(false)),
-        (_, ScanKind::Date { bounds }) => {
-            Some(Scalar::Date(bounds.map_or(0, |(low, high)| low + (high - low) / 2)))
-        }
+        (_, ScanKind::Date { bounds }) => Some(Scalar::Date(bounds.map_or(0, |(low, high)| low + (high - low) / 2))),
         (_, ScanKind::Text { .. }) => None,
     };
     ScanColumn {

@@ -6,8 +6,8 @@
 
 use super::error::{SQL, SqlError};
 use sqlparser::ast::{
-    self, Expr, GroupByExpr, LimitClause, OrderByExpr, OrderByKind, SelectItem, SetExpr, Spanned,
-    Statement, TableFactor,
+    self, Expr, GroupByExpr, LimitClause, OrderByExpr, OrderByKind, SelectItem, SetExpr, Spanned, Statement,
+    TableFactor,
 };
 use sqlparser::dialect::Dialect;
 use sqlparser::parser::{Parser, ParserError};
@@ -37,24 +37,25 @@ pub(super) struct Source {
 
 impl Source {
     /// Parses; `is_column` tells names of columns, which may equal a clause's word.
-    pub fn parse(
-        sql: &str,
-        is_column: &dyn Fn(&str) -> bool,
-    ) -> Result<(Self, Select), SqlError> {
+    pub fn parse(sql: &str, is_column: &dyn Fn(&str) -> bool) -> Result<(Self, Select), SqlError> {
         if sql.len() > MAX_TEXT {
             let message = format!("the text is {} bytes long", sql.len());
             return Err(SqlError::whole(SQL, message, format!("at most {MAX_TEXT} bytes")));
         }
-        let tokens = Tokenizer::new(&Sotto, sql).tokenize_with_location().map_err(|e| SqlError {
-            code: SQL,
-            line: e.location.line.max(1),
-            column: e.location.column.max(1),
-            length: 1,
-            message: e.message.to_lowercase(),
-            supported: SHAPE.into(),
-        })?;
-        let tokens: Vec<_> =
-            tokens.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect();
+        let tokens = Tokenizer::new(&Sotto, sql)
+            .tokenize_with_location()
+            .map_err(|e| SqlError {
+                code: SQL,
+                line: e.location.line.max(1),
+                column: e.location.column.max(1),
+                length: 1,
+                message: e.message.to_lowercase(),
+                supported: SHAPE.into(),
+            })?;
+        let tokens: Vec<_> = tokens
+            .into_iter()
+            .filter(|t| !matches!(t.token, Token::Whitespace(_)))
+            .collect();
         let source = Self { tokens };
         if source.tokens.len() > MAX_TOKENS {
             let message = format!("the text has {} tokens", source.tokens.len());
@@ -71,19 +72,15 @@ impl Source {
     }
 
     /// A refusal with the caret under the token that starts at the span's start.
-    pub fn error(
-        &self,
-        span: Span,
-        message: impl Into<String>,
-        supported: impl Into<String>,
-    ) -> SqlError {
+    pub fn error(&self, span: Span, message: impl Into<String>, supported: impl Into<String>) -> SqlError {
         let token = self.tokens.iter().find(|t| t.span.start == span.start);
         let at = token.or(self.tokens.first()).map(|t| t.span);
-        let (start, end) = at.map_or_else(
-            || (Location::new(1, 1), Location::new(1, 2)),
-            |s| (s.start, s.end),
-        );
-        let length = if end.line == start.line { end.column.saturating_sub(start.column) } else { 1 };
+        let (start, end) = at.map_or_else(|| (Location::new(1, 1), Location::new(1, 2)), |s| (s.start, s.end));
+        let length = if end.line == start.line {
+            end.column.saturating_sub(start.column)
+        } else {
+            1
+        };
         SqlError {
             code: SQL,
             line: start.line,
@@ -97,9 +94,10 @@ impl Source {
     /// The operator token between two operands.
     pub fn between(&self, left: &Expr, right: &Expr) -> Span {
         let (from, to) = (left.span().end, right.span().start);
-        let operator = self.tokens.iter().find(|t| {
-            t.span.start >= from && t.span.start < to && !matches!(t.token, Token::LParen | Token::RParen)
-        });
+        let operator = self
+            .tokens
+            .iter()
+            .find(|t| t.span.start >= from && t.span.start < to && !matches!(t.token, Token::LParen | Token::RParen));
         operator.map_or(left.span(), |t| t.span)
     }
 
@@ -231,15 +229,10 @@ impl Source {
         })
     }
 
-    fn table(
-        &self,
-        mut from: Vec<ast::TableWithJoins>,
-    ) -> Result<(ast::Ident, Option<ast::Ident>), SqlError> {
+    fn table(&self, mut from: Vec<ast::TableWithJoins>) -> Result<(ast::Ident, Option<ast::Ident>), SqlError> {
         let end = self.tokens.last().map_or(Span::empty(), |t| t.span);
         let place = self.word(&["FROM"], Location::new(0, 0)).unwrap_or(end);
-        let refuse = |span, message: &str| {
-            Err(self.error(span, message, "FROM names one dataset, as in FROM heart"))
-        };
+        let refuse = |span, message: &str| Err(self.error(span, message, "FROM names one dataset, as in FROM heart"));
         if from.len() > 1 {
             return refuse(from[1].span(), "a second table");
         }
@@ -260,7 +253,10 @@ impl Source {
             }
         }
         let Some(ident) = ident else {
-            return refuse(if span == Span::empty() { place } else { span }, "this is not a dataset");
+            return refuse(
+                if span == Span::empty() { place } else { span },
+                "this is not a dataset",
+            );
         };
         // Nothing but a name may be left, or a sample or a hint would be ignored.
         let text = only.to_string();
@@ -294,11 +290,11 @@ impl Source {
     fn limit(&self, limit: Option<LimitClause>) -> Result<Option<Expr>, SqlError> {
         match limit {
             None => Ok(None),
-            Some(LimitClause::LimitOffset { limit, offset: None, limit_by })
-                if limit_by.is_empty() =>
-            {
-                Ok(limit)
-            }
+            Some(LimitClause::LimitOffset {
+                limit,
+                offset: None,
+                limit_by,
+            }) if limit_by.is_empty() => Ok(limit),
             Some(_) => {
                 let at = self.word(&["LIMIT"], Location::new(0, 0)).unwrap_or(Span::empty());
                 Err(self.error(at, "this form of LIMIT is not supported", "LIMIT n"))
@@ -316,29 +312,31 @@ fn clause(word: &str) -> Option<(&'static str, &'static str)> {
             ("set operations are not supported", "run each SELECT on its own")
         }
         "WITH" => ("common table expressions (WITH) are not supported", ONE),
-        "OVER" | "WINDOW" | "QUALIFY" | "PARTITION" => {
-            ("window functions are not supported", "aggregates with GROUP BY and HAVING")
-        }
-        "ROLLUP" | "CUBE" | "SETS" => {
-            ("grouping sets are not supported", "GROUP BY columns, expressions, aliases or positions")
-        }
+        "OVER" | "WINDOW" | "QUALIFY" | "PARTITION" => (
+            "window functions are not supported",
+            "aggregates with GROUP BY and HAVING",
+        ),
+        "ROLLUP" | "CUBE" | "SETS" => (
+            "grouping sets are not supported",
+            "GROUP BY columns, expressions, aliases or positions",
+        ),
         "OFFSET" | "FETCH" | "TOP" => ("only LIMIT shortens a result", "ORDER BY ... LIMIT n"),
         "EXISTS" => ("a query inside a query is not supported", ONE),
         "ANY" | "SOME" => ("quantified comparisons are not supported", "IN (list), AND, OR"),
         "TABLESAMPLE" => ("sampling is not supported", "the whole dataset, filtered by WHERE"),
         "INTO" => ("a result cannot be stored by SQL", "the client's output options"),
-        "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "CREATE" | "DROP" | "ALTER" | "TRUNCATE"
-        | "COPY" | "SET" | "SHOW" | "DESCRIBE" | "EXPLAIN" | "GRANT" | "REVOKE" | "PRAGMA"
-        | "ATTACH" | "BEGIN" | "COMMIT" | "CALL" | "VALUES" => {
-            ("only questions can be asked: this is not a SELECT", SHAPE)
-        }
-        "CAST" | "TRY_CAST" | "CONVERT" => {
-            ("casts are not supported", "columns have the types of the contract; integers and numbers mix freely")
-        }
-        "ILIKE" | "RLIKE" | "REGEXP" | "SIMILAR" => {
-            ("only LIKE matches text", "LIKE with % and _ (case-sensitive)")
-        }
-        "INTERVAL" => ("intervals are not supported", "comparisons with DATE 'YYYY-MM-DD' and EXTRACT"),
+        "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "CREATE" | "DROP" | "ALTER" | "TRUNCATE" | "COPY" | "SET"
+        | "SHOW" | "DESCRIBE" | "EXPLAIN" | "GRANT" | "REVOKE" | "PRAGMA" | "ATTACH" | "BEGIN" | "COMMIT" | "CALL"
+        | "VALUES" => ("only questions can be asked: this is not a SELECT", SHAPE),
+        "CAST" | "TRY_CAST" | "CONVERT" => (
+            "casts are not supported",
+            "columns have the types of the contract; integers and numbers mix freely",
+        ),
+        "ILIKE" | "RLIKE" | "REGEXP" | "SIMILAR" => ("only LIKE matches text", "LIKE with % and _ (case-sensitive)"),
+        "INTERVAL" => (
+            "intervals are not supported",
+            "comparisons with DATE 'YYYY-MM-DD' and EXTRACT",
+        ),
         _ => return None,
     })
 }

@@ -42,16 +42,27 @@ pub enum Cell {
     Text(String),
     Boolean(bool),
     /// A key of BIN: `[low, high)`.
-    Bin { low: f64, high: f64 },
+    Bin {
+        low: f64,
+        high: f64,
+    },
     /// `value` is null where noise leaves nothing to say; `low` and `high` where nothing bounds it.
-    Estimate { value: Option<f64>, low: Option<f64>, high: Option<f64> },
+    Estimate {
+        value: Option<f64>,
+        low: Option<f64>,
+        high: Option<f64>,
+    },
 }
 
 impl Cell {
     /// Half the width of the interval, where there is one.
     pub fn half_width(&self) -> Option<f64> {
         match self {
-            Cell::Estimate { low: Some(low), high: Some(high), .. } => Some((high - low) / 2.0),
+            Cell::Estimate {
+                low: Some(low),
+                high: Some(high),
+                ..
+            } => Some((high - low) / 2.0),
             _ => None,
         }
     }

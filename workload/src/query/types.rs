@@ -80,8 +80,7 @@ impl Typed {
     }
 
     pub fn whole(&self) -> bool {
-        self.step.is_some_and(|step| step.fract() == 0.0)
-            && self.interval.is_some_and(|i| i.low.fract() == 0.0)
+        self.step.is_some_and(|step| step.fract() == 0.0) && self.interval.is_some_and(|i| i.low.fract() == 0.0)
     }
 }
 
@@ -203,9 +202,20 @@ mod tests {
         ] {
             for corners in 0..grid.len().pow(4) {
                 let at = |i: u32| grid[corners / grid.len().pow(i) % grid.len()];
-                let (a, b) = (Interval { low: at(0), high: at(1) }, Interval { low: at(2), high: at(3) });
+                let (a, b) = (
+                    Interval {
+                        low: at(0),
+                        high: at(1),
+                    },
+                    Interval {
+                        low: at(2),
+                        high: at(3),
+                    },
+                );
                 let bounds = Interval::arithmetic(op, a, b, true);
-                let (Ok(bounds), true) = (bounds, a.low <= a.high && b.low <= b.high) else { continue };
+                let (Ok(bounds), true) = (bounds, a.low <= a.high && b.low <= b.high) else {
+                    continue;
+                };
                 for x in whole(a) {
                     for y in whole(b).filter(|y| op != Arithmetic::Divide || *y != 0.0) {
                         assert!(bounds.low <= f(x, y) && f(x, y) <= bounds.high, "{op:?} {a:?} {b:?}");
@@ -213,6 +223,14 @@ mod tests {
                 }
             }
         }
-        assert!(Interval::arithmetic(Arithmetic::Divide, Interval::point(1.0), Interval { low: 0.0, high: 1.0 }, false).is_err());
+        assert!(
+            Interval::arithmetic(
+                Arithmetic::Divide,
+                Interval::point(1.0),
+                Interval { low: 0.0, high: 1.0 },
+                false
+            )
+            .is_err()
+        );
     }
 }

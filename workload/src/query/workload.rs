@@ -3,7 +3,7 @@
 use super::error::{PLAN, TASK};
 use super::table::{Receipt, Release};
 use super::{QueryPlan, SqlError, compile, read_back};
-use engine::{CohortTerms, Outcome, PlainSum, Plan, Refusal, Workload};
+use engine::{CohortTerms, Outcome, PlainSum, Plan, Refusal, Ring, Workload};
 use governance::{Contract, Request, canonical};
 use privacy::clip::ComponentBounds;
 use privacy::cost::{Charge, GaussianTerms, distributed_gaussian};
@@ -12,9 +12,6 @@ use std::sync::Arc;
 
 /// `Request::kind` of a query.
 pub const KIND: &str = "query";
-
-/// The ring of every query, in the spelling of `secagg::Ring`, a type that this crate may hold but not name.
-const RING: &str = "\"z64\"";
 
 /// `Request::task` of a query, as canonical JSON. Epsilon and delta stand in the request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +42,10 @@ impl Workload for QueryWorkload {
             return Err(Refusal::new(TASK, message));
         }
         if request.dataset != contract.name {
-            let message = format!("mismatched dataset: expected `{}`, got `{}`", contract.name, request.dataset);
+            let message = format!(
+                "mismatched dataset: expected `{}`, got `{}`",
+                contract.name, request.dataset
+            );
             return Err(Refusal::new(TASK, message));
         }
         let task = QueryTask::from_task(&request.task)?;
@@ -53,22 +53,25 @@ impl Workload for QueryWorkload {
         query.to_plan()
     }
 
-    fn absorb(
-        &self,
-        plan: &Plan,
-        _round: u32,
-        _state: Option<&[u8]>,
-        sum: &PlainSum,
-    ) -> Result<Outcome, Refusal> {
-        let query = QueryPlan::from_bytes(&plan.bytes)
-            .map_err(|e| Refusal::new(PLAN, format!("malformed plan: {e}")))?;
+    fn absorb(&self, plan: &Plan, _round: u32, _state: Option<&[u8]>, sum: &PlainSum) -> Result<Outcome, Refusal> {
+        let query =
+            QueryPlan::from_bytes(&plan.bytes).map_err(|e| Refusal::new(PLAN, format!("malformed plan: {e}")))?;
         let dim = query.layout().dim();
         let table = read_back(&query, sum).ok_or_else(|| {
-            Refusal::new(PLAN, format!("mismatched sum: expected {dim} values, got {}", sum.values.len()))
+            Refusal::new(
+                PLAN,
+                format!("mismatched sum: expected {dim} values, got {}", sum.values.len()),
+            )
         })?;
-        let release = Release { dataset: query.dataset.clone(), table, receipt: query.receipt(sum.contributors) };
+        let release = Release {
+            dataset: query.dataset.clone(),
+            table,
+            receipt: query.receipt(sum.contributors),
+        };
         let body = canonical::to_string(&release).map_err(|e| Refusal::new(PLAN, e.to_string()))?;
-        Ok(Outcome::Done { release: body.into_bytes() })
+        Ok(Outcome::Done {
+            release: body.into_bytes(),
+        })
     }
 }
 
@@ -79,7 +82,7 @@ impl QueryPlan {
             .map_err(|e| Refusal::new(PLAN, e.to_string()))?;
         Ok(Plan {
             bytes: Arc::from(self.to_bytes()),
-            ring: serde_json::from_str(RING).map_err(|e| Refusal::new(PLAN, e.to_string()))?,
+            ring: Ring::Z64,
             dim: self.layout().dim(),
             rounds: 1,
             bounds,
@@ -103,8 +106,11 @@ impl QueryPlan {
     /// The clamp of every cell in the order of the vector.
     pub fn clips(&self) -> impl Iterator<Item = i64> {
         let groups = self.layout().groups;
-        let one: Vec<i64> =
-            self.components.iter().flat_map(|c| std::iter::repeat_n(c.clip, c.kind.cells())).collect();
+        let one: Vec<i64> = self
+            .components
+            .iter()
+            .flat_map(|c| std::iter::repeat_n(c.clip, c.kind.cells()))
+            .collect();
         (0..groups).flat_map(move |_| one.clone())
     }
 

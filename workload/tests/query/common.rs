@@ -35,7 +35,11 @@ pub fn sum(plan: &QueryPlan, participants: &[Vec<Row>]) -> PlainSum {
         let one = evaluate(plan, &key, rows.iter().cloned());
         values.iter_mut().zip(one).for_each(|(a, b)| *a += b);
     }
-    PlainSum { values, contributors: participants.len() as u32, variance: 0 }
+    PlainSum {
+        values,
+        contributors: participants.len() as u32,
+        variance: 0,
+    }
 }
 
 pub fn answer(plan: &QueryPlan, participants: &[Vec<Row>]) -> Table {
@@ -47,24 +51,43 @@ pub fn rng(seed: u64) -> ChaCha12Rng {
 }
 
 pub fn row(values: &[(&str, Value)]) -> Row {
-    values.iter().map(|(name, value)| (name.to_string(), value.clone())).collect()
+    values
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.clone()))
+        .collect()
 }
 
 /// A patient as the heart contract knows them; some values missing.
 pub fn patient(rng: &mut impl Rng) -> Row {
-    let maybe = |rng: &mut _, value| if RngExt::random_bool(rng, 0.2) { Value::Null } else { value };
+    let maybe = |rng: &mut _, value| {
+        if RngExt::random_bool(rng, 0.2) {
+            Value::Null
+        } else {
+            value
+        }
+    };
     let cp = ["typical angina", "atypical angina", "non-anginal", "asymptomatic"][rng.random_range(0..4)];
     let chol = Value::Number(f64::from(rng.random_range(80..=620)));
     let thalch = Value::Number(f64::from(rng.random_range(60..=220)));
     let oldpeak = Value::Number(f64::from(rng.random_range(-30..=70)) / 10.0);
     row(&[
         ("age", Value::Number(f64::from(rng.random_range(20..=90)))),
-        ("sex", Value::Text(if rng.random_bool(0.7) { "Male" } else { "Female" }.into())),
+        (
+            "sex",
+            Value::Text(if rng.random_bool(0.7) { "Male" } else { "Female" }.into()),
+        ),
         ("cp", Value::Text(cp.into())),
         ("chol", maybe(rng, chol)),
         ("thalch", maybe(rng, thalch)),
         ("oldpeak", maybe(rng, oldpeak)),
-        ("exang", if rng.random_bool(0.1) { Value::Null } else { Value::Boolean(rng.random_bool(0.4)) }),
+        (
+            "exang",
+            if rng.random_bool(0.1) {
+                Value::Null
+            } else {
+                Value::Boolean(rng.random_bool(0.4))
+            },
+        ),
         ("num", Value::Number(f64::from(rng.random_range(0..=4)))),
     ])
 }
@@ -79,11 +102,20 @@ pub fn person_year(rng: &mut impl Rng, person: u32) -> Row {
         ("xage", Value::Number(f64::from(rng.random_range(0..=70)))),
         ("mdvis", Value::Number(f64::from(rng.random_range(0..=80)))),
         ("meddol", Value::Number(rng.random_range(0.0..12_000.0))),
-        ("ghindx", if rng.random_bool(0.3) { Value::Null } else { Value::Number(rng.random_range(0.0..=100.0)) }),
+        (
+            "ghindx",
+            if rng.random_bool(0.3) {
+                Value::Null
+            } else {
+                Value::Number(rng.random_range(0.0..=100.0))
+            },
+        ),
     ])
 }
 
 pub fn hospitals(seed: u64, patients: usize) -> Vec<Vec<Row>> {
     let mut rng = rng(seed);
-    (0..4).map(|_| (0..patients).map(|_| patient(&mut rng)).collect()).collect()
+    (0..4)
+        .map(|_| (0..patients).map(|_| patient(&mut rng)).collect())
+        .collect()
 }

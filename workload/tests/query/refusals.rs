@@ -9,24 +9,52 @@ const REFUSED: &[(&str, &str, &str)] = &[
     // the shape of the text
     ("«DELETE» FROM heart", "not a SELECT", "SELECT"),
     ("SELECT COUNT(*) FROM heart; «SELECT» 1", "inside a query", "one SELECT"),
-    ("SELECT COUNT(*) FROM heart «JOIN» other ON a = b", "joins", "one dataset"),
+    (
+        "SELECT COUNT(*) FROM heart «JOIN» other ON a = b",
+        "joins",
+        "one dataset",
+    ),
     ("SELECT COUNT(*) FROM heart, «other»", "second table", "one dataset"),
-    ("SELECT COUNT(*) FROM heart «UNION» SELECT COUNT(*) FROM heart", "set operations", "own"),
+    (
+        "SELECT COUNT(*) FROM heart «UNION» SELECT COUNT(*) FROM heart",
+        "set operations",
+        "own",
+    ),
     ("«WITH» t AS (SELECT 1) SELECT COUNT(*) FROM t", "WITH", "one SELECT"),
-    ("SELECT COUNT(*) FROM («SELECT» * FROM heart) t", "inside a query", "one SELECT"),
+    (
+        "SELECT COUNT(*) FROM («SELECT» * FROM heart) t",
+        "inside a query",
+        "one SELECT",
+    ),
     ("SELECT AVG(age) «OVER» () FROM heart", "window", "GROUP BY"),
     ("SELECT «DISTINCT» sex FROM heart", "DISTINCT", "GROUP BY"),
-    ("SELECT COUNT(*) FROM heart GROUP BY «ROLLUP»(sex)", "grouping sets", "GROUP BY"),
+    (
+        "SELECT COUNT(*) FROM heart GROUP BY «ROLLUP»(sex)",
+        "grouping sets",
+        "GROUP BY",
+    ),
     ("SELECT COUNT(*) FROM heart LIMIT 1 «OFFSET» 2", "LIMIT", "LIMIT"),
-    ("SELECT COUNT(*) FROM heart WHERE «EXISTS» (SELECT 1)", "inside a query", "one SELECT"),
+    (
+        "SELECT COUNT(*) FROM heart WHERE «EXISTS» (SELECT 1)",
+        "inside a query",
+        "one SELECT",
+    ),
     ("SELECT COUNT(*) FROM «hearts»", "unknown dataset", "heart"),
-    ("SELECT COUNT(*) FROM heart «WHER» age > 3 GROUP BY", "", ""),
-    ("SELECT COUNT(*) «FORM» heart", "", ""),
+    (
+        "SELECT COUNT(*) FROM heart WHER «age» > 3 GROUP BY",
+        "end of statement",
+        "SELECT",
+    ),
+    ("SELECT COUNT(*) FORM «heart»", "end of statement", "SELECT"),
     ("SELECT COUNT(*) FROM heart WHERE age > «'x»", "unterminated", "SELECT"),
     // rows stay home
     ("SELECT «*» FROM heart", "rows never leave", "aggregates"),
     ("SELECT «age» FROM heart", "rows never leave", "COUNT"),
-    ("SELECT sex, «age», COUNT(*) FROM heart GROUP BY sex", "rows never leave", "COUNT"),
+    (
+        "SELECT sex, «age», COUNT(*) FROM heart GROUP BY sex",
+        "rows never leave",
+        "COUNT",
+    ),
     ("SELECT COUNT(*) FROM heart ORDER BY «age»", "rows never leave", "COUNT"),
     ("SELECT «sex» FROM heart GROUP BY sex", "nothing is measured", "COUNT"),
     ("SELECT «1» FROM heart", "nothing is measured", "COUNT"),
@@ -34,32 +62,88 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("SELECT AVG(«chlo») FROM heart", "did you mean `chol`", "age"),
     ("SELECT AVG(«weight») FROM heart", "unknown column", "chol"),
     ("SELECT COUNT(*) FROM heart WHERE «id» = 7", "forbidden", "age"),
-    ("SELECT COUNT(*) FROM heart WHERE «dataset» = 'Cleveland'", "identifies a participant", "together"),
-    ("SELECT COUNT(*) FROM heart GROUP BY «dataset»", "identifies a participant", "together"),
+    (
+        "SELECT COUNT(*) FROM heart WHERE «dataset» = 'Cleveland'",
+        "identifies a participant",
+        "together",
+    ),
+    (
+        "SELECT COUNT(*) FROM heart GROUP BY «dataset»",
+        "identifies a participant",
+        "together",
+    ),
     ("SELECT AVG(«other».age) FROM heart", "unknown dataset", "heart"),
     ("SELECT «FOO»(age) FROM heart", "unknown function", "AVG"),
-    ("SELECT COUNT(*) FROM heart WHERE «SUM»(age) > 3", "cannot stand here", "HAVING"),
-    ("SELECT AVG(«SUM»(age)) FROM heart", "cannot stand here", "inside one another"),
-    ("SELECT COUNT(*) FROM heart WHERE «BIN»(age, 10) = 40", "key of GROUP BY", "FLOOR"),
+    (
+        "SELECT COUNT(*) FROM heart WHERE «SUM»(age) > 3",
+        "cannot stand here",
+        "HAVING",
+    ),
+    (
+        "SELECT AVG(«SUM»(age)) FROM heart",
+        "cannot stand here",
+        "inside one another",
+    ),
+    (
+        "SELECT COUNT(*) FROM heart WHERE «BIN»(age, 10) = 40",
+        "key of GROUP BY",
+        "FLOOR",
+    ),
     // kinds and constants
     ("SELECT AVG(«sex») FROM heart", "expected a number", "CASE"),
     ("SELECT COUNT(*) FROM heart WHERE «age»", "expected a condition", ""),
-    ("SELECT COUNT(*) FROM heart WHERE age «=» 'old'", "cannot be compared", "one kind"),
-    ("SELECT COUNT(*) FROM heart WHERE sex = «'male'»", "not a category", "'Male'"),
-    ("SELECT COUNT(*) FROM heart WHERE cp IN ('asymptomatic', «'none'»)", "not a category", "non-anginal"),
+    (
+        "SELECT COUNT(*) FROM heart WHERE age «=» 'old'",
+        "cannot be compared",
+        "one kind",
+    ),
+    (
+        "SELECT COUNT(*) FROM heart WHERE sex = «'male'»",
+        "not a category",
+        "'Male'",
+    ),
+    (
+        "SELECT COUNT(*) FROM heart WHERE cp IN ('asymptomatic', «'none'»)",
+        "not a category",
+        "non-anginal",
+    ),
     ("SELECT COUNT(*) FROM heart WHERE age IN (40, «num»)", "constants", "OR"),
     ("SELECT COUNT(*) FROM heart WHERE sex LIKE «cp»", "constant", "LIKE"),
     ("SELECT COUNT(*) FROM heart WHERE age «%» 2 = 0", "operator", "BETWEEN"),
-    ("SELECT COUNT(*) FROM heart WHERE sex «||» cp = 'x'", "operator", "BETWEEN"),
-    ("SELECT COUNT(*) FROM heart WHERE «CAST»(age AS TEXT) = '4'", "casts", "contract"),
+    (
+        "SELECT COUNT(*) FROM heart WHERE sex «||» cp = 'x'",
+        "operator",
+        "BETWEEN",
+    ),
+    (
+        "SELECT COUNT(*) FROM heart WHERE «CAST»(age AS TEXT) = '4'",
+        "casts",
+        "contract",
+    ),
     ("SELECT COUNT(*) FROM heart WHERE sex «ILIKE» 'm%'", "LIKE", "LIKE"),
     ("SELECT AVG(age «/» oldpeak) FROM heart", "close to zero", "GREATEST"),
-    ("SELECT QUANTILE(age, «1.5») FROM heart", "share from 0 to 1", "constant"),
-    ("SELECT QUANTILE(age, «num») FROM heart", "share from 0 to 1", "constant"),
+    (
+        "SELECT QUANTILE(age, «1.5») FROM heart",
+        "share from 0 to 1",
+        "constant",
+    ),
+    (
+        "SELECT QUANTILE(age, «num») FROM heart",
+        "share from 0 to 1",
+        "constant",
+    ),
     ("SELECT HISTOGRAM(age, «0») FROM heart", "number of bins", "constant"),
     ("SELECT «HISTOGRAM»(age, 5) + 1 FROM heart", "stands alone", "SELECT"),
-    ("SELECT HISTOGRAM(age, 5), «AVG»(age) FROM heart", "one row per bin", "HISTOGRAM"),
-    ("SELECT «PERCENTILE_CONT»(0.5) FROM heart", "WITHIN GROUP", "WITHIN GROUP"),
+    (
+        "SELECT HISTOGRAM(age, 5), «AVG»(age) FROM heart",
+        "one row per bin",
+        "HISTOGRAM",
+    ),
+    (
+        "SELECT «PERCENTILE_CONT»(0.5) FROM heart",
+        "WITHIN GROUP",
+        "WITHIN GROUP",
+    ),
     ("SELECT «CORR»(age) FROM heart", "two columns", "CORR"),
     ("SELECT COUNT(DISTINCT «age») FROM heart", "distinctly", "COUNT(*)"),
     ("SELECT SUM(«DISTINCT» age) FROM heart", "DISTINCT", "unit"),
@@ -67,8 +151,16 @@ const REFUSED: &[(&str, &str, &str)] = &[
     // keys
     ("SELECT COUNT(*) FROM heart GROUP BY «oldpeak»", "whole numbers", "BIN"),
     ("SELECT COUNT(*) FROM heart GROUP BY BIN(age, «0»)", "width", "constant"),
-    ("SELECT COUNT(*) FROM heart GROUP BY BIN(age, «0.0001»)", "bins", "at most"),
-    ("SELECT COUNT(*) FROM heart GROUP BY «3»", "position 3", "positions 1 to 1"),
+    (
+        "SELECT COUNT(*) FROM heart GROUP BY BIN(age, «0.0001»)",
+        "bins",
+        "at most",
+    ),
+    (
+        "SELECT COUNT(*) FROM heart GROUP BY «3»",
+        "position 3",
+        "positions 1 to 1",
+    ),
     ("SELECT COUNT(*) FROM heart LIMIT «1.5»", "whole number", ""),
 ];
 
@@ -80,7 +172,10 @@ fn the_caret_stands_under_the_offending_token() {
         let error = refusal(&heart(), &sql);
         let shown = error.render(&sql);
         assert_eq!((error.line, error.column), (1, column), "{sql}\n{shown}");
-        assert!(error.message.to_lowercase().contains(&message.to_lowercase()), "{message}\n{shown}");
+        assert!(
+            error.message.to_lowercase().contains(&message.to_lowercase()),
+            "{message}\n{shown}"
+        );
         assert!(error.supported.contains(supported), "{supported}\n{shown}");
         assert!(!error.supported.is_empty() && error.code == "SOTTO-1001", "{shown}");
     }
@@ -90,7 +185,12 @@ fn the_caret_stands_under_the_offending_token() {
 fn the_caret_finds_its_line_in_a_text_of_many() {
     let sql = "SELECT COUNT(*)\nFROM heart\nWHERE age > 40\n  AND wieght < 3";
     let error = refusal(&heart(), sql);
-    assert_eq!((error.line, error.column, error.length), (4, 7, 6), "{}", error.render(sql));
+    assert_eq!(
+        (error.line, error.column, error.length),
+        (4, 7, 6),
+        "{}",
+        error.render(sql)
+    );
 }
 
 #[test]
@@ -101,8 +201,16 @@ fn a_column_without_bounds_is_refused_where_it_would_weigh() {
     let contract = Contract::parse(text).unwrap();
     let error = refusal(&contract, "SELECT SUM(cost) FROM t");
     assert!(error.message.contains("`cost` has no bounds") && error.column == 12);
-    assert!(refusal(&contract, "SELECT COUNT(*) FROM t GROUP BY note").message.contains("no declared categories"));
-    assert!(refusal(&contract, "SELECT MEDIAN(cost) FROM t").message.contains("no bounds"));
+    assert!(
+        refusal(&contract, "SELECT COUNT(*) FROM t GROUP BY note")
+            .message
+            .contains("no declared categories")
+    );
+    assert!(
+        refusal(&contract, "SELECT MEDIAN(cost) FROM t")
+            .message
+            .contains("no bounds")
+    );
     plan(&contract, "SELECT COUNT(*) FROM t WHERE cost > 3 AND note LIKE 'a%'");
 }
 
@@ -120,16 +228,26 @@ fn rows_times_range_must_fit_and_nothing_saturates_silently() {
     let most = plan.components.iter().map(|c| i128::from(c.clip)).max().unwrap();
     assert!(most * i128::from(plan.noise.members) < 1 << 62);
     let large = Contract::parse(&text(1 << 40)).unwrap();
-    let crowd = engine::CohortTerms { n: 1 << 24, c: 1, s_min: 1 << 23 };
+    let crowd = engine::CohortTerms {
+        n: 1 << 24,
+        c: 1,
+        s_min: 1 << 23,
+    };
     let error = compile("SELECT AVG(x) FROM t", &large, &crowd, 1.0, 1e-6).unwrap_err();
-    assert!(error.code == "SOTTO-1003" && error.message.contains("do not fit"), "{error}");
+    assert!(
+        error.code == "SOTTO-1003" && error.message.contains("do not fit"),
+        "{error}"
+    );
 }
 
 #[test]
 fn budgets_that_are_none_are_refused_by_name() {
     for epsilon in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-12] {
         let error = compile("SELECT COUNT(*) FROM heart", &heart(), &TERMS, epsilon, 1e-6).unwrap_err();
-        assert!(error.code == "SOTTO-1002" && error.message.contains("epsilon"), "{error}");
+        assert!(
+            error.code == "SOTTO-1002" && error.message.contains("epsilon"),
+            "{error}"
+        );
     }
     let error = compile("SELECT COUNT(*) FROM heart", &heart(), &TERMS, 1.0, 0.0).unwrap_err();
     assert!(error.code == "SOTTO-1002" && error.message.contains("delta"), "{error}");
@@ -145,7 +263,10 @@ fn a_request_of_another_kind_or_dataset_is_no_plan() {
         contract: heart().hash(),
         purpose: "research".into(),
         kind: "query".into(),
-        task: QueryTask { sql: "SELECT COUNT(*) FROM heart".into() }.to_task(),
+        task: QueryTask {
+            sql: "SELECT COUNT(*) FROM heart".into(),
+        }
+        .to_task(),
         epsilon: 1.0,
         delta: 1e-6,
         max_attempts: 1,
@@ -155,13 +276,44 @@ fn a_request_of_another_kind_or_dataset_is_no_plan() {
     let plan = |request: &governance::Request| QueryWorkload.plan(request, &heart(), &TERMS);
     let good = plan(&request).unwrap();
     assert_eq!((good.dim, good.rounds), (1, 1));
-    assert!(plan(&governance::Request { kind: "train".into(), ..request.clone() }).is_err());
-    assert!(plan(&governance::Request { dataset: "hie".into(), ..request.clone() }).is_err());
-    assert!(plan(&governance::Request { task: "{}".into(), ..request.clone() }).is_err());
-    let sum = engine::PlainSum { values: vec![0; 1], contributors: 4, variance: 4 * good.variance };
+    assert!(
+        plan(&governance::Request {
+            kind: "train".into(),
+            ..request.clone()
+        })
+        .is_err()
+    );
+    assert!(
+        plan(&governance::Request {
+            dataset: "hie".into(),
+            ..request.clone()
+        })
+        .is_err()
+    );
+    assert!(
+        plan(&governance::Request {
+            task: "{}".into(),
+            ..request.clone()
+        })
+        .is_err()
+    );
+    let sum = engine::PlainSum {
+        values: vec![0; 1],
+        contributors: 4,
+        variance: 4 * good.variance,
+    };
     let done = QueryWorkload.absorb(&good, 0, None, &sum).unwrap();
-    let engine::Outcome::Done { release } = done else { panic!("one round") };
+    let engine::Outcome::Done { release } = done else {
+        panic!("one round")
+    };
     let release: workload::query::Release = serde_json::from_slice(&release).unwrap();
-    assert_eq!((release.receipt.contributors, release.receipt.unit.as_str()), (4, "one row"));
-    assert!(QueryWorkload.absorb(&good, 0, None, &engine::PlainSum { values: vec![], ..sum }).is_err());
+    assert_eq!(
+        (release.receipt.contributors, release.receipt.unit.as_str()),
+        (4, "one row")
+    );
+    assert!(
+        QueryWorkload
+            .absorb(&good, 0, None, &engine::PlainSum { values: vec![], ..sum })
+            .is_err()
+    );
 }
