@@ -124,6 +124,27 @@ impl Client {
         self.rpc.cancel(timed(job)).await.map(drop).map_err(refused)
     }
 
+    /// Waits for the release of a job of any workload, unread: what is inside its body is that workload's own JSON.
+    pub async fn released(&mut self, job: &str) -> Result<engine::SignedRelease, Problem> {
+        use v1::job_event::Event as Wire;
+        let job_ref = v1::JobRef { job_id: job.to_owned() };
+        let mut events = self.rpc.watch(job_ref).await.map_err(refused)?.into_inner();
+        while let Some(event) = events.message().await.map_err(refused)? {
+            match event.event {
+                Some(Wire::Release(release)) => {
+                    let answer = proto::analysts::Answer::try_from(release).map_err(|error| {
+                        Problem::new(Exit::Unreachable, "SOTTO-7206", format!("unreadable release: {error}"))
+                    })?;
+                    return Ok(answer.signed);
+                }
+                Some(Wire::Failure(failure)) => return Err(failed(failure)),
+                Some(Wire::Progress(_)) | None => {}
+            }
+        }
+        let message = format!("the coordinator closed the stream of job {job}");
+        Err(Problem::new(Exit::Unreachable, "SOTTO-7203", message).remedy("watch the job again"))
+    }
+
     /// Earlier answers, newest first.
     pub async fn releases(&mut self, limit: u32) -> Result<Vec<Answer>, Problem> {
         let releases = self.rpc.list_releases(timed(v1::ListReleasesRequest { limit })).await.map_err(refused)?;

@@ -55,8 +55,9 @@ impl Demo {
         let executable = std::env::current_exe().map_err(|error| Problem::local("this executable", error))?;
         self.say(INTRODUCTION);
         let mut spinner = Spinner::new();
+        let mut tell = |step: &str| spinner.say(step);
         let running = tokio::select! {
-            started = start(&executable, &spec, &state, &mut |step| spinner.say(step)) => started?,
+            started = start(&executable, &spec, &state, &[], &mut tell) => started?,
             _ = tokio::signal::ctrl_c() => return Err(super::interrupted("stopped while starting")),
         };
         spinner.clear();

@@ -31,8 +31,9 @@ impl Up {
         let state = State::prepare(&self.state, &spec)?;
         let executable = std::env::current_exe().map_err(|error| Problem::local("this executable", error))?;
         let mut spinner = Spinner::new();
+        let mut tell = |step: &str| spinner.say(step);
         let mut running = tokio::select! {
-            started = start(&executable, &spec, &state, &[], &mut |step| spinner.say(step)) => started?,
+            started = start(&executable, &spec, &state, &[], &mut tell) => started?,
             _ = tokio::signal::ctrl_c() => return Err(super::interrupted("stopped while starting")),
         };
         spinner.clear();

@@ -26,8 +26,6 @@ pub fn write_hospital(hospital: &str, path: &Path) -> Result<(), Problem> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn the_four_files_hold_every_patient_once() {
         let folder = tempfile::tempdir().unwrap();

@@ -21,7 +21,6 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use governance::{ContentHash, SigningKey};
-use proto::identity::Role;
 
 pub use approve::{Approval, Approved, approve};
 pub use consortium::{Existing, Founding, Members, init};

@@ -187,7 +187,7 @@ mod tests {
     fn two_participants_and_an_open_port_are_refused() {
         let two = EXAMPLE.split("[[participant]]").take(3).collect::<Vec<_>>().join("[[participant]]");
         assert!(parse(&two).unwrap_err().message.contains("expected at least 3"));
-        let open = format!("listen = \"0.0.0.0:7443\"\n{EXAMPLE}");
+        let open = EXAMPLE.replace("127.0.0.1:0", "0.0.0.0:7443");
         assert!(parse(&open).unwrap_err().message.contains("loopback"));
     }
 

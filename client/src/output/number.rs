@@ -58,7 +58,7 @@ mod tests {
         assert_eq!(plain(3.0), "3");
         assert_eq!(plain(0.5), "0.5");
         assert_eq!(plain(1234.5678), "1234.57");
-        assert_eq!(plain(0.000_012_345_678), "0.00001234568");
+        assert_eq!(plain(0.000_012_345_678), "0.0000123457");
         assert_eq!(plain(f64::INFINITY), "-");
     }
 }
