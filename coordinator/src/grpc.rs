@@ -1,0 +1,7 @@
+//! The doors: gRPC over mutual TLS. Handlers authenticate, convert on their first line, and talk to the driver.
+
+pub mod agents;
+pub mod analysts;
+mod answers;
+mod outbox;
+mod refusal;

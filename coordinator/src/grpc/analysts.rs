@@ -1,0 +1,184 @@
+//! Analysts' calls. The caller is its certificate's; a request must also be signed by that analyst, and every participant
+//! checks that signature again.
+
+use std::sync::Arc;
+
+use engine::JobId;
+use governance::SignedRequest;
+use proto::Malformed;
+use proto::analysts::job_id;
+use proto::identity::{Role, peer};
+use proto::v1;
+use proto::v1::analysts_server::Analysts;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::answers;
+use super::refusal::status;
+use crate::driver::{Driver, Event, now_ms};
+use crate::jobs::{Following, News};
+use crate::roster::Membership;
+
+/// Releases in one answer, unless the caller says how many.
+const RELEASES: u32 = 100;
+const MOST_RELEASES: u32 = 1000;
+
+/// The service that analysts call.
+pub struct AnalystsDoor {
+    driver: Driver,
+    members: watch::Receiver<Arc<Membership>>,
+}
+
+impl AnalystsDoor {
+    pub fn new(driver: Driver, members: watch::Receiver<Arc<Membership>>) -> Self {
+        Self { driver, members }
+    }
+
+    /// The calling analyst's name.
+    fn caller<T>(&self, request: &Request<T>) -> Result<String, Status> {
+        let members = self.members.borrow().clone();
+        Ok(peer(request)?.enrolled_as(Role::Analyst, &members.roster)?.name)
+    }
+}
+
+#[tonic::async_trait]
+impl Analysts for AnalystsDoor {
+    async fn submit(&self, request: Request<v1::SignedRequest>) -> Result<Response<v1::Submitted>, Status> {
+        let analyst = self.caller(&request)?;
+        let signed = SignedRequest::try_from(request.into_inner()).map_err(malformed)?;
+        let members = self.members.borrow().clone();
+        let signer = signed.verify(&members.roster, now_ms()).map_err(|error| {
+            status(
+                &engine::Refusal::new(engine::codes::BAD_REQUEST, error.to_string())
+                    .remedy("`sotto doctor` compares clocks and keys"),
+            )
+        })?;
+        if signer.analyst != analyst {
+            let text = format!(
+                "mismatched analyst: signed by `{}`, sent by `{analyst}`",
+                signer.analyst
+            );
+            return Err(Status::permission_denied(text));
+        }
+        let submitted = self.driver.ask(|reply| Event::Submit { signed, reply }).await?;
+        let job = submitted.map_err(|refusal| status(&refusal))?;
+        let repeated = self
+            .driver
+            .read(move |desk| answers::release(desk, &job, &analyst))
+            .await?;
+        Ok(Response::new(v1::Submitted {
+            job_id: job.to_string(),
+            repeated_release: repeated,
+        }))
+    }
+
+    type WatchStream = ReceiverStream<Result<v1::JobEvent, Status>>;
+
+    async fn watch(&self, request: Request<v1::JobRef>) -> Result<Response<Self::WatchStream>, Status> {
+        let analyst = self.caller(&request)?;
+        let job = job_id(request.into_inner().job_id).map_err(malformed)?;
+        let asked = analyst.clone();
+        let following = self
+            .driver
+            .ask(|reply| Event::Watch {
+                job,
+                analyst: asked,
+                reply,
+            })
+            .await?;
+        let following = following.ok_or_else(|| status(&answers::unknown_job(&job)))?;
+        let (events, stream) = mpsc::channel(4);
+        tokio::spawn(follow(self.driver.clone(), job, analyst, following, events));
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn cancel(&self, request: Request<v1::JobRef>) -> Result<Response<v1::Cancelled>, Status> {
+        let analyst = self.caller(&request)?;
+        let job = job_id(request.into_inner().job_id).map_err(malformed)?;
+        let cancelled = self.driver.ask(|reply| Event::Cancel { job, analyst, reply }).await?;
+        cancelled.map_err(|refusal| status(&refusal))?;
+        Ok(Response::new(v1::Cancelled {}))
+    }
+
+    async fn list_releases(&self, request: Request<v1::ListReleasesRequest>) -> Result<Response<v1::Releases>, Status> {
+        let analyst = self.caller(&request)?;
+        let limit = match request.into_inner().limit {
+            0 => RELEASES,
+            limit => limit.min(MOST_RELEASES),
+        };
+        let read = self
+            .driver
+            .read(move |desk| answers::releases(desk, &analyst, limit as usize));
+        Ok(Response::new(v1::Releases { releases: read.await? }))
+    }
+
+    async fn get_release(&self, request: Request<v1::ReleaseRef>) -> Result<Response<v1::Release>, Status> {
+        let analyst = self.caller(&request)?;
+        let job = job_id(request.into_inner().id).map_err(malformed)?;
+        let release = self
+            .driver
+            .read(move |desk| answers::release(desk, &job, &analyst))
+            .await?;
+        release
+            .map(Response::new)
+            .ok_or_else(|| status(&answers::unknown_job(&job)))
+    }
+
+    async fn list_datasets(&self, request: Request<v1::ListDatasetsRequest>) -> Result<Response<v1::Datasets>, Status> {
+        self.caller(&request)?;
+        let datasets = self.driver.read(answers::datasets).await?;
+        Ok(Response::new(v1::Datasets { datasets }))
+    }
+
+    async fn list_participants(
+        &self,
+        request: Request<v1::ListParticipantsRequest>,
+    ) -> Result<Response<v1::Participants>, Status> {
+        self.caller(&request)?;
+        let participants = self.driver.read(answers::participants).await?;
+        Ok(Response::new(v1::Participants { participants }))
+    }
+
+    async fn get_status(&self, request: Request<v1::GetStatusRequest>) -> Result<Response<v1::Status>, Status> {
+        self.caller(&request)?;
+        let signed = self.members.borrow().signed.clone();
+        let status = self.driver.read(|desk| answers::status(desk, signed)).await?;
+        Ok(Response::new(status))
+    }
+}
+
+/// Passes news on until the job ends, then its end.
+async fn follow(
+    driver: Driver,
+    job: JobId,
+    analyst: String,
+    following: Following,
+    events: mpsc::Sender<Result<v1::JobEvent, Status>>,
+) {
+    if let Following::Open(mut news) = following {
+        loop {
+            let latest: News = news.borrow_and_update().clone();
+            if events.send(Ok(answers::progress(latest))).await.is_err() {
+                return;
+            }
+            tokio::select! {
+                changed = news.changed() => if changed.is_err() { break },
+                () = events.closed() => return,
+            }
+        }
+    }
+    let ending = driver.read(move |desk| answers::ending(desk, &job, &analyst)).await;
+    let last = match ending {
+        Ok(Some(ending)) => Ok(ending),
+        Ok(None) | Err(_) => Err(Status::unavailable(
+            "the coordinator stopped before the job ended; watch it again",
+        )),
+    };
+    // A watcher that went away can watch again.
+    let _ = events.send(last).await;
+}
+
+fn malformed(error: Malformed) -> Status {
+    Status::invalid_argument(error.to_string())
+}

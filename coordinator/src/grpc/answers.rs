@@ -1,0 +1,145 @@
+//! What an analyst may read, from the engine's state. Runs on the driver's thread, so it is short and copies little. Another
+//! analyst's jobs and releases do not exist here.
+
+use std::collections::BTreeMap;
+
+use engine::coordinator::{JobPhase, JobState};
+use engine::message::BudgetView;
+use engine::{AgentId, JobId, Refusal, codes};
+use governance::{ContentHash, SignedRequest, SignedRoster};
+use proto::analysts::Answer;
+use proto::handshake::{PROTOCOL_MAX, PROTOCOL_MIN, SOFTWARE};
+use proto::v1;
+use proto::v1::job_event::Event;
+
+use crate::driver::{Desk, now_ms};
+use crate::jobs::News;
+
+/// The release of an analyst's own job.
+pub fn release(desk: &Desk<'_>, job: &JobId, analyst: &str) -> Option<v1::Release> {
+    let (signed, released_at_ms) = desk.engine.release(job, analyst)?;
+    let request: &SignedRequest = &desk.engine.books().job(job)?.signed;
+    let answer = Answer {
+        signed: signed.clone(),
+        released_at_ms,
+        request: request.clone(),
+    };
+    Some((&answer).into())
+}
+
+/// The newest releases of an analyst.
+pub fn releases(desk: &Desk<'_>, analyst: &str, limit: usize) -> Vec<v1::Release> {
+    let jobs = desk.engine.jobs_of(analyst);
+    jobs.filter_map(|job| release(desk, &job, analyst))
+        .take(limit)
+        .collect()
+}
+
+/// How a job ended; none while it is open.
+pub fn ending(desk: &Desk<'_>, job: &JobId, analyst: &str) -> Option<v1::JobEvent> {
+    let event = match desk.engine.job(job, analyst)?.phase {
+        JobPhase::Released => Event::Release(release(desk, job, analyst)?),
+        JobPhase::Failed(refused) => Event::Failure(v1::Failure {
+            refused: Some(refused.into()),
+            attempts_charged: desk.jobs.charged(job),
+        }),
+        JobPhase::Queued(_) | JobPhase::Round(_) => return None,
+    };
+    Some(v1::JobEvent { event: Some(event) })
+}
+
+/// A job's news on the wire.
+pub fn progress(news: News) -> v1::JobEvent {
+    let progress = v1::Progress {
+        phase: news.phase.to_owned(),
+        round: news.round,
+        rounds: news.rounds,
+        contributors: news.contributors,
+        cohort: news.cohort,
+        attempt: news.attempt,
+        reason: news.reason.map(Into::into),
+    };
+    v1::JobEvent {
+        event: Some(Event::Progress(progress)),
+    }
+}
+
+/// What is offered now, by dataset and contract.
+pub fn datasets(desk: &Desk<'_>) -> Vec<v1::Dataset> {
+    let mut sites: BTreeMap<(&String, ContentHash), Vec<v1::DatasetSite>> = BTreeMap::new();
+    for (agent, presence) in desk.engine.catalogue().agents() {
+        for (name, offered) in &presence.datasets {
+            sites
+                .entry((name, offered.contract))
+                .or_default()
+                .push(v1::DatasetSite {
+                    participant: agent.as_str().to_owned(),
+                    online: true,
+                    paused: offered.paused,
+                    min_cohort: offered.min_cohort,
+                    snapshot: offered.snapshot.clone(),
+                    budget: offered.budget.map(|budget: BudgetView| budget.into()),
+                });
+        }
+    }
+    let dataset = |((name, hash), sites): ((&String, ContentHash), _)| {
+        let contract = desk.engine.contract(&hash)?;
+        Some(v1::Dataset {
+            name: name.clone(),
+            contract_json: contract.canonical_json().into_bytes().into(),
+            contract_hash: hash.0.to_vec().into(),
+            sites,
+        })
+    };
+    sites.into_iter().filter_map(dataset).collect()
+}
+
+/// Every agent of the roster, online or not.
+pub fn participants(desk: &Desk<'_>) -> Vec<v1::Participant> {
+    let epoch = desk.engine.epoch().map(|epoch| epoch.epoch);
+    let participant = |entry: &governance::Agent| {
+        let agent = AgentId::from(entry.id.as_str());
+        let presence = desk.engine.catalogue().agent(&agent);
+        v1::Participant {
+            id: entry.id.clone(),
+            organisation: entry.organisation.clone(),
+            online: presence.is_some(),
+            in_epoch: presence
+                .zip(epoch)
+                .is_some_and(|(presence, epoch)| presence.epochs.contains(&epoch)),
+            software: desk.links.software(&agent).unwrap_or_default().to_owned(),
+            datasets: presence
+                .map(|presence| presence.datasets.keys().cloned().collect())
+                .unwrap_or_default(),
+        }
+    };
+    desk.engine.roster().agents.iter().map(participant).collect()
+}
+
+/// Versions, clock, cohort.
+pub fn status(desk: &Desk<'_>, signed_roster: SignedRoster) -> v1::Status {
+    let roster = desk.engine.roster();
+    let epoch = desk.engine.epoch();
+    let open = |(_, job): &(&JobId, &engine::coordinator::Job)| matches!(job.state, JobState::Open(_));
+    v1::Status {
+        consortium: roster.consortium.clone(),
+        software: SOFTWARE.to_owned(),
+        protocol_min: PROTOCOL_MIN,
+        protocol_max: PROTOCOL_MAX,
+        now_ms: now_ms(),
+        roster_version: roster.version,
+        epoch_members: epoch.map_or(0, |epoch| epoch.members),
+        colluders: epoch.map_or(roster.c, |epoch| epoch.c),
+        threshold: epoch.map_or(0, |epoch| epoch.threshold),
+        min_cohort: roster.min_cohort,
+        epoch_live: epoch.is_some(),
+        jobs_open: desk.engine.books().jobs().filter(open).count() as u32,
+        roster: Some(signed_roster.into()),
+        agents_online: desk.links.len() as u32,
+    }
+}
+
+/// The one answer to a question about a job that is not there or not yours.
+pub fn unknown_job(job: &JobId) -> Refusal {
+    Refusal::new(codes::UNKNOWN_JOB, format!("no job {job} of yours")).remedy("`sotto release` lists your answers")
+}

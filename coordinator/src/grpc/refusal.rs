@@ -1,0 +1,53 @@
+//! Refusals as gRPC statuses: the sentence as the message, the stable code and the remedy as metadata.
+
+use engine::{Refusal, codes};
+use tonic::metadata::MetadataValue;
+use tonic::{Code, Status};
+
+use crate::driver::Stopping;
+
+pub const CODE: &str = "sotto-code";
+pub const REMEDY: &str = "sotto-remedy";
+
+/// The status of a refusal.
+pub fn status(refusal: &Refusal) -> Status {
+    let code = match refusal.code {
+        codes::UNKNOWN_JOB | codes::UNKNOWN_DATASET => Code::NotFound,
+        codes::BAD_REQUEST | codes::UNKNOWN_KIND => Code::InvalidArgument,
+        codes::QUEUE_FULL => Code::ResourceExhausted,
+        _ => Code::FailedPrecondition,
+    };
+    let mut status = Status::new(code, refusal.message.clone());
+    let remedy = refusal.remedy.as_deref().unwrap_or_default();
+    for (name, text) in [(CODE, refusal.code), (REMEDY, remedy)] {
+        if let Ok(value) = MetadataValue::try_from(text)
+            && !text.is_empty()
+        {
+            status.metadata_mut().insert(name, value);
+        }
+    }
+    status
+}
+
+impl From<Stopping> for Status {
+    fn from(stopping: Stopping) -> Self {
+        Self::unavailable(stopping.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_carries_its_code_and_remedy() {
+        let refusal = Refusal::new(codes::QUEUE_FULL, "9 jobs are waiting already").remedy("ask again later");
+        let status = status(&refusal);
+        assert_eq!(
+            (status.code(), status.message()),
+            (Code::ResourceExhausted, "9 jobs are waiting already")
+        );
+        assert_eq!(status.metadata().get(CODE).unwrap(), codes::QUEUE_FULL);
+        assert_eq!(status.metadata().get(REMEDY).unwrap(), "ask again later");
+    }
+}

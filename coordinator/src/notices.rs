@@ -1,0 +1,62 @@
+//! What the operator reads: the engine's events as structured log lines and counters. Events hold names, counts and codes,
+//! nothing that depends on data.
+
+use engine::CoordinatorEvent as E;
+
+use crate::metrics;
+
+/// Logs and counts one event.
+pub fn tell(event: &E) {
+    match event {
+        E::EpochOpening { epoch, members } => tracing::info!(epoch, members, "epoch opening"),
+        E::EpochLive { epoch, members, slots } => tracing::info!(epoch, members, slots, "epoch live"),
+        E::EpochVoid { epoch, refused } => {
+            tracing::warn!(epoch, code = refused.code, reason = refused.message, "epoch void")
+        }
+        E::JobQueued { job } => tracing::info!(%job, "job queued"),
+        E::JobWaiting { job, refused } => {
+            tracing::info!(%job, code = refused.code, reason = refused.message, "job waiting");
+        }
+        E::RoundStarted {
+            job,
+            round,
+            attempt,
+            at,
+        } => tracing::debug!(%job, round, attempt, %at, "round started"),
+        E::RoundSummed {
+            job,
+            round,
+            at,
+            contributors,
+            cohort,
+        } => {
+            metrics::round("summed");
+            tracing::debug!(%job, round, %at, contributors, cohort, "round summed");
+        }
+        E::RoundFailed {
+            job,
+            round,
+            attempt,
+            at,
+            refused,
+        } => {
+            metrics::round("failed");
+            tracing::warn!(%job, round, attempt, %at, code = refused.code, reason = refused.message, "round failed");
+        }
+        E::Released { job, repeated } => {
+            metrics::job(if *repeated { "repeated" } else { "released" });
+            tracing::info!(%job, repeated, "released");
+        }
+        E::JobFailed { job, refused } => {
+            metrics::job("failed");
+            tracing::warn!(%job, code = refused.code, reason = refused.message, "job failed");
+        }
+        E::AgentRefused { agent, at, refused } => {
+            tracing::info!(%agent, %at, code = refused.code, reason = refused.message, "agent refused");
+        }
+        E::Misbehaved { agent, refused } => {
+            metrics::misbehaved();
+            tracing::warn!(%agent, code = refused.code, reason = refused.message, "agent broke the protocol");
+        }
+    }
+}
