@@ -39,9 +39,13 @@ pub fn compile(
         contract,
         table_alias: select.table_alias.as_ref().map(|a| a.value.clone()),
         reads: RefCell::default(),
+        present: RefCell::default(),
         work: Cell::default(),
     };
     let filter = select.selection.as_ref().map(|e| scope.condition(e, 1)).transpose()?;
+    if let Some(filter) = &filter {
+        scope.assume(&filter.expr);
+    }
     let mut compiler = Compiler::new(scope, &select)?;
     let outputs = compiler.outputs(&select)?;
     let mut drafts = Drafts::default();

@@ -10,7 +10,8 @@
 //! | MEDIAN, QUANTILE, PERCENTILE_CONT, MIN, MAX | a tree of counts |
 //! | HISTOGRAM | a count for each bin |
 //!
-//! COUNT(x) is COUNT(*) exactly when x cannot be NULL, so AVG shares COUNT(*) only then.
+//! COUNT(x) is COUNT(*) exactly when x cannot be NULL (by the contract, or because WHERE compares it), so AVG shares
+//! COUNT(*) only then.
 
 use super::aggregate::{Wish, WishKind};
 use super::types::{Interval, Typed};

@@ -21,10 +21,10 @@ impl<'a> Compiler<'a> {
             ));
         }
         self.scope.step(e)?;
-        if let ast::Expr::Function(function) = e {
-            if is_aggregate(function) {
-                return self.aggregate(function);
-            }
+        if let ast::Expr::Function(function) = e
+            && is_aggregate(function)
+        {
+            return self.aggregate(function);
         }
         if let Some(at) = self.key_position(e) {
             return Ok(OutputExpr::Key(at));

@@ -182,11 +182,14 @@ impl Scope<'_> {
             parts.push(self.condition(part, depth + 1)?);
         }
         let nullable = parts.iter().any(|t| t.nullable);
-        let parts = parts.into_iter().map(|t| t.expr).collect();
+        let flat = parts.into_iter().flat_map(|t| match (op, t.expr) {
+            (Op::And, Expr::And(inner)) | (Op::Or, Expr::Or(inner)) => inner,
+            (_, expr) => vec![expr],
+        });
         let expr = if *op == Op::And {
-            Expr::And(parts)
+            Expr::And(flat.collect())
         } else {
-            Expr::Or(parts)
+            Expr::Or(flat.collect())
         };
         Ok(Typed::condition(expr, nullable))
     }
@@ -233,12 +236,12 @@ impl Scope<'_> {
 
     /// A constant that a column of categories can never equal is a slip of the pen, not a question.
     pub fn known_category(&self, constant: &ast::Expr, text: &Typed, of: &Typed) -> Result<(), SqlError> {
-        if let (Expr::Text(text), Expr::Column(name), Some(known)) = (&text.expr, &of.expr, &of.texts) {
-            if !known.contains(text) {
-                let message = format!("'{text}' is not a category of `{name}`");
-                let listed = known.iter().map(|k| format!("'{k}'")).collect::<Vec<_>>().join(", ");
-                return Err(self.error(constant.span(), message, format!("categories: {listed}")));
-            }
+        if let (Expr::Text(text), Expr::Column(name), Some(known)) = (&text.expr, &of.expr, &of.texts)
+            && !known.contains(text)
+        {
+            let message = format!("'{text}' is not a category of `{name}`");
+            let listed = known.iter().map(|k| format!("'{k}'")).collect::<Vec<_>>().join(", ");
+            return Err(self.error(constant.span(), message, format!("categories: {listed}")));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::syntax::Source;
 use super::types::Typed;
-use super::{ScanColumn, ScanKind, SqlError};
+use super::{Expr, ScanColumn, ScanKind, SqlError};
 use governance::canonical::Real;
 use governance::{Column, Contract, LogicalType, NullRule, Scalar};
 use sqlparser::ast::{Ident, Spanned};
@@ -15,6 +15,8 @@ pub(super) struct Scope<'a> {
     pub table_alias: Option<String>,
     /// Columns used so far.
     pub reads: RefCell<BTreeSet<String>>,
+    /// Columns that WHERE leaves no NULL of.
+    pub present: RefCell<BTreeSet<String>>,
     /// Expressions lowered so far.
     pub work: Cell<u32>,
 }
@@ -72,7 +74,41 @@ impl Scope<'_> {
             );
         }
         self.reads.borrow_mut().insert(column.name.clone());
-        Ok(Typed::column(column))
+        let typed = Typed::column(column);
+        let nullable = typed.nullable && !self.present.borrow().contains(&column.name);
+        Ok(Typed { nullable, ..typed })
+    }
+
+    /// Notes the columns that cannot be NULL where `filter` is true: then COUNT(x) is COUNT(*) and shares it.
+    pub fn assume(&self, filter: &Expr) {
+        let parts = match filter {
+            Expr::And(parts) => parts.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        for part in parts {
+            match part {
+                Expr::Compare(_, a, b) => [a, b].into_iter().for_each(|e| self.strict(e)),
+                Expr::InList(e, _) | Expr::Like(e, _) => self.strict(e),
+                Expr::Not(inner) => match &**inner {
+                    Expr::IsNull(e) | Expr::InList(e, _) | Expr::Like(e, _) => self.strict(e),
+                    _ => {}
+                },
+                _ => {}
+            }
+        }
+    }
+
+    /// The columns whose NULL makes this expression NULL.
+    fn strict(&self, e: &Expr) {
+        match e {
+            Expr::Column(name) => {
+                self.present.borrow_mut().insert(name.clone());
+            }
+            Expr::Negate(e) | Expr::DatePart(_, e) => self.strict(e),
+            Expr::Arithmetic(_, a, b) => [a, b].into_iter().for_each(|e| self.strict(e)),
+            Expr::Call(_, list) => list.iter().for_each(|e| self.strict(e)),
+            _ => {}
+        }
     }
 
     /// Whether an unquoted or quoted identifier is a column, allowed or not.

@@ -250,6 +250,31 @@ fn intervals_cover_the_truth_nineteen_times_in_twenty() {
 }
 
 #[test]
+fn different_spellings_of_one_question_are_one_release() {
+    let same = |a: &str, b: &str| assert_eq!(plan(&heart(), a).to_bytes(), plan(&heart(), b).to_bytes(), "{a}\n{b}");
+    same(
+        "SELECT sex, COUNT(*) FROM heart GROUP BY sex",
+        "select SEX,count( * ) from HEART group by 1;",
+    );
+    same(
+        "SELECT BIN(age, 10) AS band, COUNT(*) FROM heart GROUP BY band",
+        "SELECT BIN(age, 10) AS band, COUNT(*) FROM heart GROUP BY BIN(age, 10.0)",
+    );
+    same(
+        "SELECT COUNT(*) FROM heart WHERE age BETWEEN 40 AND 50 AND sex = 'Male'",
+        "SELECT COUNT(*) FROM heart AS h WHERE (h.age >= 40 AND heart.age <= 50) AND \"sex\" = 'Male'",
+    );
+    same(
+        "SELECT COUNT(*) FROM heart WHERE cp IN ('asymptomatic', 'non-anginal')",
+        "SELECT COUNT(*) -- a comment\nFROM heart WHERE cp IN ('non-anginal', 'asymptomatic', 'non-anginal')",
+    );
+    same(
+        "SELECT MEDIAN(age) AS m FROM heart",
+        "SELECT PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY age) AS m FROM heart",
+    );
+}
+
+#[test]
 fn groups_without_rows_are_noise_and_not_missing() {
     let plan = plan(
         &heart(),
