@@ -1,6 +1,7 @@
 //! Why a party stops, sorted by whose fault it is. An abort reveals nothing: no variant carries a live secret, and whatever
 //! state met it stays locked where it was.
 
+use crate::blame::Blame;
 use crate::codec::{Malformed, Message};
 use crate::digest::Digest;
 use crate::ring::Ring;
@@ -112,17 +113,6 @@ pub enum RelayFault {
     Erased { slot: u16 },
     #[error("certificate below the threshold: expected {expected} votes, got {found}")]
     CertificateBelowThreshold { expected: usize, found: usize },
-}
-
-/// A member's fault with the signed messages that prove it to a third party.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Blame {
-    /// Index of the member at fault.
-    pub member: u16,
-    /// What it did.
-    pub fault: MemberFault,
-    /// Canonical bytes of the signed messages, in the order in which a reader needs them.
-    pub evidence: Vec<Vec<u8>>,
 }
 
 /// What a member's signature proves against it.

@@ -48,6 +48,7 @@ pub mod mask;
 pub mod setup;
 
 mod abort;
+mod blame;
 mod codec;
 mod digest;
 mod entropy;
@@ -63,7 +64,8 @@ mod sign;
 #[cfg(test)]
 mod testing;
 
-pub use abort::{Abort, Blame, MemberFault, RelayFault, Usage};
+pub use abort::{Abort, MemberFault, RelayFault, Usage};
+pub use blame::Blame;
 pub use codec::{Malformed, Message, VERSION};
 pub use digest::Digest;
 pub use entropy::{Entropy, OsEntropy};
@@ -71,8 +73,9 @@ pub use mask::{Seed, Sign};
 pub use member::{Answer, Epoch, Exclusion, Masked};
 pub use members::{MAX_ID_BYTES, MAX_MEMBERS, Members, MembersError};
 pub use message::{
-    Accept, Ack, Certificate, Cohort, Deal, DealHead, DealPart, EdgeReveal, Hello, Leaf, LeafProof, MAX_SLOTS,
-    MaskedHeader, PairCts, PairHead, PairPart, PublicLeaf, Receipt, Reveal, SharePaths, Survivors, Vote,
+    Accept, Ack, BundleProof, Certificate, Cohort, Deal, DealHead, DealPart, EdgeReveal, EdgesProof, Hello, Leaf,
+    LeafProof, MAX_SLOTS, MaskedHeader, PairCts, PairHead, PairPart, PublicLeaf, PublicProof, Receipt, Reveal,
+    RootsProof, SharePaths, Survivors, Vote,
 };
 pub use ring::{Ring, RingVec};
 pub use sign::{Signature, SigningKey, VerifyingKey};

@@ -408,7 +408,7 @@ fn a_member_that_signs_two_vectors_convicts_itself() {
     };
     let tampered = resign(&tampered, 1, "sottovoce/secagg/v1/masked-header");
     assert!(matches!(collect.add(tampered, second), Err(Abort::Member(blame))
-        if blame.fault == MemberFault::Equivocation { what: "masked headers" } && blame.evidence.len() == 2));
+        if blame.fault == MemberFault::Equivocation { what: "masked headers" } && blame.holds(&w.members)));
 }
 
 #[test]
@@ -446,10 +446,70 @@ fn a_false_share_is_traced_to_its_holder_and_the_sum_still_opens() {
     }
     assert_eq!(blamed.len(), 1);
     assert_eq!((blamed[0].member, &blamed[0].fault), (2, &MemberFault::FalseShare));
-    assert_eq!(blamed[0].evidence.len(), 3);
+    assert!(blamed[0].holds(&w.members));
+    let mut framed = blamed[0].clone();
+    framed.member = 3;
+    assert!(!framed.holds(&w.members));
+    let innocent = framed_by_true_paths(&mut w, &survivors, &blamed[0]);
+    assert!(!innocent.holds(&w.members));
     let sum = unmasking.unmask().ok().expect("four true shares are enough");
     assert_eq!(sum.blames().len(), 1);
     assert_eq!(sum.into_ring_vec().to_i64s(), expected(Ring::Z64, ALL, 4));
+}
+
+#[test]
+fn a_dealer_that_signs_another_root_later_frames_nobody() {
+    let half = deal(5, 1, 1, 19);
+    let mut second = half.deals[3].clone();
+    second.leaves[1].share_root = Digest([1; 32]);
+    redeal(&mut second);
+    let mut w = half.finish();
+    let (survivors, opening) = w.surveyed(0, &ALL, &ALL, 4);
+    let Opening::Fast(mut unmasking) = opening else {
+        panic!("expected the fast path")
+    };
+    let Some(Answer::Reveal(mut reveal)) = w.epoch(2).survivors(0, 4, &survivors).unwrap() else {
+        panic!("expected a reveal")
+    };
+    // Evidence of the honest form: member 2 lies about the share that 4 dealt to it, and is convicted.
+    reveal.shares[3][0] ^= 1;
+    unmasking
+        .reveal(resign(&reveal, 2, "sottovoce/secagg/v1/reveal"))
+        .unwrap();
+    let Err(Abort::Member(true_blame)) = unmasking.paths(w.epoch(2).paths(0).unwrap()) else {
+        panic!("expected blame")
+    };
+    assert!(true_blame.holds(&w.members));
+    // Now member 2 told the truth, and 4 shows a root that nobody acknowledged.
+    reveal.shares[3][0] ^= 1;
+    let truth = resign(&reveal, 2, "sottovoce/secagg/v1/reveal");
+    let mut leaf = LeafProof::decode(&true_blame.evidence[4]).unwrap();
+    let mut public = PublicProof::decode(&true_blame.evidence[1]).unwrap();
+    (leaf.head, public.head) = (second.head.clone(), second.head.clone());
+    leaf.share_root = second.leaves[1].share_root;
+    (leaf.path, public.path) = paths_of(&second, 1);
+    let mut frame = true_blame.clone();
+    frame.evidence[1] = public.encode();
+    frame.evidence[2] = truth.encode();
+    frame.evidence[4] = leaf.encode();
+    assert!(!frame.holds(&w.members));
+}
+
+/// Paths of a leaf and of the public leaf in a deal of five, whose tree has six leaves.
+fn paths_of(deal: &Deal, place: usize) -> (Vec<Digest>, Vec<Digest>) {
+    let leaves = deal_leaves(deal);
+    let pair = |i: usize| merkle_root(&leaves[2 * i..2 * i + 2]);
+    let own = vec![leaves[place ^ 1], pair(1 - place / 2), pair(2)];
+    (own, vec![leaves[4], merkle_root(&leaves[..4])])
+}
+
+/// The same accusation against member 3, who told the truth.
+fn framed_by_true_paths(w: &mut World, survivors: &Survivors, model: &Blame) -> Blame {
+    let mut blame = model.clone();
+    blame.member = 3;
+    blame.evidence[0] = survivors.encode();
+    blame.evidence[3] = w.epoch(3).paths(0).unwrap().encode();
+    blame
 }
 
 #[test]

@@ -81,11 +81,15 @@ fn again(name: &str, bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
         "Exclusion" => through::<Exclusion>(bytes),
         "Dispute" => through::<setup::Dispute>(bytes),
         "LeafProof" => through::<LeafProof>(bytes),
+        "RootsProof" => through::<RootsProof>(bytes),
+        "PublicProof" => through::<PublicProof>(bytes),
+        "EdgesProof" => through::<EdgesProof>(bytes),
+        "BundleProof" => through::<BundleProof>(bytes),
         other => panic!("no message {other}"),
     }
 }
 
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 23] = [
     "Hello",
     "PairCts",
     "PairPart",
@@ -105,6 +109,10 @@ const NAMES: [&str; 19] = [
     "Exclusion",
     "Dispute",
     "LeafProof",
+    "RootsProof",
+    "PublicProof",
+    "EdgesProof",
+    "BundleProof",
 ];
 
 #[test]

@@ -5,6 +5,7 @@ mod common;
 use common::*;
 use secagg::*;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 #[test]
 fn three_hospitals_learn_their_sum_and_nothing_else_leaves() {
@@ -168,5 +169,20 @@ fn an_audit_replays_the_sum_and_notices_a_changed_vector() {
         Err(Abort::Relay(RelayFault::Mismatch { .. }))
     ));
     assert!(replay(spool[..2].to_vec()).is_err());
+    // A member that was not the adder gets the book as bytes, and believes only roots that it acknowledged itself.
+    let exported = w.book.export();
+    let book = adder::EpochBook::import(w.members.clone(), 1, &exported).unwrap();
+    assert_eq!(book.epoch_id(), w.epoch(2).id());
+    assert_eq!(book.roots(), w.epoch(2).roots());
+    let audited = audit::replay(Arc::new(book), t, &survivors, spool.clone(), reveals.clone(), []);
+    assert_eq!(audited.unwrap(), sum.digest());
+    for at in (0..exported.len()).step_by(37) {
+        let mut tampered = exported.clone();
+        tampered[at] ^= 1;
+        assert!(
+            adder::EpochBook::import(w.members.clone(), 1, &tampered).is_err(),
+            "byte {at}"
+        );
+    }
     assert!((1..=4).contains(&audit::auditor(4, &sum.digest(), &reveals)));
 }

@@ -74,34 +74,26 @@ fn expanding_and_adding_sixty_three_masks_runs_near_the_raw_keystream() {
 #[test]
 fn two_hundred_members_set_an_epoch_up_in_seconds() {
     let start = Stopwatch::start();
-    let mut w = World::new(200, 10, 4, 9);
-    println!("setup of 200 members, 4 slots: {:.2} s on one core", start.seconds());
-    let start = Stopwatch::start();
-    let Ended::Sum(_, who) = w.round(0, Ring::Z64, 100, &Drops::default()) else {
-        panic!("expected a sum")
-    };
-    assert_eq!(who.len(), 200);
-    println!(
-        "round of 200 members, all parties: {:.2} s on one core",
-        start.seconds()
-    );
+    let w = World::new(200, 10, 2, 9);
+    println!("setup of 200 members, 2 slots: {:.2} s on one core", start.seconds());
+    assert_eq!(w.members.n(), 200);
 }
 
 #[test]
 fn ten_and_sixty_five_members_run_rounds() {
     for (n, c, dim, lost) in [(10u16, 1, 7850, 0), (10, 3, 7850, 2), (65, 21, 100_000, 6)] {
-        let mut w = World::new(n, c, 4, 10);
+        let mut w = World::new(n, c, 2, 10);
         let drops = Drops {
             send: (1..=lost).collect(),
             ..Drops::default()
         };
         let start = Stopwatch::start();
-        for slot in 0..4 {
+        for slot in 0..2 {
             assert!(matches!(w.round(slot, Ring::Z32, dim, &drops), Ended::Sum(..)));
         }
         println!(
             "n = {n}, dim = {dim}, {lost} lost: {:.2} ms a round, all parties on one core",
-            start.seconds() * 250.0
+            start.seconds() * 500.0
         );
     }
 }

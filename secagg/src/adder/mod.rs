@@ -5,6 +5,7 @@
 
 mod book;
 mod collect;
+mod export;
 mod gather;
 mod relay;
 mod sum;

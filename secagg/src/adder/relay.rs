@@ -37,10 +37,21 @@ impl Relay {
         }
     }
 
-    /// Takes a Hello; answers all of them once the last has come. A repeated one is `None`.
+    /// Takes a Hello; answers all of them once the last has come. Until then a second Hello replaces the first, since
+    /// its sender may have restarted; afterwards it is too late for this epoch.
     pub fn hello(&mut self, hello: Hello) -> Result<Option<Vec<Hello>>, Abort> {
         hello.verify(&self.members)?;
-        if !insert(&mut self.hellos, hello, "hellos")? || self.hellos.len() < self.members.n() {
+        if self.set.is_some() {
+            let known = self.hellos.get(&hello.member).map(Hello::digest);
+            same(
+                "hello of a closed epoch",
+                known.unwrap_or_else(|| hello.digest()),
+                hello.digest(),
+            )?;
+            return Ok(None);
+        }
+        self.hellos.insert(hello.member, hello);
+        if self.hellos.len() < self.members.n() {
             return Ok(None);
         }
         let all: Vec<Hello> = self.hellos.values().cloned().collect();
@@ -58,9 +69,11 @@ impl Relay {
         let epoch_id = self.set()?.epoch_id();
         let parts = cts.parts(&self.members, epoch_id)?;
         let first = cts.head.member + 1;
-        if !insert(&mut self.cts, cts, "pair ciphertexts")? {
-            return Ok(Vec::new());
-        }
+        match self.cts.get(&cts.head.member) {
+            Some(seen) if seen.head == cts.head => return Ok(Vec::new()),
+            Some(seen) => return Err(equivocation(cts.head.member, "pair ciphertexts", &seen.head, &cts.head)),
+            None => self.cts.insert(cts.head.member, cts),
+        };
         Ok((first..).zip(parts).collect())
     }
 
@@ -85,7 +98,12 @@ impl Relay {
     pub fn ack(&mut self, ack: Ack) -> Result<Option<Vec<Ack>>, Abort> {
         same("epoch of ack", self.set()?.epoch_id(), ack.epoch_id)?;
         ack.verify(&self.members)?;
-        let complete = insert(&mut self.acks, ack, "acks")? && self.acks.len() == self.members.n();
+        match self.acks.get(&ack.member) {
+            Some(seen) if *seen == ack => return Ok(None),
+            Some(seen) => return Err(equivocation(ack.member, "acks", seen, &ack)),
+            None => self.acks.insert(ack.member, ack),
+        };
+        let complete = self.acks.len() == self.members.n();
         Ok(complete.then(|| self.acks.values().cloned().collect()))
     }
 
@@ -128,7 +146,8 @@ impl Relay {
         for ack in self.acks.values() {
             same("acknowledged roots", digest, ack.digest)?;
         }
-        Ok(EpochBook::new(self.members, set, heads, dealt))
+        let acks = self.acks.into_values().collect();
+        Ok(EpochBook::new(self.members, set, heads, dealt, acks))
     }
 
     fn set(&self) -> Result<Arc<HelloSet>, Abort> {
@@ -141,44 +160,6 @@ impl Relay {
     }
 }
 
-/// Whether the message is new; a different one of the same member is equivocation.
-fn insert<M: Message + PartialEq + OfMember>(
-    seen: &mut BTreeMap<u16, M>,
-    message: M,
-    what: &'static str,
-) -> Result<bool, Abort> {
-    match seen.get(&message.of()) {
-        None => {
-            seen.insert(message.of(), message);
-            Ok(true)
-        }
-        Some(earlier) if *earlier == message => Ok(false),
-        Some(earlier) => Err(equivocation(message.of(), what, earlier, &message)),
-    }
-}
-
 pub(super) fn equivocation<M: Message>(member: u16, what: &'static str, one: &M, other: &M) -> Abort {
     Abort::blame(member, MemberFault::Equivocation { what }, &[one, other])
-}
-
-trait OfMember {
-    fn of(&self) -> u16;
-}
-
-impl OfMember for Hello {
-    fn of(&self) -> u16 {
-        self.member
-    }
-}
-
-impl OfMember for PairCts {
-    fn of(&self) -> u16 {
-        self.head.member
-    }
-}
-
-impl OfMember for Ack {
-    fn of(&self) -> u16 {
-        self.member
-    }
 }

@@ -1,6 +1,6 @@
 //! The one thing a round yields.
 
-use crate::abort::Blame;
+use crate::blame::Blame;
 use crate::digest::Digest;
 use crate::ring::RingVec;
 use crate::sign::{Signature, SigningKey, VerifyingKey};

@@ -9,12 +9,13 @@ use zeroize::Zeroizing;
 
 use super::relay::equivocation;
 use super::{Round, Sum};
-use crate::abort::{Abort, Blame, MemberFault, RelayFault};
+use crate::abort::{Abort, MemberFault, RelayFault};
+use crate::blame::Blame;
 use crate::codec::Message;
 use crate::digest::Digest;
 use crate::mask::{self, Seed, Sign};
 use crate::merkle::climb;
-use crate::message::{EdgeReveal, Reveal, SharePaths, Signed, Survivors};
+use crate::message::{BundleProof, EdgeReveal, EdgesProof, Reveal, SharePaths, Signed, Survivors};
 use crate::ring::RingVec;
 use crate::seal::open;
 use crate::setup::{Kind, bundle_aad, bundle_key, edge_sign, same, share_leaf};
@@ -34,6 +35,8 @@ pub struct Unmasking {
     /// By dropped and surviving member, from members of U directly.
     edges: BTreeMap<(u16, u16), Seed>,
     blames: Vec<Blame>,
+    /// What members agreed to open; the frame of all evidence.
+    survivors: Survivors,
 }
 
 /// The sum did not open yet; the state is handed back with what is missing.
@@ -66,6 +69,7 @@ impl Unmasking {
             .collect();
         Self {
             u_hash: survivors.u_hash(&round.ctx2),
+            survivors: survivors.clone(),
             round,
             opened,
             sum,
@@ -105,7 +109,8 @@ impl Unmasking {
             }
             _ => {
                 let fault = MemberFault::WrongShape { what: "reveal" };
-                Err(Abort::blame(reveal.member, fault, &[&reveal]))
+                let evidence = vec![reveal.encode(), self.survivors.encode()];
+                Err(convicted(reveal.member, fault, evidence))
             }
         }
     }
@@ -128,26 +133,19 @@ impl Unmasking {
             match kind {
                 Kind::B => masks.push((Seed(**secret), Sign::Minus)),
                 Kind::W => match self.edges_of(*member, secret, &survivors) {
-                    Some(edges) => masks.extend(
+                    Ok(edges) => masks.extend(
                         edges
                             .into_iter()
                             .zip(&survivors)
                             .map(|(seed, peer)| (seed, edge_sign(*peer, *member).flipped())),
                     ),
-                    None => bad.push(*member),
+                    Err(blame) => {
+                        bad.push(*member);
+                        if !self.blames.contains(&blame) {
+                            self.blames.push(blame);
+                        }
+                    }
                 },
-            }
-        }
-        for dealer in &bad {
-            let fault = MemberFault::BadBundle { slot: self.round.slot };
-            let proof = self.round.book.leaf_proof(*dealer, *dealer);
-            let blame = Blame {
-                member: *dealer,
-                fault,
-                evidence: vec![proof.encode()],
-            };
-            if !self.blames.contains(&blame) {
-                self.blames.push(blame);
             }
         }
         let missing: Vec<u16> = bad
@@ -215,9 +213,12 @@ impl Unmasking {
                 member: holder,
                 fault: MemberFault::FalseShare,
                 evidence: vec![
+                    self.survivors.encode(),
+                    book.public_proof(*dealer).encode(),
                     reveal.encode(),
                     paths.encode(),
                     book.leaf_proof(*dealer, holder).encode(),
+                    book.roots_proof(holder).encode(),
                 ],
             };
             self.liars.insert(holder);
@@ -241,7 +242,12 @@ impl Unmasking {
         let dropped: BTreeSet<u16> = self.with(Kind::W).collect();
         for (peer, seed) in &reveal.edges {
             if !dropped.contains(peer) || !book.is_edge(*peer, reveal.member, self.round.slot, seed) {
-                return Err(Abort::blame(reveal.member, MemberFault::FalseEdge, &[&reveal]));
+                let mut evidence = vec![reveal.encode()];
+                if dropped.contains(peer) {
+                    evidence.push(book.edges_proof(*peer, reveal.member).encode());
+                    evidence.push(book.roots_proof(reveal.member).encode());
+                }
+                return Err(convicted(reveal.member, MemberFault::FalseEdge, evidence));
             }
         }
         for (peer, seed) in &reveal.edges {
@@ -298,36 +304,53 @@ impl Unmasking {
         let blame = |dealer: u16| Blame {
             member: dealer,
             fault: MemberFault::InconsistentShares,
-            evidence: holders
-                .iter()
-                .flat_map(|holder| {
+            evidence: [self.survivors.encode(), self.round.book.public_proof(dealer).encode()]
+                .into_iter()
+                .chain(holders.iter().flat_map(|holder| {
                     [
                         self.reveals[holder].0.encode(),
                         self.proven[holder].encode(),
                         self.round.book.leaf_proof(dealer, *holder).encode(),
                     ]
-                })
+                }))
                 .collect(),
         };
         Err(Why::Dead(failed.into_iter().map(blame).collect()))
     }
 
-    /// The edge seeds of a dropped member with every survivor, from its bundle; nothing if the bundle does not hold.
-    fn edges_of(&self, dropped: u16, w: &[u8; 32], survivors: &[u16]) -> Option<Vec<Seed>> {
+    /// The edge seeds of a dropped member with every survivor, from its bundle, or its blame if the bundle does not hold.
+    fn edges_of(&self, dropped: u16, w: &[u8; 32], survivors: &[u16]) -> Result<Vec<Seed>, Blame> {
         let book = &self.round.book;
         let slot = self.round.slot;
         let epoch_id = book.epoch_id();
-        let content = open(
-            &bundle_key(&epoch_id, w),
-            &bundle_aad(&epoch_id, dropped, slot),
-            book.bundle(dropped, slot),
-        )?;
+        let bundle = book.bundle(dropped, slot);
+        let bad = |evidence: Option<EdgesProof>| {
+            let proof = BundleProof {
+                public: book.public_proof(dropped),
+                slot,
+                w: *w,
+                bundle: bundle.to_vec(),
+            };
+            Blame {
+                member: dropped,
+                fault: MemberFault::BadBundle { slot },
+                evidence: std::iter::once(proof.encode())
+                    .chain(
+                        evidence
+                            .into_iter()
+                            .flat_map(|edges| [edges.encode(), book.roots_proof(dropped).encode()]),
+                    )
+                    .collect(),
+            }
+        };
+        let content =
+            open(&bundle_key(&epoch_id, w), &bundle_aad(&epoch_id, dropped, slot), bundle).ok_or_else(|| bad(None))?;
         let (seeds, _) = content.as_chunks::<32>();
         survivors
             .iter()
-            .map(|peer| {
-                let seed = seeds.get(usize::from(*peer) - 1)?;
-                book.is_edge(dropped, *peer, slot, seed).then_some(Seed(*seed))
+            .map(|peer| match seeds.get(usize::from(*peer) - 1) {
+                Some(seed) if book.is_edge(dropped, *peer, slot, seed) => Ok(Seed(*seed)),
+                _ => Err(bad(Some(book.edges_proof(dropped, *peer)))),
             })
             .collect()
     }
@@ -356,4 +379,12 @@ impl Unmasking {
             why,
         }
     }
+}
+
+fn convicted(member: u16, fault: MemberFault, evidence: Vec<Vec<u8>>) -> Abort {
+    Abort::Member(Box::new(Blame {
+        member,
+        fault,
+        evidence,
+    }))
 }

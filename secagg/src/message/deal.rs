@@ -10,7 +10,7 @@ use crate::seal::TAG_BYTES;
 use crate::sign::Signature;
 
 const BOX_MAX: usize = 64 * MAX_SLOTS as usize + TAG_BYTES;
-const BUNDLE_MAX: usize = 32 * MAX_MEMBERS + TAG_BYTES;
+pub(crate) const BUNDLE_MAX: usize = 32 * MAX_MEMBERS + TAG_BYTES;
 
 /// What is signed of a member's deal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,23 +70,6 @@ pub struct DealPart {
     /// The recipient's leaf.
     pub leaf: Leaf,
     /// From its leaf to the root.
-    pub path: Vec<Digest>,
-}
-
-/// Proof that a dealer committed to a share root for a holder; evidence in a [`crate::Blame`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeafProof {
-    /// The signed root.
-    pub head: DealHead,
-    /// Whose leaf.
-    pub holder: u16,
-    /// Hash of the box.
-    pub sealed: Digest,
-    /// The share root.
-    pub share_root: Digest,
-    /// Hash of the edge hashes.
-    pub edges: Digest,
-    /// From the leaf to the root.
     pub path: Vec<Digest>,
 }
 
@@ -202,31 +185,6 @@ impl Message for DealPart {
         Ok(Self {
             head: DealHead::read(input)?,
             leaf: Leaf::read(input)?,
-            path: input.digests(MAX_PATH)?,
-        })
-    }
-}
-
-impl Message for LeafProof {
-    const NAME: &'static str = "leaf proof";
-    const TYPE: u8 = 12;
-
-    fn write(&self, out: &mut Writer) {
-        self.head.write(out);
-        out.u16(self.holder);
-        out.digest(&self.sealed);
-        out.digest(&self.share_root);
-        out.digest(&self.edges);
-        out.digests(&self.path);
-    }
-
-    fn read(input: &mut Reader<'_>) -> Result<Self, Malformed> {
-        Ok(Self {
-            head: DealHead::read(input)?,
-            holder: input.u16()?,
-            sealed: input.digest()?,
-            share_root: input.digest()?,
-            edges: input.digest()?,
             path: input.digests(MAX_PATH)?,
         })
     }

@@ -3,15 +3,18 @@
 
 mod cohort;
 mod deal;
+mod evidence;
 mod hello;
 mod opening;
 
 pub use cohort::{Accept, Cohort, MaskedHeader, Receipt};
-pub use deal::{Ack, Deal, DealHead, DealPart, Leaf, LeafProof, PublicLeaf};
+pub use deal::{Ack, Deal, DealHead, DealPart, Leaf, PublicLeaf};
+pub use evidence::{BundleProof, EdgesProof, LeafProof, PublicProof, RootsProof};
 pub use hello::{Hello, PairCts, PairHead, PairPart};
 pub use opening::{Certificate, EdgeReveal, Reveal, SharePaths, Survivors, Vote};
 
 pub(crate) use cohort::ctx2_of;
+pub(crate) use deal::BUNDLE_MAX;
 pub(crate) use opening::survivors_hash;
 
 use crate::abort::{Abort, RelayFault};

@@ -155,7 +155,7 @@ impl Dealing {
             if let Some(seen) = self.pair_heads.iter().find(|head| head.member == peer)
                 && seen.root != part.head.pair_root
             {
-                return Err(Abort::Member(Box::new(crate::abort::Blame {
+                return Err(Abort::Member(Box::new(crate::Blame {
                     member: peer,
                     fault: MemberFault::Equivocation { what: "pair roots" },
                     evidence: vec![seen.encode(), part.encode()],
@@ -284,7 +284,7 @@ impl Leaf {
         leaf_digest(&sealed_hash(&self.sealed), &self.share_root, &edges_hash(&self.edges))
     }
 
-    fn shaped(&self, slots: usize, own: bool) -> bool {
+    pub(crate) fn shaped(&self, slots: usize, own: bool) -> bool {
         if own {
             self.sealed.is_empty() && self.edges.is_empty()
         } else {

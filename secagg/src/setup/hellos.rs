@@ -69,6 +69,10 @@ impl HelloSet {
         self.hellos[0].slots // a set has at least three
     }
 
+    pub(crate) fn all(&self) -> &[Hello] {
+        &self.hellos
+    }
+
     pub(crate) fn of(&self, member: u16) -> &Hello {
         &self.hellos[usize::from(member) - 1]
     }

@@ -18,7 +18,7 @@ pub use hellos::HelloSet;
 pub use pairing::Pairing;
 
 pub(crate) use acking::roots_digest;
-pub(crate) use dealing::{edges_hash, leaf_digest, sealed_hash};
+pub(crate) use dealing::{bundle_hash, edges_hash, leaf_digest, sealed_hash};
 pub(crate) use pair::{Kind, bundle_aad, bundle_key, edge_hash, edge_sign, secret_hash, share_leaf};
 
 use std::sync::Arc;

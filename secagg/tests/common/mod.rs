@@ -362,6 +362,13 @@ pub fn redeal(deal: &mut Deal) {
     for (hash, bundle) in deal.public.bundles.iter_mut().zip(&deal.bundles) {
         *hash = Digest::of("sottovoce/secagg/v1/bundle-hash", &[bundle]);
     }
+    let level = deal_leaves(deal);
+    deal.head.root = merkle_root(&level);
+    deal.head = resign(&deal.head, deal.head.member, "sottovoce/secagg/v1/deal");
+}
+
+/// Hashes of a deal's leaves, the public one last.
+pub fn deal_leaves(deal: &Deal) -> Vec<Digest> {
     let leaf = |content: &[u8]| Digest::of("sottovoce/secagg/v1/merkle-leaf", &[content]);
     let mut level: Vec<Digest> = deal
         .leaves
@@ -374,8 +381,7 @@ pub fn redeal(deal: &mut Deal) {
         })
         .collect();
     level.push(leaf(&deal.public.encode()));
-    deal.head.root = merkle_root(&level);
-    deal.head = resign(&deal.head, deal.head.member, "sottovoce/secagg/v1/deal");
+    level
 }
 
 /// Recursive, where the crate's is by levels.
