@@ -98,7 +98,9 @@ impl Config {
             message: format!("cannot be read: {e}; name the file with --config"),
         })?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        Self::parse(&text, &path.display().to_string(), folder, |name| std::env::var(name).ok())
+        Self::parse(&text, &path.display().to_string(), folder, |name| {
+            std::env::var(name).ok()
+        })
     }
 
     /// Checks `text`, with `environment` answering for `SOTTO_PARTICIPANT_*`.
@@ -149,7 +151,11 @@ mod tests {
 
     #[test]
     fn a_path_with_a_scheme_is_refused_by_name_with_its_line() {
-        for scheme in ["s3://bucket/heart/*.parquet", "http://host/heart.csv", "file:///heart.csv"] {
+        for scheme in [
+            "s3://bucket/heart/*.parquet",
+            "http://host/heart.csv",
+            "file:///heart.csv",
+        ] {
             let text = example().replace("data/heart/*.csv", scheme);
             let error = parse(&text).unwrap_err();
             let line = text.lines().position(|l| l.contains(scheme)).unwrap() + 1;
@@ -173,8 +179,12 @@ mod tests {
 
     #[test]
     fn a_dataset_of_an_undeclared_population_is_refused() {
-        let error = parse(&example().replace("population = \"cardiology-patients\"", "population = \"others\"")).unwrap_err();
-        assert!(error.message.contains("others") && error.message.contains("[[population]]"), "{error}");
+        let error =
+            parse(&example().replace("population = \"cardiology-patients\"", "population = \"others\"")).unwrap_err();
+        assert!(
+            error.message.contains("others") && error.message.contains("[[population]]"),
+            "{error}"
+        );
     }
 
     #[test]

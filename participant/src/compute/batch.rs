@@ -6,7 +6,9 @@
 use super::texts::{TextTable, optional_text_bits};
 use super::translate::Columns;
 use polars::prelude::{Column, DataFrame, DataType, Expr, PolarsResult};
-use workload::query::{self, Bins, ComponentKind, Domain, GroupKey, Lattice, Layout, QueryPlan, ScanKind, Value, value_bits};
+use workload::query::{
+    self, Bins, ComponentKind, Domain, GroupKey, Lattice, Layout, QueryPlan, ScanKind, Value, value_bits,
+};
 
 /// How a plan's rows become integers. Holds no data.
 pub(super) struct Shape {
@@ -72,7 +74,11 @@ impl Shape {
     pub fn new(plan: &QueryPlan, columns: &Columns<'_>, unit: Option<Expr>) -> Option<(Self, Vec<Expr>)> {
         let mut outputs = Outputs { exprs: Vec::new() };
         let layout = plan.layout();
-        let keys = plan.groups.iter().map(|key| Key::new(plan, key, columns, &mut outputs)).collect::<Option<_>>()?;
+        let keys = plan
+            .groups
+            .iter()
+            .map(|key| Key::new(plan, key, columns, &mut outputs))
+            .collect::<Option<_>>()?;
         let mut components = Vec::new();
         for (component, offset) in plan.components.iter().zip(&layout.offsets) {
             let filter = match &component.filter {
@@ -81,11 +87,16 @@ impl Shape {
             };
             let value = match &component.kind {
                 ComponentKind::Rows { .. } | ComponentKind::Units { .. } => None,
-                ComponentKind::Sum { expr, .. } | ComponentKind::Histogram { expr, .. } | ComponentKind::Tree { expr, .. } => {
-                    Some(outputs.add(columns.translate(expr, &DataType::Float64)?))
-                }
+                ComponentKind::Sum { expr, .. }
+                | ComponentKind::Histogram { expr, .. }
+                | ComponentKind::Tree { expr, .. } => Some(outputs.add(columns.translate(expr, &DataType::Float64)?)),
             };
-            components.push(Measure { offset: *offset, kind: component.kind.clone(), filter, value });
+            components.push(Measure {
+                offset: *offset,
+                kind: component.kind.clone(),
+                filter,
+                value,
+            });
         }
         let mut content = Vec::new();
         if let Some(unit) = unit {
@@ -94,7 +105,15 @@ impl Shape {
                 content.push(outputs.add(columns.get(&column.name)?));
             }
         }
-        Some((Self { layout, components, keys, content }, outputs.exprs))
+        Some((
+            Self {
+                layout,
+                components,
+                keys,
+                content,
+            },
+            outputs.exprs,
+        ))
     }
 
     pub fn measure(&self, frame: &DataFrame) -> PolarsResult<Batch> {
@@ -105,15 +124,31 @@ impl Shape {
         }
         let outside = self.layout.groups as u32;
         groups.iter_mut().filter(|g| **g == DROPPED).for_each(|g| *g = outside);
-        let added = self.components.iter().map(|c| c.measure(frame)).collect::<PolarsResult<_>>()?;
+        let added = self
+            .components
+            .iter()
+            .map(|c| c.measure(frame))
+            .collect::<PolarsResult<_>>()?;
         let (mut units, mut content) = (Vec::new(), Vec::new());
         if let Some((unit, columns)) = self.content.split_first() {
             let unit = frame.column(unit)?;
             let valid = unit.is_not_null();
-            units = bits(unit)?.into_iter().zip(valid.iter()).map(|(b, v)| (v == Some(true)).then_some(b)).collect();
-            content = columns.iter().map(|name| bits(frame.column(name)?)).collect::<PolarsResult<_>>()?;
+            units = bits(unit)?
+                .into_iter()
+                .zip(valid.iter())
+                .map(|(b, v)| (v == Some(true)).then_some(b))
+                .collect();
+            content = columns
+                .iter()
+                .map(|name| bits(frame.column(name)?))
+                .collect::<PolarsResult<_>>()?;
         }
-        Ok(Batch { groups, added, units, content })
+        Ok(Batch {
+            groups,
+            added,
+            units,
+            content,
+        })
     }
 }
 
@@ -135,13 +170,27 @@ impl Key {
         let (expr, index) = match &key.domain {
             Domain::Texts(labels) => {
                 let text = columns.translate(&key.expr, &DataType::String)?;
-                (raw_text(plan, key, columns).unwrap_or(text), Index::Texts(TextTable::new(labels, DROPPED)))
+                (
+                    raw_text(plan, key, columns).unwrap_or(text),
+                    Index::Texts(TextTable::new(labels, DROPPED)),
+                )
             }
-            Domain::Booleans => (columns.translate(&key.expr, &DataType::Boolean)?, Index::Domain(Domain::Booleans)),
-            other => (columns.translate(&key.expr, &DataType::Float64)?, Index::Domain(other.clone())),
+            Domain::Booleans => (
+                columns.translate(&key.expr, &DataType::Boolean)?,
+                Index::Domain(Domain::Booleans),
+            ),
+            other => (
+                columns.translate(&key.expr, &DataType::Float64)?,
+                Index::Domain(other.clone()),
+            ),
         };
         let null = if key.null { key.domain.len() as u32 } else { DROPPED };
-        Some(Self { column: outputs.add(expr), groups: key.groups() as u32, index, null })
+        Some(Self {
+            column: outputs.add(expr),
+            groups: key.groups() as u32,
+            index,
+            null,
+        })
     }
 
     /// `groups = groups * self.groups + index`, the first key counting most.
@@ -170,7 +219,11 @@ impl Key {
     fn combine(&self, groups: &mut [u32], index: impl Iterator<Item = u32>) {
         for (group, index) in groups.iter_mut().zip(index) {
             let refined = group.wrapping_mul(self.groups).wrapping_add(index);
-            *group = if *group == DROPPED || index == DROPPED { DROPPED } else { refined };
+            *group = if *group == DROPPED || index == DROPPED {
+                DROPPED
+            } else {
+                refined
+            };
         }
     }
 }
@@ -178,12 +231,20 @@ impl Key {
 /// A text column that is a key by itself and keeps its NULLs out needs no category check of its own: what is not one of
 /// the key's labels is dropped either way.
 fn raw_text(plan: &QueryPlan, key: &GroupKey, columns: &Columns<'_>) -> Option<Expr> {
-    let query::Expr::Column(name) = &key.expr else { return None };
+    let query::Expr::Column(name) = &key.expr else {
+        return None;
+    };
     let column = plan.columns.iter().find(|c| c.name == *name)?;
-    let Domain::Texts(labels) = &key.domain else { return None };
-    let ScanKind::Text { categories } = &column.kind else { return None };
+    let Domain::Texts(labels) = &key.domain else {
+        return None;
+    };
+    let ScanKind::Text { categories } = &column.kind else {
+        return None;
+    };
     let listed = categories.is_empty() || labels.iter().all(|label| categories.contains(label));
-    (listed && !key.null && column.null.is_none()).then(|| columns.unchecked(name)).flatten()
+    (listed && !key.null && column.null.is_none())
+        .then(|| columns.unchecked(name))
+        .flatten()
 }
 
 impl Measure {
@@ -217,14 +278,22 @@ impl Measure {
                     integers.extend(numbers.iter().map(|x| x.map_or(0, |x| lattice.to_integer(x))));
                 }
                 if let Some(keep) = keep() {
-                    integers.iter_mut().zip(keep).filter(|(_, keep)| !keep).for_each(|(k, _)| *k = 0);
+                    integers
+                        .iter_mut()
+                        .zip(keep)
+                        .filter(|(_, keep)| !keep)
+                        .for_each(|(k, _)| *k = 0);
                 }
                 Added::Integers(integers)
             }
             (ComponentKind::Histogram { bins, .. } | ComponentKind::Tree { bins, .. }, Some(numbers)) => {
                 let mut found: Vec<u32> = numbers.iter().map(|x| x.map_or(NO_BIN, |x| bin(bins, x))).collect();
                 if let Some(keep) = keep() {
-                    found.iter_mut().zip(keep).filter(|(_, keep)| !keep).for_each(|(b, _)| *b = NO_BIN);
+                    found
+                        .iter_mut()
+                        .zip(keep)
+                        .filter(|(_, keep)| !keep)
+                        .for_each(|(b, _)| *b = NO_BIN);
                 }
                 Added::Bins(found)
             }
@@ -245,13 +314,21 @@ fn bin(bins: &Bins, x: f64) -> u32 {
 fn bits(column: &Column) -> PolarsResult<Vec<u64>> {
     let null = value_bits(&Value::Null);
     Ok(match column.dtype() {
-        DataType::Float64 => {
-            column.f64()?.iter().map(|x| x.map_or(null, |x| value_bits(&Value::Number(x)))).collect()
-        }
-        DataType::Int32 => column.i32()?.iter().map(|d| d.map_or(null, |d| value_bits(&Value::Date(d)))).collect(),
-        DataType::Boolean => {
-            column.bool()?.iter().map(|b| b.map_or(null, |b| value_bits(&Value::Boolean(b)))).collect()
-        }
+        DataType::Float64 => column
+            .f64()?
+            .iter()
+            .map(|x| x.map_or(null, |x| value_bits(&Value::Number(x))))
+            .collect(),
+        DataType::Int32 => column
+            .i32()?
+            .iter()
+            .map(|d| d.map_or(null, |d| value_bits(&Value::Date(d))))
+            .collect(),
+        DataType::Boolean => column
+            .bool()?
+            .iter()
+            .map(|b| b.map_or(null, |b| value_bits(&Value::Boolean(b))))
+            .collect(),
         _ => column.str()?.iter().map(optional_text_bits).collect(),
     })
 }

@@ -46,7 +46,10 @@ impl Engine {
     /// `key` is 32 secret random bytes, made once per store and kept beside it.
     pub fn new(datasets: impl IntoIterator<Item = Arc<Dataset>>, key: &[u8; 32]) -> Self {
         let datasets = datasets.into_iter().map(|d| (d.contract().hash(), d)).collect();
-        Self { datasets, key: BoundingKey::new(key) }
+        Self {
+            datasets,
+            key: BoundingKey::new(key),
+        }
     }
 
     pub fn dataset(&self, contract: &ContentHash) -> Option<&Arc<Dataset>> {
@@ -79,8 +82,7 @@ impl Engine {
         }
         let dataset = self.datasets.get(contract).ok_or(ComputeFailed::NotServed(*contract))?;
         dataset.unchanged()?;
-        let contribution =
-            execute(&query, dataset, &self.key).ok_or(ComputeFailed::Plan("columns of the contract"))?;
+        let contribution = execute(&query, dataset, &self.key).ok_or(ComputeFailed::Plan("columns of the contract"))?;
         if !contribution.whole {
             tracing::warn!(dataset = %query.dataset, "a data file could not be read: this round's contribution is noise alone");
         }

@@ -10,8 +10,8 @@ use super::translate::Columns;
 use super::units::{self, Packing, Scattered};
 use crate::data::{Dataset, Source};
 use polars::prelude::{
-    AllowedOptimizations, DataFrame, DataType, Engine, Expr, Field, LazyFrame, PolarsError, PolarsResult, Schema, SchemaRef, UnionArgs,
-    concat,
+    AllowedOptimizations, DataFrame, DataType, Engine, Expr, Field, LazyFrame, PolarsError, PolarsResult, Schema,
+    SchemaRef, UnionArgs, concat,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,7 +29,10 @@ pub fn execute(plan: &QueryPlan, dataset: &Dataset, key: &BoundingKey) -> Option
     let job = Job::new(plan, dataset, key)?;
     let values = catch_unwind(AssertUnwindSafe(|| job.run())).ok().and_then(Result::ok);
     let whole = values.is_some();
-    Some(Contribution { values: values.unwrap_or_else(|| vec![0; plan.layout().dim()]), whole })
+    Some(Contribution {
+        values: values.unwrap_or_else(|| vec![0; plan.layout().dim()]),
+        whole,
+    })
 }
 
 /// A plan made ready: the lazy query and what becomes of its batches.
@@ -68,10 +71,26 @@ impl<'a> Job<'a> {
         let packing = plan.unit.as_ref().map(|_| Packing::new(&shape, filtered));
         let frame = match frames.len() {
             1 => frames.pop()?,
-            _ => concat(frames, UnionArgs { maintain_order: false, ..Default::default() }).ok()?,
+            _ => concat(
+                frames,
+                UnionArgs {
+                    maintain_order: false,
+                    ..Default::default()
+                },
+            )
+            .ok()?,
         };
-        let sink = Sink { shape, packing, key: key.clone(), idle: Mutex::default() };
-        Some(Self { plan, frame, sink: Arc::new(sink) })
+        let sink = Sink {
+            shape,
+            packing,
+            key: key.clone(),
+            idle: Mutex::default(),
+        };
+        Some(Self {
+            plan,
+            frame,
+            sink: Arc::new(sink),
+        })
     }
 
     fn run(&self) -> PolarsResult<Vec<i64>> {
@@ -83,7 +102,12 @@ impl<'a> Job<'a> {
             Ok(DataFrame::empty_with_schema(&nothing))
         };
         let schema_of = move |_: &Schema| -> PolarsResult<SchemaRef> { Ok(schema.clone()) };
-        let frame = self.frame.clone().map(absorb, AllowedOptimizations::STREAMING, Some(Arc::new(schema_of)), Some("contribution"));
+        let frame = self.frame.clone().map(
+            absorb,
+            AllowedOptimizations::STREAMING,
+            Some(Arc::new(schema_of)),
+            Some("contribution"),
+        );
         frame.collect_with_engine(Engine::Streaming)?;
         let workers = std::mem::take(&mut *self.sink.idle.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(self.sink.add_up(workers, self.plan))
@@ -103,7 +127,10 @@ fn select(plan: &QueryPlan, source: Source<'_>) -> Option<(LazyFrame, Shape)> {
         Some(column) => columns.get(&column.name)?,
         None => source.any_column()?,
     };
-    if !outputs.iter().any(|output| output.into_iter().any(|e| matches!(e, Expr::Column(_)))) {
+    if !outputs
+        .iter()
+        .any(|output| output.into_iter().any(|e| matches!(e, Expr::Column(_))))
+    {
         outputs.push(anchor.alias("rows"));
     }
     let mut frame = source.frame;
@@ -180,7 +207,9 @@ impl Shape {
     /// The coarse levels of trees, from their leaves: the same integers as counting each row once per level.
     fn fill_trees(&self, cells: &mut [i64]) {
         for component in &self.components {
-            let ComponentKind::Tree { branching, levels, .. } = component.kind else { continue };
+            let ComponentKind::Tree { branching, levels, .. } = component.kind else {
+                continue;
+            };
             let branching = branching as usize;
             for group in 0..self.layout.groups {
                 let first = group * self.layout.width + component.offset;

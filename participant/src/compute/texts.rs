@@ -21,7 +21,11 @@ const SHORT: usize = 12;
 impl TextTable {
     pub fn new(categories: &[String], other: u32) -> Self {
         let slots = (2 * categories.len() + 1).next_power_of_two();
-        let mut table = Self { short: vec![(EMPTY, other); slots], long: HashMap::new(), other };
+        let mut table = Self {
+            short: vec![(EMPTY, other); slots],
+            long: HashMap::new(),
+            other,
+        };
         for (code, text) in (0u32..).zip(categories) {
             match short_view(text) {
                 Some(view) => {
@@ -92,7 +96,14 @@ mod tests {
     fn short_long_unknown_and_missing_texts_get_their_codes() {
         let categories = ["", "north", "a text of more than twelve bytes", "exactly12345"].map(String::from);
         let table = TextTable::new(&categories, 99);
-        let rows = [Some("exactly12345"), None, Some("a text of more than twelve bytes"), Some(""), Some("nort"), Some("north")];
+        let rows = [
+            Some("exactly12345"),
+            None,
+            Some("a text of more than twelve bytes"),
+            Some(""),
+            Some("nort"),
+            Some("north"),
+        ];
         assert_eq!(table.codes(&StringChunked::new("t".into(), rows)), [3, 99, 2, 0, 99, 1]);
         let table = TextTable::new(&categories[..2], 99);
         let rows = ["north", "a text of more than twelve bytes", "", "South"];

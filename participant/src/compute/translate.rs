@@ -8,8 +8,8 @@
 use crate::data::{Source, map_options, map_values};
 use governance::Scalar;
 use polars::prelude::{
-    BooleanType, DataType, Expr, Float64Chunked, Float64Type, Int32Type, IntoColumn, NULL, NamedFrom,
-    PlSmallStr, Series, StringType, lit, when,
+    BooleanType, DataType, Expr, Float64Chunked, Float64Type, Int32Type, IntoColumn, NULL, NamedFrom, PlSmallStr,
+    Series, StringType, lit, when,
 };
 use std::collections::BTreeMap;
 use workload::query::{self, Arithmetic, Comparison, Function, QueryPlan, ScanColumn, ScanKind, Value};
@@ -23,10 +23,15 @@ pub(super) struct Columns<'a> {
 impl<'a> Columns<'a> {
     /// `None`: the contract lacks a column that the plan reads.
     pub fn new(plan: &'a QueryPlan, source: &Source<'_>) -> Option<Self> {
-        let mut columns = Self { by_name: BTreeMap::new(), typed: BTreeMap::new() };
+        let mut columns = Self {
+            by_name: BTreeMap::new(),
+            typed: BTreeMap::new(),
+        };
         for column in &plan.columns {
             let typed = source.column(&column.name)?;
-            columns.by_name.insert(&column.name, (normal(column, typed.clone()), dtype(&column.kind)));
+            columns
+                .by_name
+                .insert(&column.name, (normal(column, typed.clone()), dtype(&column.kind)));
             columns.typed.insert(&column.name, typed);
         }
         Some(columns)
@@ -82,12 +87,16 @@ impl<'a> Columns<'a> {
             E::Like(e, pattern) => {
                 let pattern = pattern.clone();
                 let text = self.translate(e, &DataType::String)?;
-                map_values::<StringType, BooleanType, _>(text, DataType::Boolean, move |t| Some(query::like(&pattern, t)))
+                map_values::<StringType, BooleanType, _>(text, DataType::Boolean, move |t| {
+                    Some(query::like(&pattern, t))
+                })
             }
             E::Case(branches, otherwise) => {
                 let mut answer = self.translate(otherwise, want)?;
                 for (condition, then) in branches.iter().rev() {
-                    answer = when(boolean(condition)?).then(self.translate(then, want)?).otherwise(answer);
+                    answer = when(boolean(condition)?)
+                        .then(self.translate(then, want)?)
+                        .otherwise(answer);
                 }
                 answer
             }
@@ -122,7 +131,10 @@ impl<'a> Columns<'a> {
             E::Number(_) | E::Negate(_) | E::Arithmetic(..) | E::Call(..) | E::DatePart(..) => DataType::Float64,
             E::Text(_) => DataType::String,
             E::Date(_) => DataType::Int32,
-            E::Column(name) => self.by_name.get(name.as_str()).map_or(DataType::Null, |(_, dtype)| dtype.clone()),
+            E::Column(name) => self
+                .by_name
+                .get(name.as_str())
+                .map_or(DataType::Null, |(_, dtype)| dtype.clone()),
             E::Case(branches, otherwise) => branches
                 .iter()
                 .map(|(_, then)| then)
@@ -139,7 +151,9 @@ impl<'a> Columns<'a> {
 fn normal(column: &ScanColumn, typed: Expr) -> Expr {
     match (&column.kind, &column.null) {
         (ScanKind::Number { bounds, whole }, null) => {
-            let (low, high) = bounds.map_or((f64::NEG_INFINITY, f64::INFINITY), |(low, high)| (low.get(), high.get()));
+            let (low, high) = bounds.map_or((f64::NEG_INFINITY, f64::INFINITY), |(low, high)| {
+                (low.get(), high.get())
+            });
             let imputed = match null {
                 Some(Scalar::Number(x)) => Some(x.get()),
                 _ => None,
@@ -151,7 +165,9 @@ fn normal(column: &ScanColumn, typed: Expr) -> Expr {
                 true => typed,
                 false => {
                     let list = lit(Series::new("".into(), categories)).implode(true);
-                    when(typed.clone().is_in(list, false)).then(typed).otherwise(lit(NULL).cast(DataType::String))
+                    when(typed.clone().is_in(list, false))
+                        .then(typed)
+                        .otherwise(lit(NULL).cast(DataType::String))
                 }
             };
             match null {
@@ -179,7 +195,11 @@ fn normal_number(typed: Expr, low: f64, high: f64, whole: bool, imputed: Option<
     let one = move |x: f64| {
         let rounded = if whole { x.round_ties_even() } else { x };
         // Not finite: NaN, which stands for NULL below.
-        if x.is_finite() { rounded.max(low).min(high) } else { f64::NAN }
+        if x.is_finite() {
+            rounded.max(low).min(high)
+        } else {
+            f64::NAN
+        }
     };
     let imputed = imputed.map(one);
     typed.map(
@@ -193,10 +213,16 @@ fn normal_number(typed: Expr, low: f64, high: f64, whole: bool, imputed: Option<
                 }
                 match values.iter().any(|x| x.is_nan()) {
                     false => Float64Chunked::from_vec(name.clone(), values),
-                    true => values.into_iter().map(|x| if x.is_nan() { imputed } else { Some(x) }).collect(),
+                    true => values
+                        .into_iter()
+                        .map(|x| if x.is_nan() { imputed } else { Some(x) })
+                        .collect(),
                 }
             } else {
-                numbers.iter().map(|x| x.map(one).filter(|x| !x.is_nan()).or(imputed)).collect()
+                numbers
+                    .iter()
+                    .map(|x| x.map(one).filter(|x| !x.is_nan()).or(imputed))
+                    .collect()
             };
             Ok(normal.with_name(name).into_column())
         },
@@ -268,8 +294,7 @@ fn by_spec(arguments: Vec<Expr>, of: impl Fn(&[f64]) -> Value + Send + Sync + 's
         move |columns| {
             let height = columns.iter().map(|c| c.len()).max().unwrap_or(0);
             let name: PlSmallStr = columns[0].name().clone();
-            let columns: Vec<Float64Chunked> =
-                columns.iter().map(|c| c.f64().cloned()).collect::<Result<_, _>>()?;
+            let columns: Vec<Float64Chunked> = columns.iter().map(|c| c.f64().cloned()).collect::<Result<_, _>>()?;
             let mut numbers = Vec::with_capacity(columns.len());
             let mut iterators: Vec<_> = columns.iter().map(|c| (c.len() == 1, c.get(0), c.iter())).collect();
             let row = |_| {
@@ -278,7 +303,11 @@ fn by_spec(arguments: Vec<Expr>, of: impl Fn(&[f64]) -> Value + Send + Sync + 's
                     let next = if *constant { *first } else { values.next().flatten() };
                     numbers.extend(next);
                 }
-                if numbers.len() == columns.len() { as_number(of(&numbers)) } else { None }
+                if numbers.len() == columns.len() {
+                    as_number(of(&numbers))
+                } else {
+                    None
+                }
             };
             let answer: Float64Chunked = (0..height).map(row).collect();
             Ok(answer.with_name(name).into_column())

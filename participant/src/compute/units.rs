@@ -56,14 +56,18 @@ impl Packing {
 
 impl Scattered {
     pub fn new() -> Self {
-        Self { partitions: vec![Vec::new(); PARTITIONS] }
+        Self {
+            partitions: vec![Vec::new(); PARTITIONS],
+        }
     }
 
     /// Packs and scatters the rows that have a group and a unit.
     pub fn add(&mut self, batch: &Batch, outside: u32, packing: &Packing, key: &BoundingKey) {
         let mut record = vec![0u32; packing.stride];
         for (i, (group, unit)) in batch.groups.iter().zip(&batch.units).enumerate() {
-            let Some(unit) = unit.filter(|_| *group != outside) else { continue };
+            let Some(unit) = unit.filter(|_| *group != outside) else {
+                continue;
+            };
             let row = key.row(unit, batch.content.iter().map(|bits| bits[i]));
             put(&mut record, 0, unit);
             put(&mut record, 2, row);
@@ -77,7 +81,12 @@ impl Scattered {
                 }
             }
             let partition = (unit.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize;
-            self.partitions[partition].extend_from_slice(&record);
+            let records = &mut self.partitions[partition];
+            if records.capacity() - records.len() < record.len() {
+                // By a quarter, not to the double: this is where the memory of a query goes.
+                records.reserve_exact(records.len() / 4 + 16 * 1024);
+            }
+            records.extend_from_slice(&record);
         }
     }
 }
@@ -103,7 +112,10 @@ pub(super) fn add_up(
         let mut adder = Adder::new(shape, packing, limits, key);
         while let Some(partition) = partitions.get(next.fetch_add(1, Ordering::Relaxed)) {
             // A poisoned lock would mean that a thread died; its rows are then left out, as any failure in data is.
-            let records = partition.lock().map(|mut p| std::mem::take(&mut *p)).unwrap_or_default();
+            let records = partition
+                .lock()
+                .map(|mut p| std::mem::take(&mut *p))
+                .unwrap_or_default();
             adder.partition(&records.concat());
         }
         adder.cells
@@ -133,7 +145,13 @@ type Handle = (u64, u64, u32);
 
 impl<'a> Adder<'a> {
     fn new(shape: &'a Shape, packing: &'a Packing, limits: &'a Contribution, key: &'a BoundingKey) -> Self {
-        Self { shape, packing, limits, key, cells: vec![0; shape.layout.dim()] }
+        Self {
+            shape,
+            packing,
+            limits,
+            key,
+            cells: vec![0; shape.layout.dim()],
+        }
     }
 
     fn partition(&mut self, records: &[u32]) {
@@ -160,7 +178,12 @@ impl<'a> Adder<'a> {
 
     /// `workload::query::choose` on rows that are already in the order of their hashes.
     fn bound(&self, unit: u64, rows: &mut Vec<&[u32]>) {
-        let Contribution { rows: most, groups: most_groups, rows_per_group, .. } = *self.limits;
+        let Contribution {
+            rows: most,
+            groups: most_groups,
+            rows_per_group,
+            ..
+        } = *self.limits;
         if rows.len() <= most.min(most_groups).min(rows_per_group) as usize {
             return;
         }
@@ -208,7 +231,9 @@ impl<'a> Adder<'a> {
     /// A unit counts once in each group that it has a row in.
     fn add_units(&mut self, kept: &[&[u32]]) {
         for (component, (packed, at)) in self.shape.components.iter().zip(&self.packing.fields) {
-            let ComponentKind::Units { weight } = component.kind else { continue };
+            let ComponentKind::Units { weight } = component.kind else {
+                continue;
+            };
             let counts = |record: &&&[u32]| matches!(packed, Packed::Nothing) || record[*at] == 1;
             let mut groups: Vec<u32> = kept.iter().filter(counts).map(|record| record[4]).collect();
             groups.sort_unstable();

@@ -11,16 +11,29 @@ use toml::Spanned;
 type Fault = (Range<usize>, String);
 
 pub(super) fn check(file: &File, text: &str, place: &str) -> Result<(), ConfigError> {
-    checked(file).map_err(|(span, message)| ConfigError { place: line_of(text, place, span.start), message })
+    checked(file).map_err(|(span, message)| ConfigError {
+        place: line_of(text, place, span.start),
+        message,
+    })
 }
 
 fn checked(file: &File) -> Result<(), Fault> {
     if file.name.get_ref().is_empty() {
-        return Err((file.name.span(), "name is empty: write this agent's id in the roster".into()));
+        return Err((
+            file.name.span(),
+            "name is empty: write this agent's id in the roster".into(),
+        ));
     }
-    let port = file.coordinator.get_ref().rsplit_once(':').map(|(host, port)| (host.is_empty(), port.parse::<u16>()));
+    let port = file
+        .coordinator
+        .get_ref()
+        .rsplit_once(':')
+        .map(|(host, port)| (host.is_empty(), port.parse::<u16>()));
     if !matches!(port, Some((false, Ok(_)))) || file.coordinator.get_ref().contains("://") {
-        let message = format!("coordinator is `{}`: expected host:port without a scheme", file.coordinator.get_ref());
+        let message = format!(
+            "coordinator is `{}`: expected host:port without a scheme",
+            file.coordinator.get_ref()
+        );
         return Err((file.coordinator.span(), message));
     }
     for path in [&file.identity, &file.store].into_iter().chain(&file.socket) {
@@ -29,7 +42,10 @@ fn checked(file: &File) -> Result<(), Fault> {
     let mut populations = BTreeSet::new();
     for population in &file.populations {
         if !populations.insert(population.get_ref().id.as_str()) {
-            return Err((population.span(), format!("population `{}` is declared twice", population.get_ref().id)));
+            return Err((
+                population.span(),
+                format!("population `{}` is declared twice", population.get_ref().id),
+            ));
         }
         check_population(population)?;
     }
@@ -52,7 +68,9 @@ fn check_population(population: &Spanned<PopulationFile>) -> Result<(), Fault> {
         return fault(format!("delta is {}: expected 0 to 0.001", p.delta));
     }
     match p.analysts.iter().find(|(_, cap)| !(cap.is_finite() && **cap >= 0.0)) {
-        Some((analyst, cap)) => fault(format!("cap of analyst `{analyst}` is {cap}: expected a finite epsilon, 0 or more")),
+        Some((analyst, cap)) => fault(format!(
+            "cap of analyst `{analyst}` is {cap}: expected a finite epsilon, 0 or more"
+        )),
         None => Ok(()),
     }
 }
@@ -61,21 +79,36 @@ fn check_dataset(dataset: &Spanned<DatasetFile>, populations: &BTreeSet<&str>) -
     let d = dataset.get_ref();
     local(&d.contract.get_ref().to_string_lossy(), d.contract.span())?;
     if d.files.is_empty() {
-        return Err((dataset.span(), "files is empty: list at least one CSV or Parquet glob".into()));
+        return Err((
+            dataset.span(),
+            "files is empty: list at least one CSV or Parquet glob".into(),
+        ));
     }
     for glob in &d.files {
         local(glob.get_ref(), glob.span())?;
-        let ending = Path::new(glob.get_ref()).extension().and_then(|e| e.to_str()).unwrap_or_default();
+        let ending = Path::new(glob.get_ref())
+            .extension()
+            .and_then(|e| e.to_str())
+            .unwrap_or_default();
         if !matches!(ending, "csv" | "parquet" | "pq") {
-            let message = format!("`{}`: expected a file or glob that ends in .csv, .parquet or .pq", glob.get_ref());
+            let message = format!(
+                "`{}`: expected a file or glob that ends in .csv, .parquet or .pq",
+                glob.get_ref()
+            );
             return Err((glob.span(), message));
         }
         if let Err(error) = glob::Pattern::new(glob.get_ref()) {
-            return Err((glob.span(), format!("`{}` is not a glob: {}", glob.get_ref(), error.msg)));
+            return Err((
+                glob.span(),
+                format!("`{}` is not a glob: {}", glob.get_ref(), error.msg),
+            ));
         }
     }
     if !populations.contains(d.population.get_ref().as_str()) {
-        let message = format!("population `{}` has no [[population]] table with that id", d.population.get_ref());
+        let message = format!(
+            "population `{}` has no [[population]] table with that id",
+            d.population.get_ref()
+        );
         return Err((d.population.span(), message));
     }
     for (column, unit) in &d.units {
@@ -90,7 +123,10 @@ fn check_dataset(dataset: &Spanned<DatasetFile>, populations: &BTreeSet<&str>) -
 /// Refuses anything that is not a path of this machine.
 fn local(path: &str, span: Range<usize>) -> Result<(), Fault> {
     if path.contains("://") {
-        return Err((span, format!("`{path}` has a scheme: only local paths are read; copy or mount the data")));
+        return Err((
+            span,
+            format!("`{path}` has a scheme: only local paths are read; copy or mount the data"),
+        ));
     }
     Ok(())
 }

@@ -101,7 +101,9 @@ pub struct Linear {
 
 pub(super) fn read(text: &str, place: &str) -> Result<File, ConfigError> {
     toml::from_str(text).map_err(|error| ConfigError {
-        place: error.span().map_or(place.to_owned(), |span| line_of(text, place, span.start)),
+        place: error
+            .span()
+            .map_or(place.to_owned(), |span| line_of(text, place, span.start)),
         message: format!("{}; see participant.example.toml for every key", error.message()),
     })
 }
@@ -159,13 +161,28 @@ pub(super) fn resolve(file: File, folder: &Path) -> Config {
         socket,
         metrics_port: file.metrics_port,
         tick_ms: file.tick_ms,
-        populations: file.populations.into_iter().map(|p| population(p.into_inner())).collect(),
-        datasets: file.datasets.into_iter().map(|d| dataset(d.into_inner(), folder)).collect(),
+        populations: file
+            .populations
+            .into_iter()
+            .map(|p| population(p.into_inner()))
+            .collect(),
+        datasets: file
+            .datasets
+            .into_iter()
+            .map(|d| dataset(d.into_inner(), folder))
+            .collect(),
     }
 }
 
 fn population(p: PopulationFile) -> Population {
-    Population { id: p.id, epsilon: p.epsilon, delta: p.delta, renews: p.renews, approved_by: p.approved_by, analysts: p.analysts }
+    Population {
+        id: p.id,
+        epsilon: p.epsilon,
+        delta: p.delta,
+        renews: p.renews,
+        approved_by: p.approved_by,
+        analysts: p.analysts,
+    }
 }
 
 fn dataset(d: DatasetFile, folder: &Path) -> Dataset {
@@ -179,6 +196,11 @@ fn dataset(d: DatasetFile, folder: &Path) -> Dataset {
         show_budget: d.show_budget,
         analysts: d.analysts,
         forbidden_columns: d.forbidden_columns,
-        mapping: Mapping { rename: d.rename, nulls: d.nulls, categories: d.categories, units: d.units },
+        mapping: Mapping {
+            rename: d.rename,
+            nulls: d.nulls,
+            categories: d.categories,
+            units: d.units,
+        },
     }
 }

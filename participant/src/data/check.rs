@@ -46,7 +46,12 @@ impl Dataset {
         let mut report = self.empty_report();
         for source in self.sources()? {
             let counts = self.count(source).map_err(|_| DataError::Unreadable {
-                path: self.files.schemas().next().map(|(path, _)| path.to_owned()).unwrap_or_default(),
+                path: self
+                    .files
+                    .schemas()
+                    .next()
+                    .map(|(path, _)| path.to_owned())
+                    .unwrap_or_default(),
                 message: "its rows could not be read".into(),
             })?;
             let mut counts = counts.into_iter();
@@ -77,7 +82,11 @@ impl Dataset {
             dataset: self.contract.name.clone(),
             contract: self.contract.hash(),
             snapshot: self.snapshot(),
-            files: self.files.schemas().map(|(path, _)| path.display().to_string()).collect(),
+            files: self
+                .files
+                .schemas()
+                .map(|(path, _)| path.display().to_string())
+                .collect(),
             rows: 0,
             max_rows: self.contract.max_rows,
             unit: self.contract.privacy_unit.clone(),
@@ -90,10 +99,16 @@ impl Dataset {
     fn count(&self, source: Source<'_>) -> PolarsResult<Vec<u64>> {
         let none = || lit(0u64);
         let mut counts = vec![len().cast(DataType::UInt64)];
-        let unit = self.contract.privacy_unit.as_deref().and_then(|unit| source.column(unit));
+        let unit = self
+            .contract
+            .privacy_unit
+            .as_deref()
+            .and_then(|unit| source.column(unit));
         counts.push(unit.map_or(none(), |unit| number_of(unit.is_null())));
         for column in &self.contract.columns {
-            let (Some(typed), physical) = (source.column(&column.name), col(self.physical(&column.name))) else { continue };
+            let (Some(typed), physical) = (source.column(&column.name), col(self.physical(&column.name))) else {
+                continue;
+            };
             counts.push(number_of(physical.clone().is_null()));
             counts.push(number_of(physical.is_not_null().and(typed.clone().is_null())));
             counts.push(outside(column, &typed).map_or(none(), number_of));
@@ -106,8 +121,16 @@ impl Dataset {
             });
         }
         let named = counts.into_iter().enumerate().map(|(i, e)| e.alias(i.to_string()));
-        let frame = source.frame.select(named.collect::<Vec<_>>()).collect_with_engine(Engine::Streaming)?.unwrap_single();
-        frame.columns().iter().map(|c| Ok(c.cast(&DataType::UInt64)?.u64()?.get(0).unwrap_or(0))).collect()
+        let frame = source
+            .frame
+            .select(named.collect::<Vec<_>>())
+            .collect_with_engine(Engine::Streaming)?
+            .unwrap_single();
+        frame
+            .columns()
+            .iter()
+            .map(|c| Ok(c.cast(&DataType::UInt64)?.u64()?.get(0).unwrap_or(0)))
+            .collect()
     }
 }
 
@@ -135,13 +158,30 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "dataset {} (contract {:?}, snapshot {:?})", self.dataset, self.contract, self.snapshot)?;
-        writeln!(f, "  {} files, {} rows of at most {}", self.files.len(), self.rows, self.max_rows)?;
+        writeln!(
+            f,
+            "dataset {} (contract {:?}, snapshot {:?})",
+            self.dataset, self.contract, self.snapshot
+        )?;
+        writeln!(
+            f,
+            "  {} files, {} rows of at most {}",
+            self.files.len(),
+            self.rows,
+            self.max_rows
+        )?;
         if self.rows > self.max_rows {
-            writeln!(f, "  warning: more rows than the contract declares: sums may be clamped; raise maxRows in a new version")?;
+            writeln!(
+                f,
+                "  warning: more rows than the contract declares: sums may be clamped; raise maxRows in a new version"
+            )?;
         }
         match &self.unit {
-            Some(unit) => writeln!(f, "  unit {unit}: {} rows without one are dropped", self.rows_without_unit)?,
+            Some(unit) => writeln!(
+                f,
+                "  unit {unit}: {} rows without one are dropped",
+                self.rows_without_unit
+            )?,
             None => writeln!(f, "  unit: each row")?,
         }
         for column in &self.columns {

@@ -14,7 +14,11 @@ pub trait Element: PolarsDataType {
 }
 
 /// `of(value)` of every value that is not NULL; NULL where it answers `None`.
-pub fn map_values<I, O, T>(expr: Expr, dtype: DataType, of: impl Fn(I::Value<'_>) -> Option<T> + Send + Sync + 'static) -> Expr
+pub fn map_values<I, O, T>(
+    expr: Expr,
+    dtype: DataType,
+    of: impl Fn(I::Value<'_>) -> Option<T> + Send + Sync + 'static,
+) -> Expr
 where
     I: Element,
     O: PolarsDataType,

@@ -37,7 +37,10 @@ struct Stamp(u64, u128);
 impl FileSet {
     pub fn find(globs: &[String]) -> Result<Self, DataError> {
         let files = expand(globs)?.into_iter().map(File::open).collect::<Result<_, _>>()?;
-        Ok(Self { globs: globs.to_vec(), files })
+        Ok(Self {
+            globs: globs.to_vec(),
+            files,
+        })
     }
 
     pub fn schemas(&self) -> impl Iterator<Item = (&Path, &Schema)> {
@@ -46,13 +49,18 @@ impl FileSet {
 
     /// File names, sizes, times and schemas, as text to be hashed.
     pub fn fingerprint(&self) -> String {
-        self.files.iter().map(|f| format!("{:?} {:?} {:?}\n", f.path, f.stamp, f.schema)).collect()
+        self.files
+            .iter()
+            .map(|f| format!("{:?} {:?} {:?}\n", f.path, f.stamp, f.schema))
+            .collect()
     }
 
     pub fn unchanged(&self) -> Result<(), DataError> {
         for file in &self.files {
             if stamp(&file.path).ok() != Some(file.stamp) {
-                return Err(DataError::Changed { path: file.path.clone() });
+                return Err(DataError::Changed {
+                    path: file.path.clone(),
+                });
             }
         }
         let now = expand(&self.globs)?;
@@ -66,7 +74,10 @@ impl FileSet {
     pub fn scans(&self) -> Result<Vec<(LazyFrame, SchemaRef)>, DataError> {
         let mut alike: BTreeMap<(Format, String), Vec<&File>> = BTreeMap::new();
         for file in &self.files {
-            alike.entry((file.format, format!("{:?}", file.schema))).or_default().push(file);
+            alike
+                .entry((file.format, format!("{:?}", file.schema)))
+                .or_default()
+                .push(file);
         }
         alike
             .into_iter()
@@ -91,7 +102,12 @@ impl File {
         let schema = scan(format, [reference(&path)].into_iter().collect())
             .and_then(|mut frame| frame.collect_schema())
             .map_err(|_| unreadable(&path, "its header is not that of a file of its ending"))?;
-        Ok(Self { path, stamp, format, schema })
+        Ok(Self {
+            path,
+            stamp,
+            format,
+            schema,
+        })
     }
 }
 
@@ -105,7 +121,11 @@ fn scan(format: Format, paths: Vec<PlRefPath>) -> PolarsResult<LazyFrame> {
             .with_encoding(CsvEncoding::LossyUtf8)
             .finish(),
         Format::Parquet => {
-            let arguments = ScanArgsParquet { glob: false, cache: false, ..Default::default() };
+            let arguments = ScanArgsParquet {
+                glob: false,
+                cache: false,
+                ..Default::default()
+            };
             LazyFrame::scan_parquet_files(paths.into(), arguments)
         }
     }
@@ -129,7 +149,10 @@ fn expand(globs: &[String]) -> Result<Vec<PathBuf>, DataError> {
 
 fn stamp(path: &Path) -> std::io::Result<Stamp> {
     let metadata = std::fs::metadata(path)?;
-    let modified = metadata.modified()?.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+    let modified = metadata
+        .modified()?
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_nanos());
     Ok(Stamp(metadata.len(), modified))
 }
 
@@ -138,5 +161,8 @@ fn reference(path: &Path) -> PlRefPath {
 }
 
 fn unreadable(path: &Path, message: &str) -> DataError {
-    DataError::Unreadable { path: path.to_owned(), message: message.to_owned() }
+    DataError::Unreadable {
+        path: path.to_owned(),
+        message: message.to_owned(),
+    }
 }

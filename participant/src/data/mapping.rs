@@ -40,7 +40,10 @@ pub(super) fn convertible(logical: LogicalType, found: &DataType) -> Result<(), 
             (date || text, "a date, a timestamp, or text such as 2024-02-29")
         }
     };
-    let mismatch = || TypeMismatch { expected, found: format!("{found:?}").to_lowercase() };
+    let mismatch = || TypeMismatch {
+        expected,
+        found: format!("{found:?}").to_lowercase(),
+    };
     fits.then_some(()).ok_or_else(mismatch)
 }
 
@@ -53,11 +56,11 @@ pub(super) fn mapped(file: Expr, dtype: &DataType, column: &Column, mapping: &Ma
     match column.logical_type {
         LogicalType::Number | LogicalType::Integer => {
             let number = match is_text || !renamed.by_category.is_empty() {
-                true => map_values::<StringType, Float64Type, _>(
-                    renamed.apply(text(file, dtype)),
-                    DataType::Float64,
-                    |t| t.trim().parse().ok(),
-                ),
+                true => {
+                    map_values::<StringType, Float64Type, _>(renamed.apply(text(file, dtype)), DataType::Float64, |t| {
+                        t.trim().parse().ok()
+                    })
+                }
                 false => float(file, dtype),
             };
             converted(number, codes, mapping.units.get(&column.name))
@@ -68,11 +71,11 @@ pub(super) fn mapped(file: Expr, dtype: &DataType, column: &Column, mapping: &Ma
             map_values::<StringType, BooleanType, _>(renamed.apply(text(file, dtype)), DataType::Boolean, truth)
         }
         LogicalType::Date if dtype.is_temporal() => file.cast(DataType::Date).cast(DataType::Int32),
-        LogicalType::Date => map_values::<StringType, Int32Type, _>(
-            renamed.apply(text(file, dtype)),
-            DataType::Int32,
-            |t| parse_date(t.trim().get(..10)?),
-        ),
+        LogicalType::Date => {
+            map_values::<StringType, Int32Type, _>(renamed.apply(text(file, dtype)), DataType::Int32, |t| {
+                parse_date(t.trim().get(..10)?)
+            })
+        }
     }
 }
 
@@ -89,7 +92,10 @@ impl Renamed {
             Code::Number(x) => number_text(*x),
             Code::Text(text) => text.clone(),
         };
-        Self { by_category: categories.cloned().unwrap_or_default(), nulls: codes.iter().map(spelled).collect() }
+        Self {
+            by_category: categories.cloned().unwrap_or_default(),
+            nulls: codes.iter().map(spelled).collect(),
+        }
     }
 
     fn is_identity(&self) -> bool {
@@ -112,7 +118,10 @@ fn converted(number: Expr, codes: &[Code], unit: Option<&Linear>) -> Expr {
     if nulls.is_empty() && unit.is_none() {
         return number;
     }
-    let Linear { factor, offset } = unit.copied().unwrap_or(Linear { factor: 1.0, offset: 0.0 });
+    let Linear { factor, offset } = unit.copied().unwrap_or(Linear {
+        factor: 1.0,
+        offset: 0.0,
+    });
     map_values::<Float64Type, Float64Type, _>(number, DataType::Float64, move |x| {
         (!nulls.contains(&x)).then_some(x * factor + offset)
     })
@@ -137,7 +146,9 @@ fn float(file: Expr, dtype: &DataType) -> Expr {
 fn text(file: Expr, dtype: &DataType) -> Expr {
     match dtype {
         DataType::String => file,
-        d if d.is_float() => map_values::<Float64Type, StringType, _>(float(file, d), DataType::String, |x| Some(number_text(x))),
+        d if d.is_float() => {
+            map_values::<Float64Type, StringType, _>(float(file, d), DataType::String, |x| Some(number_text(x)))
+        }
         _ => file.cast(DataType::String),
     }
 }

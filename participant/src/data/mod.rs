@@ -47,9 +47,17 @@ pub enum DataError {
     #[error("{} cannot be read: {message}", .path.display())]
     Unreadable { path: PathBuf, message: String },
     #[error("column `{column}` is missing in {}: it is looked for as `{physical}`; add a line to [dataset.rename]", .path.display())]
-    MissingColumn { path: PathBuf, column: String, physical: String },
+    MissingColumn {
+        path: PathBuf,
+        column: String,
+        physical: String,
+    },
     #[error("column `{column}` in {} is {mismatch}", .path.display())]
-    Type { path: PathBuf, column: String, mismatch: TypeMismatch },
+    Type {
+        path: PathBuf,
+        column: String,
+        mismatch: TypeMismatch,
+    },
     #[error("[dataset.{table}] names `{column}`, which is not a column of the contract")]
     UnknownColumn { table: &'static str, column: String },
     #[error("[dataset.units] names `{column}`, which is not a number in the contract")]
@@ -61,7 +69,10 @@ pub enum DataError {
 impl Dataset {
     /// Reads the contract, then opens its files.
     pub fn load(dataset: &config::Dataset) -> Result<Self, DataError> {
-        let unreadable = |message: String| DataError::Contract { path: dataset.contract.clone(), message };
+        let unreadable = |message: String| DataError::Contract {
+            path: dataset.contract.clone(),
+            message,
+        };
         let text = std::fs::read_to_string(&dataset.contract).map_err(|e| unreadable(e.to_string()))?;
         let contract = Contract::parse(&text).map_err(|e| unreadable(e.to_string()))?;
         Self::open(contract, &dataset.files, dataset.mapping.clone())
@@ -71,7 +82,11 @@ impl Dataset {
     pub fn open(contract: Contract, globs: &[String], mapping: config::Mapping) -> Result<Self, DataError> {
         known_columns(&contract, &mapping)?;
         let files = FileSet::find(globs)?;
-        let dataset = Self { contract, mapping, files };
+        let dataset = Self {
+            contract,
+            mapping,
+            files,
+        };
         for (path, schema) in dataset.files.schemas() {
             dataset.match_schema(path, schema)?;
         }
@@ -87,7 +102,11 @@ impl Dataset {
         let mapping = format!("{:?}", self.mapping);
         ContentHash::of(
             "snapshot",
-            &[self.contract.hash().as_bytes(), mapping.as_bytes(), self.files.fingerprint().as_bytes()],
+            &[
+                self.contract.hash().as_bytes(),
+                mapping.as_bytes(),
+                self.files.fingerprint().as_bytes(),
+            ],
         )
     }
 
@@ -99,7 +118,14 @@ impl Dataset {
     /// One scan per format and schema; usually one.
     pub fn sources(&self) -> Result<Vec<Source<'_>>, DataError> {
         let scans = self.files.scans()?;
-        Ok(scans.into_iter().map(|(frame, schema)| Source { frame, schema, dataset: self }).collect())
+        Ok(scans
+            .into_iter()
+            .map(|(frame, schema)| Source {
+                frame,
+                schema,
+                dataset: self,
+            })
+            .collect())
     }
 
     /// The column's name in the files.
@@ -151,10 +177,17 @@ fn known_columns(contract: &Contract, mapping: &config::Mapping) -> Result<(), D
     ];
     for (table, keys) in tables {
         if let Some(column) = keys.into_iter().find(|k| !known.contains(k.as_str())) {
-            return Err(DataError::UnknownColumn { table, column: column.clone() });
+            return Err(DataError::UnknownColumn {
+                table,
+                column: column.clone(),
+            });
         }
     }
-    match mapping.units.keys().find(|c| contract.column(c).is_some_and(|c| !mapping::is_number(c.logical_type))) {
+    match mapping
+        .units
+        .keys()
+        .find(|c| contract.column(c).is_some_and(|c| !mapping::is_number(c.logical_type)))
+    {
         Some(column) => Err(DataError::UnitOfText { column: column.clone() }),
         None => Ok(()),
     }
