@@ -42,6 +42,8 @@
 //! (vectors come in as they are to be summed), any proof that a vector is honest, and the k-regular graph for cohorts beyond
 //! [`MAX_MEMBERS`]. Secrets have no `Debug`, no encoding, and are wiped when dropped; a restart leaves the epoch.
 
+#![forbid(unsafe_code)]
+
 pub mod adder;
 pub mod audit;
 pub mod mask;
