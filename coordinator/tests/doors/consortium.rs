@@ -1,0 +1,117 @@
+//! A consortium on paper: an authority, a roster, an identity directory for each member, a coordinator's configuration.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use governance::{Agent, Analyst, ContentHash, CoordinatorEntry, Roster, SigningKey};
+use proto::identity::{Identity, Role};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData};
+
+pub const AGENTS: [&str; 3] = ["north", "south", "west"];
+const GOVERNANCE: u8 = 200;
+
+pub struct Consortium {
+    folder: tempfile::TempDir,
+    pub roster: Roster,
+}
+
+fn signing_key(seed: u8) -> SigningKey {
+    SigningKey::from_seed(&[seed; 32]).unwrap()
+}
+
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+impl Consortium {
+    /// `limits` are lines of the coordinator's `[limits]`.
+    pub fn new(limits: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let mut members = vec![
+            (Role::Coordinator, "hub", 1),
+            (Role::Analyst, "ann", 2),
+            (Role::Analyst, "bob", 3),
+        ];
+        members.extend(AGENTS.iter().zip(10..).map(|(name, seed)| (Role::Agent, *name, seed)));
+        let mut roster = Roster {
+            consortium: "hearts".to_owned(),
+            version: 1,
+            c: 1,
+            min_cohort: 3,
+            agents: Vec::new(),
+            analysts: Vec::new(),
+            coordinator: CoordinatorEntry {
+                id: "hub".to_owned(),
+                tls_key: ContentHash([0; 32]),
+                signing_key: signing_key(1).public(),
+            },
+        };
+        for (role, name, seed) in &members {
+            let tls = KeyPair::generate().unwrap();
+            let certificate = CertificateParams::new(vec![role.dns_name(name)]).unwrap();
+            let certificate = certificate.signed_by(&tls, &authority).unwrap();
+            let tls_key = ContentHash(*blake3::hash(&tls.subject_public_key_info()).as_bytes());
+            let (id, organisation) = ((*name).to_owned(), format!("{name} ltd"));
+            match role {
+                Role::Coordinator => roster.coordinator.tls_key = tls_key,
+                Role::Analyst => roster.analysts.push(Analyst {
+                    id,
+                    organisation,
+                    key: signing_key(*seed).public(),
+                    tls_key,
+                }),
+                Role::Agent => roster.agents.push(Agent {
+                    id,
+                    organisation,
+                    signing_key: signing_key(*seed).public(),
+                    tls_key,
+                }),
+            }
+            let directory = folder.path().join(name);
+            fs::create_dir(&directory).unwrap();
+            write(&directory.join("tls.key"), &tls.serialize_pem());
+            write(&directory.join("certificate.pem"), &certificate.pem());
+            write(&directory.join("ca.pem"), &authority.pem());
+            write(&directory.join("signing.key"), &hex::encode([*seed; 32]));
+            write(
+                &directory.join("governance.pub"),
+                &signing_key(GOVERNANCE).public().to_string(),
+            );
+            let member = serde_json::json!({ "role": role, "name": name, "organisation": format!("{name} ltd") });
+            write(&directory.join("member.json"), &member.to_string());
+        }
+        let consortium = Self { folder, roster };
+        for (_, name, _) in &members {
+            consortium.publish(&consortium.roster, &consortium.path(name).join("roster.json"));
+        }
+        consortium.publish(&consortium.roster, &consortium.path("roster.json"));
+        let config = format!(
+            "listen = \"127.0.0.1:0\"\nidentity = \"hub\"\nroster = \"roster.json\"\nstore = \"c.sqlite\"\n[limits]\n{limits}\n"
+        );
+        write(&consortium.config(), &config);
+        consortium
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn config(&self) -> PathBuf {
+        self.path("coordinator.toml")
+    }
+
+    pub fn identity(&self, name: &str) -> Identity {
+        Identity::load(&self.path(name)).unwrap()
+    }
+
+    /// Governance signs a roster into a file.
+    pub fn publish(&self, roster: &Roster, path: &Path) {
+        let signed = roster.sign(&signing_key(GOVERNANCE)).unwrap();
+        write(path, &serde_json::to_string(&signed).unwrap());
+    }
+}
