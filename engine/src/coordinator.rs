@@ -102,7 +102,7 @@ impl Coordinator {
         self.expire_rounds(&mut turn);
         self.tend_epochs(&mut turn);
         self.schedule(&mut turn);
-        turn.step.wake_at_ms = self.next_wake();
+        turn.step.wake_at_ms = self.next_wake(now_ms);
         turn.step
     }
 
@@ -258,9 +258,9 @@ impl Coordinator {
         }
     }
 
-    fn next_wake(&self) -> Option<u64> {
+    fn next_wake(&self, now_ms: u64) -> Option<u64> {
         let rounds = self.rounds.values().map(round::Round::deadline_ms).min();
-        let times = [rounds, self.epochs.wake_at_ms(), self.jobs_wake()];
+        let times = [rounds, self.epochs.wake_at_ms(), self.jobs_wake(now_ms)];
         times.into_iter().flatten().min()
     }
 }

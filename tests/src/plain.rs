@@ -88,7 +88,8 @@ impl Workload for PlainSums {
         if task.dim == 0 || task.rounds == 0 {
             return Err(bad("a task has at least one component and one round".to_owned()));
         }
-        let bounds = privacy::ComponentBounds::uniform(task.dim, -REACH, REACH).map_err(|error| bad(error.to_string()))?;
+        let bounds =
+            privacy::ComponentBounds::uniform(task.dim, -REACH, REACH).map_err(|error| bad(error.to_string()))?;
         let charge = privacy::cost::distributed_gaussian(&privacy::GaussianTerms {
             shares: cohort.honest_shares(),
             variance: task.variance,
@@ -117,7 +118,9 @@ impl Workload for PlainSums {
             // The state of this workload counts the rounds that led to it, so that a lost or repeated one shows.
             seen.truncate(4);
             let count = seen.try_into().map_or(0, u32::from_le_bytes) + 1;
-            return Ok(Outcome::Again { state: count.to_le_bytes().into() });
+            return Ok(Outcome::Again {
+                state: count.to_le_bytes().into(),
+            });
         }
         let rounds = seen.try_into().map_or(0, u32::from_le_bytes) + 1;
         let body = Body {

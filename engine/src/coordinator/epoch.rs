@@ -8,8 +8,8 @@ mod setup;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use secagg::Members;
 use secagg::adder::EpochBook;
+use secagg::{MAX_MEMBERS, Members};
 
 use super::config::Limits;
 use super::{Coordinator, Turn};
@@ -174,16 +174,22 @@ impl Coordinator {
         }
     }
 
+    /// Connected members of the roster, without those on the bench unless that leaves too few.
     fn eligible(&self, now_ms: u64) -> Vec<AgentId> {
+        let connected = self.catalogue.agents().map(|(agent, _)| agent);
+        let members = connected.filter(|agent| self.roster.agent(agent.as_str()).is_some());
+        let mut members: Vec<AgentId> = members.take(MAX_MEMBERS).cloned().collect();
         let benched = |agent: &AgentId| {
             self.epochs
                 .benched
                 .get(agent)
                 .is_some_and(|bench| bench.until_ms > now_ms)
         };
-        let agents = self.catalogue.agents().map(|(agent, _)| agent);
-        let eligible = agents.filter(|agent| self.roster.agent(agent.as_str()).is_some() && !benched(agent));
-        eligible.take(secagg::MAX_MEMBERS).cloned().collect()
+        let fit = members.iter().filter(|agent| !benched(agent)).count();
+        if fit >= self.roster.min_cohort as usize {
+            members.retain(|agent| !benched(agent));
+        }
+        members
     }
 
     fn epoch_is_wanted(&self, eligible: &[AgentId]) -> bool {

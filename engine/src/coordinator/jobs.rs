@@ -345,10 +345,14 @@ impl Coordinator {
         }
     }
 
-    pub(super) fn jobs_wake(&self) -> Option<u64> {
+    /// When patience with a waiting job ends. One whose time is up already waits for a free place, which wakes us anyway.
+    pub(super) fn jobs_wake(&self, now_ms: u64) -> Option<u64> {
         let patience_ms = self.config.limits.patience_ms;
         let waiting = self.jobs.jobs.values().filter_map(|run| run.waiting.as_ref());
-        waiting.map(|waiting| waiting.since_ms + patience_ms).min()
+        waiting
+            .map(|waiting| waiting.since_ms + patience_ms)
+            .filter(|at| *at > now_ms)
+            .min()
     }
 }
 

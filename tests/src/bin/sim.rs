@@ -15,9 +15,9 @@ fn main() -> ExitCode {
     match arguments.as_slice() {
         ["--replay", file] => again(&PathBuf::from(file)),
         ["--seeds", count] => number(count).map_or_else(usage, |count| seeds(0, count)),
-        ["--seeds", count, "--from", from] => {
-            number(count).zip(number(from)).map_or_else(usage, |(count, from)| seeds(from, count))
-        }
+        ["--seeds", count, "--from", from] => number(count)
+            .zip(number(from))
+            .map_or_else(usage, |(count, from)| seeds(from, count)),
         [seed] => number(seed).map_or_else(usage, |seed| seeds(seed, 1)),
         _ => usage(),
     }
@@ -34,7 +34,12 @@ fn seeds(from: u64, count: u64) -> ExitCode {
 fn report(seed: u64, ended: Result<Outcome, Box<Failure>>) -> bool {
     match ended {
         Ok(outcome) => {
-            let Outcome { released, failed, events, digest } = outcome;
+            let Outcome {
+                released,
+                failed,
+                events,
+                digest,
+            } = outcome;
             println!("seed {seed}: {released} released, {failed} failed, {events} events, trace {digest}");
             true
         }
@@ -57,7 +62,10 @@ fn again(file: &Path) -> ExitCode {
             ExitCode::FAILURE
         }
         Ok((Ok(outcome), _)) => {
-            println!("the recorded failure is gone: {} released, {} failed", outcome.released, outcome.failed);
+            println!(
+                "the recorded failure is gone: {} released, {} failed",
+                outcome.released, outcome.failed
+            );
             ExitCode::SUCCESS
         }
         Err(error) => {

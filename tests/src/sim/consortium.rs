@@ -7,7 +7,9 @@ use engine::coordinator::{self, Limits};
 use engine::participant::{self, Budget, Dataset};
 use engine::{AgentId, Entropy};
 use governance::decision::LocalRules;
-use governance::{Agent, Analyst, ContentHash, Contract, CoordinatorEntry, Request, Roster, SignedRequest, SignedRoster};
+use governance::{
+    Agent, Analyst, ContentHash, Contract, CoordinatorEntry, Request, Roster, SignedRequest, SignedRoster,
+};
 use privacy::{Cap, Renewal};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;

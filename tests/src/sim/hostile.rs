@@ -19,7 +19,13 @@ pub struct Adversary {
 
 impl Adversary {
     /// Lies that go out after `message` to `agent`.
-    pub fn lie(&mut self, rng: &mut impl Rng, options: &Options, agent: usize, message: &ToAgent) -> Vec<(usize, ToAgent)> {
+    pub fn lie(
+        &mut self,
+        rng: &mut impl Rng,
+        options: &Options,
+        agent: usize,
+        message: &ToAgent,
+    ) -> Vec<(usize, ToAgent)> {
         if options.hostile == 0 {
             return Vec::new();
         }
@@ -31,7 +37,11 @@ impl Adversary {
         if rng.random_range(0..1000) >= options.hostile {
             return Vec::new();
         }
-        let victim = if rng.random_bool(0.5) { agent } else { rng.random_range(0..options.agents) };
+        let victim = if rng.random_bool(0.5) {
+            agent
+        } else {
+            rng.random_range(0..options.agents)
+        };
         let lie = if rng.random_bool(0.4) {
             self.said[rng.random_range(0..self.said.len())].clone()
         } else {
@@ -99,7 +109,11 @@ fn bent(rng: &mut impl Rng, message: &ToAgent) -> ToAgent {
         M::EpochOpen(open) => {
             let mut members = open.members.clone();
             members.pop();
-            M::EpochOpen(EpochOpen { members, epoch: open.epoch + rng.random_range(0..2), ..open.clone() })
+            M::EpochOpen(EpochOpen {
+                members,
+                epoch: open.epoch + rng.random_range(0..2),
+                ..open.clone()
+            })
         }
         M::Setup(setup) => {
             let mut setup = setup.clone();
@@ -114,7 +128,9 @@ fn slot(message: &ToAgent) -> Option<SlotId> {
     match message {
         M::RoundStart(start) => Some(start.at),
         M::Cohort(cohort) => Some(cohort.at),
-        M::Survivors { at, .. } | M::Certificate { at, .. } | M::Receipt { at, .. } | M::RoundEnded { at, .. } => Some(*at),
+        M::Survivors { at, .. } | M::Certificate { at, .. } | M::Receipt { at, .. } | M::RoundEnded { at, .. } => {
+            Some(*at)
+        }
         _ => None,
     }
 }

@@ -8,9 +8,11 @@
 pub mod checks;
 pub mod consortium;
 pub mod hostile;
+pub mod names;
 pub mod network;
 pub mod node;
 pub mod options;
+mod party;
 pub mod run;
 pub mod story;
 pub mod world;

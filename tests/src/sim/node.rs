@@ -53,13 +53,21 @@ impl<E> Node<E> {
 impl Node<Coordinator> {
     /// The records on disk.
     pub fn records(&self) -> Vec<CoordinatorRecord> {
-        self.disk.rows().iter().map(|row| CoordinatorRecord::from_row(row).expect("own rows read back")).collect()
+        self.disk
+            .rows()
+            .iter()
+            .map(|row| CoordinatorRecord::from_row(row).expect("own rows read back"))
+            .collect()
     }
 }
 
 impl Node<Participant> {
     /// The records on disk.
     pub fn records(&self) -> Vec<ParticipantRecord> {
-        self.disk.rows().iter().map(|row| ParticipantRecord::from_row(row).expect("own rows read back")).collect()
+        self.disk
+            .rows()
+            .iter()
+            .map(|row| ParticipantRecord::from_row(row).expect("own rows read back"))
+            .collect()
     }
 }

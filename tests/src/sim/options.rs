@@ -77,7 +77,13 @@ impl Options {
     pub fn draw(rng: &mut impl Rng) -> Self {
         let agents = rng.random_range(3..=7_usize);
         let c = rng.random_range(1..=((agents as u32 - 2) / 2).max(1));
-        let mut maybe = |most: u32| if rng.random_bool(0.5) { rng.random_range(0..=most) } else { 0 };
+        let mut maybe = |most: u32| {
+            if rng.random_bool(0.5) {
+                rng.random_range(0..=most)
+            } else {
+                0
+            }
+        };
         let (drop, duplicate, partition) = (maybe(60), maybe(100), maybe(20));
         let (crash, hostile) = (maybe(20), maybe(200));
         Self {
@@ -85,7 +91,11 @@ impl Options {
             c,
             colluders: rng.random_range(0..=c as usize),
             jobs: rng.random_range(1..=5),
-            rounds: if rng.random_bool(0.3) { rng.random_range(2..=6) } else { 1 },
+            rounds: if rng.random_bool(0.3) {
+                rng.random_range(2..=6)
+            } else {
+                1
+            },
             slots: rng.random_range(2..=12),
             delay_ms: rng.random_range(1..=400),
             in_order: rng.random_bool(0.7),

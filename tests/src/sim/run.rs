@@ -80,13 +80,21 @@ impl Failure {
             options: self.options,
             trace: self.trace,
         };
-        std::fs::write(&path, serde_json::to_vec_pretty(&recorded).map_err(std::io::Error::other)?)?;
+        std::fs::write(
+            &path,
+            serde_json::to_vec_pretty(&recorded).map_err(std::io::Error::other)?,
+        )?;
         Ok(path)
     }
 }
 
 fn phases(world: &mut World) -> Result<(), String> {
-    let Options { jobs, rounds, faults_ms, .. } = world.options;
+    let Options {
+        jobs,
+        rounds,
+        faults_ms,
+        ..
+    } = world.options;
     for _ in 0..jobs {
         let after_ms = world.rng.random_range(0..=faults_ms);
         let request = world.question(rounds);
@@ -108,7 +116,9 @@ fn phases(world: &mut World) -> Result<(), String> {
     }
     let nodes: Vec<usize> = (0..world.options.agents).collect();
     for agent in nodes {
-        world.checks.recovered_books_equal_live_books(&world.participants[agent]);
+        world
+            .checks
+            .recovered_books_equal_live_books(&world.participants[agent]);
     }
     world.checks.recovered_coordinator_equals_live_one(&world.coordinator);
     world.checks.no_request_costs_more_than_it_says(rounds, 5);

@@ -42,7 +42,10 @@ impl Story {
 
     /// A participant by its number, from 0.
     pub fn participant(&mut self, place: usize) -> Site<'_> {
-        Site { world: &mut self.world, place }
+        Site {
+            world: &mut self.world,
+            place,
+        }
     }
 
     /// A question of one round.
@@ -57,7 +60,10 @@ impl Story {
     /// Runs until every job has ended.
     pub fn run(&mut self) {
         let deadline_ms = self.world.now_ms + PATIENCE_MS;
-        let ended = self.world.run_until(deadline_ms, World::every_job_ended).unwrap_or_else(|broken| panic!("{broken}"));
+        let ended = self
+            .world
+            .run_until(deadline_ms, World::every_job_ended)
+            .unwrap_or_else(|broken| panic!("{broken}"));
         assert!(ended, "every job ends; the last of the story:\n{}", self.last());
         self.wait(1_000);
     }
@@ -65,7 +71,9 @@ impl Story {
     /// Runs on for a while.
     pub fn wait(&mut self, for_ms: u64) {
         let until_ms = self.world.now_ms + for_ms;
-        self.world.run_until(until_ms, |_| false).unwrap_or_else(|broken| panic!("{broken}"));
+        self.world
+            .run_until(until_ms, |_| false)
+            .unwrap_or_else(|broken| panic!("{broken}"));
         self.world.now_ms = until_ms;
     }
 
@@ -73,9 +81,19 @@ impl Story {
     pub fn until(&mut self, text: &str) {
         let deadline_ms = self.world.now_ms + PATIENCE_MS;
         let mut from = self.mark;
-        let found = self.world.run_until(deadline_ms, |world| world.trace[from..].iter().any(|line| line.contains(text)));
-        assert!(found.unwrap_or_else(|broken| panic!("{broken}")), "never happened: {text}\n{}", self.last());
-        from += self.world.trace[from..].iter().position(|line| line.contains(text)).unwrap_or(0) + 1;
+        let found = self.world.run_until(deadline_ms, |world| {
+            world.trace[from..].iter().any(|line| line.contains(text))
+        });
+        assert!(
+            found.unwrap_or_else(|broken| panic!("{broken}")),
+            "never happened: {text}\n{}",
+            self.last()
+        );
+        from += self.world.trace[from..]
+            .iter()
+            .position(|line| line.contains(text))
+            .unwrap_or(0)
+            + 1;
         self.mark = from;
     }
 
@@ -93,7 +111,10 @@ impl Story {
     pub fn expect_released(&self, job: JobId) -> Release {
         let release = self.world.checks.releases.get(&job);
         let release = release.unwrap_or_else(|| panic!("expected a release; the last of the story:\n{}", self.last()));
-        assert!(release.verify(&self.world.consortium.coordinator_key.verifying_key()), "the coordinator signed it");
+        assert!(
+            release.verify(&self.world.consortium.coordinator_key.verifying_key()),
+            "the coordinator signed it"
+        );
         release.release.clone()
     }
 
@@ -106,7 +127,10 @@ impl Story {
                 assert_eq!(refused.code, code, "{}", refused.message);
                 refused.message.clone()
             }
-            other => panic!("expected failure {code}, got {other:?}; the last of the story:\n{}", self.last()),
+            other => panic!(
+                "expected failure {code}, got {other:?}; the last of the story:\n{}",
+                self.last()
+            ),
         }
     }
 
@@ -114,14 +138,23 @@ impl Story {
     pub fn tokens(&self, place: usize, job: JobId) -> u32 {
         let hash = self.world.requests[&job].hash();
         let node = &self.world.participants[place];
-        node.engine.as_ref().map_or(0, |engine| engine.books().tokens(&hash).used)
+        node.engine
+            .as_ref()
+            .map_or(0, |engine| engine.books().tokens(&hash).used)
     }
 
     /// The newest round start that a participant was sent.
     pub fn last_start(&self, place: usize) -> RoundStart {
-        let said = self.world.overheard.iter().flatten().rev().filter(|(to, _)| *to == place);
+        let said = self
+            .world
+            .overheard
+            .iter()
+            .flatten()
+            .rev()
+            .filter(|(to, _)| *to == place);
         let mut starts = said.filter_map(|(_, message)| match message {
             ToAgent::RoundStart(start) => Some(start.clone()),
+            ToAgent::RoundEnded { next, .. } => next.as_deref().cloned(),
             _ => None,
         });
         starts.next().expect("a round was started")
@@ -130,7 +163,10 @@ impl Story {
     /// The newest message of a kind that a participant was sent.
     pub fn last_message(&self, place: usize, wanted: impl Fn(&ToAgent) -> bool) -> ToAgent {
         let said = self.world.overheard.iter().flatten().rev();
-        let found = said.filter(|(to, _)| *to == place).map(|(_, message)| message).find(|message| wanted(message));
+        let found = said
+            .filter(|(to, _)| *to == place)
+            .map(|(_, message)| message)
+            .find(|message| wanted(message));
         found.expect("such a message was sent").clone()
     }
 
@@ -145,7 +181,11 @@ impl Story {
 
     fn last(&self) -> String {
         let from = self.world.trace.len().saturating_sub(40);
-        format!("{}\n(now {})", self.world.trace[from..].join("\n"), self.world.now_ms - START_MS)
+        format!(
+            "{}\n(now {})",
+            self.world.trace[from..].join("\n"),
+            self.world.now_ms - START_MS
+        )
     }
 }
 
@@ -172,7 +212,13 @@ impl Site<'_> {
 
     /// Its owner pauses the dataset.
     pub fn pause(self) {
-        self.world.tell_participant(self.place, Input::Pause { dataset: "plain".to_owned(), paused: true });
+        self.world.tell_participant(
+            self.place,
+            Input::Pause {
+                dataset: "plain".to_owned(),
+                paused: true,
+            },
+        );
         self.world.checks.paused(self.place);
     }
 }

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use engine::coordinator::{self, Coordinator};
 use engine::message::{Join, ToAgent, ToCoordinator};
 use engine::participant::{self, Participant};
-use engine::{AgentId, Compute, CoordinatorStep, JobId, ParticipantStep, Plan, Refusal, SlotId};
+use engine::{AgentId, JobId, Plan, Refusal, SlotId};
 use governance::{Request, SignedRequest};
-use privacy::{Clipped, NoiseBatch, Sampler};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::{ChaCha8Rng, ChaCha20Rng};
 
 use super::checks::Checks;
 use super::consortium::SeededEntropy;
 use super::hostile::Adversary;
-use super::network::{Link, TO_AGENT, TO_COORDINATOR, copy};
+use super::names::{answered, told};
+use super::network::Link;
 use super::node::Node;
 use super::{Consortium, Options};
 
@@ -40,36 +40,55 @@ pub struct World {
     pub overheard: Option<Vec<(usize, ToAgent)>>,
     pub(super) rng: ChaCha8Rng,
     pub(super) adversary: Adversary,
-    links: Vec<Link>,
+    pub(super) links: Vec<Link>,
     entropy: Vec<SeededEntropy>,
     queue: BTreeMap<(u64, u64), Happening>,
     sequence: u64,
-    serial: i64,
+    pub(super) serial: i64,
     nonce: u64,
 }
 
 /// What can happen next.
-enum Happening {
-    ToAgent { agent: usize, connection: u32, message: ToAgent },
-    ToCoordinator { agent: usize, connection: u32, message: ToCoordinator },
-    Joined { agent: usize, connection: u32, join: Join },
-    Computed { agent: usize, life: u32, at: SlotId, plan: Arc<Plan>, serial: i64 },
+pub(super) enum Happening {
+    ToAgent {
+        agent: usize,
+        connection: u32,
+        message: ToAgent,
+    },
+    ToCoordinator {
+        agent: usize,
+        connection: u32,
+        message: ToCoordinator,
+    },
+    Joined {
+        agent: usize,
+        connection: u32,
+        join: Join,
+    },
+    Computed {
+        agent: usize,
+        life: u32,
+        at: SlotId,
+        plan: Arc<Plan>,
+        serial: i64,
+    },
     WakeCoordinator,
-    WakeAgent { agent: usize },
-    Connect { agent: usize },
+    WakeAgent {
+        agent: usize,
+    },
+    Connect {
+        agent: usize,
+    },
     RestartCoordinator,
-    RestartAgent { agent: usize },
-    Submit { request: Box<Request> },
+    RestartAgent {
+        agent: usize,
+    },
+    Submit {
+        request: Box<Request>,
+    },
 }
 
 /// A sampler that draws zeros: the simulator looks at sums to find replays, and noise would hide them. Charges stay real.
-struct Silence;
-
-impl Sampler for Silence {
-    fn fill(&mut self, _variance: u64, out: &mut [i64]) {
-        out.fill(0);
-    }
-}
 
 impl World {
     /// A consortium whose agents connect within a second, the late ones later.
@@ -102,7 +121,11 @@ impl World {
         };
         for agent in 0..world.options.agents {
             let late = agent >= world.options.agents - world.options.late;
-            let wait_ms = if late { world.rng.random_range(0..=world.options.faults_ms) } else { 0 };
+            let wait_ms = if late {
+                world.rng.random_range(0..=world.options.faults_ms)
+            } else {
+                0
+            };
             let jitter_ms = world.rng.random_range(0..1000);
             world.after(wait_ms + jitter_ms, Happening::Connect { agent });
         }
@@ -114,7 +137,12 @@ impl World {
         let signed = self.consortium.signed(&request);
         let job = JobId::of(&signed.hash().0);
         self.requests.insert(job, signed);
-        self.after(after_ms, Happening::Submit { request: Box::new(request) });
+        self.after(
+            after_ms,
+            Happening::Submit {
+                request: Box::new(request),
+            },
+        );
         job
     }
 
@@ -130,7 +158,9 @@ impl World {
             if done(self) {
                 return Ok(true);
             }
-            let Some(((at_ms, _), _)) = self.queue.first_key_value() else { return Ok(false) };
+            let Some(((at_ms, _), _)) = self.queue.first_key_value() else {
+                return Ok(false);
+            };
             if *at_ms > until_ms {
                 self.now_ms = until_ms;
                 return Ok(false);
@@ -147,8 +177,12 @@ impl World {
 
     /// Whether every request asked so far has ended.
     pub fn every_job_ended(&self) -> bool {
-        let Some(engine) = &self.coordinator.engine else { return false };
-        self.requests.keys().all(|job| engine.books().job(job).is_some() && engine.books().open(job).is_none())
+        let Some(engine) = &self.coordinator.engine else {
+            return false;
+        };
+        self.requests
+            .keys()
+            .all(|job| engine.books().job(job).is_some() && engine.books().open(job).is_none())
     }
 
     /// No faults from here on; whoever is down comes back, and the analyst asks again for what was lost.
@@ -167,7 +201,12 @@ impl World {
         let requests: Vec<SignedRequest> = self.requests.values().cloned().collect();
         for (request, wait_ms) in requests.into_iter().zip(2000..) {
             let request: Request = serde_json::from_slice(&request.body).expect("own request reads back");
-            self.after(wait_ms, Happening::Submit { request: Box::new(request) });
+            self.after(
+                wait_ms,
+                Happening::Submit {
+                    request: Box::new(request),
+                },
+            );
         }
     }
 
@@ -210,7 +249,9 @@ impl World {
 
     /// Hands an input to a participant, outside of any network.
     pub fn tell_participant(&mut self, agent: usize, input: participant::Input) {
-        let Some(engine) = self.participants[agent].engine.as_mut() else { return };
+        let Some(engine) = self.participants[agent].engine.as_mut() else {
+            return;
+        };
         let step = engine.handle(self.now_ms, &mut self.entropy[agent], input);
         self.participant_step(agent, step);
     }
@@ -230,28 +271,46 @@ impl World {
 
     fn happen(&mut self, happening: Happening) {
         match happening {
-            Happening::ToAgent { agent, connection, message } => {
+            Happening::ToAgent {
+                agent,
+                connection,
+                message,
+            } => {
                 if self.links[agent].up && self.links[agent].number == connection {
-                    self.note(format!("-> {} {}", self.consortium.names[agent], name_of(&message)));
+                    self.note(format!("-> {} {}", self.consortium.names[agent], told(&message)));
                     self.checks.told(agent, &message);
                     self.tell_participant(agent, participant::Input::Message(message));
                 }
             }
-            Happening::ToCoordinator { agent, connection, message } => {
+            Happening::ToCoordinator {
+                agent,
+                connection,
+                message,
+            } => {
                 if self.links[agent].up && self.links[agent].number == connection {
-                    self.note(format!("<- {} {}", self.consortium.names[agent], name_back(&message)));
+                    self.note(format!("<- {} {}", self.consortium.names[agent], answered(&message)));
                     let from = self.consortium.names[agent].clone();
                     self.tell_coordinator(coordinator::Input::Message { from, message });
                 }
             }
-            Happening::Joined { agent, connection, join } => {
+            Happening::Joined {
+                agent,
+                connection,
+                join,
+            } => {
                 if self.links[agent].up && self.links[agent].number == connection {
                     let name = self.consortium.names[agent].clone();
                     self.note(format!("{name} joins"));
                     self.tell_coordinator(coordinator::Input::AgentJoined { agent: name, join });
                 }
             }
-            Happening::Computed { agent, life, at, plan, serial } => self.computed(agent, life, at, &plan, serial),
+            Happening::Computed {
+                agent,
+                life,
+                at,
+                plan,
+                serial,
+            } => self.computed(agent, life, at, &plan, serial),
             Happening::WakeCoordinator => {
                 self.coordinator.wake_at_ms = None;
                 self.tell_coordinator(coordinator::Input::Wake);
@@ -273,30 +332,6 @@ impl World {
                 }
             }
         }
-    }
-
-    fn connect(&mut self, agent: usize) {
-        if self.links[agent].up || self.coordinator.engine.is_none() {
-            return; // the coordinator's restart connects everybody
-        }
-        let Some(engine) = self.participants[agent].engine.as_ref() else { return };
-        let join = engine.join(self.now_ms);
-        let link = &mut self.links[agent];
-        link.up = true;
-        link.number += 1;
-        let connection = link.number;
-        let at_ms = self.arrival(agent, TO_COORDINATOR);
-        self.at(at_ms, Happening::Joined { agent, connection, join });
-        self.tell_participant(agent, participant::Input::Connected);
-    }
-
-    fn disconnect(&mut self, agent: usize) {
-        if !std::mem::replace(&mut self.links[agent].up, false) {
-            return;
-        }
-        self.tell_participant(agent, participant::Input::Disconnected);
-        let agent = self.consortium.names[agent].clone();
-        self.tell_coordinator(coordinator::Input::AgentLeft { agent });
     }
 
     fn restart_coordinator(&mut self) {
@@ -326,221 +361,24 @@ impl World {
         self.after(wait_ms, Happening::Connect { agent });
     }
 
-    fn coordinator_step(&mut self, step: CoordinatorStep) -> Option<Result<JobId, Refusal>> {
-        let crash = self.roll(self.options.crash / 4);
-        if crash && self.roll(self.options.torn) {
-            self.coordinator.crash(); // its transaction is torn: nothing of it is there afterwards
-            self.after_coordinator_crash();
-            return None;
-        }
-        let rows: Vec<_> = step.records.iter().map(|record| record.to_row().expect("a record has a row")).collect();
-        self.coordinator.disk.write(rows);
-        for event in &step.events {
-            self.note(format!("coordinator: {event:?}"));
-        }
-        self.checks.coordinator_did(&step);
-        if crash {
-            self.checks.recovered_coordinator_equals_live_one(&self.coordinator);
-            self.coordinator.crash();
-            self.after_coordinator_crash();
-            return None;
-        }
-        for (agent, message) in step.envelopes {
-            if let Some(agent) = self.place(&agent) {
-                self.send_to_agent(agent, message);
-            }
-        }
-        if step.wake_at_ms != self.coordinator.wake_at_ms
-            && let Some(at_ms) = step.wake_at_ms
-        {
-            self.coordinator.wake_at_ms = Some(at_ms);
-            self.at(at_ms, Happening::WakeCoordinator);
-        }
-        step.reply
-    }
-
-    fn after_coordinator_crash(&mut self) {
-        self.note("coordinator crashes within a step".to_owned());
-        (0..self.options.agents).for_each(|agent| self.disconnect(agent));
-        let wait_ms = self.rng.random_range(0..20_000);
-        self.after(wait_ms, Happening::RestartCoordinator);
-    }
-
-    fn participant_step(&mut self, agent: usize, step: ParticipantStep) {
-        let crash = self.roll(self.options.crash);
-        if crash && self.roll(self.options.torn) {
-            self.participants[agent].crash();
-            return self.after_agent_crash(agent);
-        }
-        let rows: Vec<_> = step.records.iter().map(|record| record.to_row().expect("a record has a row")).collect();
-        self.participants[agent].disk.write(rows);
-        for event in &step.events {
-            self.note(format!("{}: {event:?}", self.consortium.names[agent]));
-        }
-        self.checks.participant_did(agent, &step);
-        if crash {
-            self.checks.recovered_books_equal_live_books(&self.participants[agent]);
-            self.participants[agent].crash();
-            return self.after_agent_crash(agent);
-        }
-        for message in step.envelopes {
-            self.send_to_coordinator(agent, message);
-        }
-        if let Some(compute) = step.compute {
-            self.compute(agent, &compute);
-        }
-        if step.wake_at_ms != self.participants[agent].wake_at_ms
-            && let Some(at_ms) = step.wake_at_ms
-        {
-            self.participants[agent].wake_at_ms = Some(at_ms);
-            self.at(at_ms, Happening::WakeAgent { agent });
-        }
-    }
-
-    fn after_agent_crash(&mut self, agent: usize) {
-        self.note(format!("{} crashes within a step", self.consortium.names[agent]));
-        self.disconnect(agent);
-        let wait_ms = self.rng.random_range(0..20_000);
-        self.after(wait_ms, Happening::RestartAgent { agent });
-    }
-
-    fn compute(&mut self, agent: usize, compute: &Compute) {
-        self.serial += 1;
-        let serial = self.serial;
-        let life = self.participants[agent].life;
-        let slow = self.faults && agent < self.options.slow;
-        let wait_ms = self.rng.random_range(0..if slow { 90_000 } else { 200 });
-        let (at, plan) = (compute.at, compute.plan.clone());
-        self.after(wait_ms, Happening::Computed { agent, life, at, plan, serial });
-    }
-
-    /// A contribution that betrays every error: a one in the agent's own place, and a serial number that no other vector has.
-    fn computed(&mut self, agent: usize, life: u32, at: SlotId, plan: &Plan, serial: i64) {
-        if self.participants[agent].life != life {
-            return;
-        }
-        let mut values = vec![0; plan.dim];
-        if let [own @ .., last] = values.as_mut_slice() {
-            own[agent] = 1;
-            *last = serial;
-        }
-        self.checks.computed(agent, at, serial);
-        let noise = NoiseBatch::draw(plan.dim, plan.variance, &mut Silence).expect("a plan has noise");
-        let noised = Clipped::clamp(values, &plan.bounds).and_then(|clipped| clipped.add(noise)).expect("equal shapes");
-        self.tell_participant(agent, participant::Input::Computed { at, result: Ok(noised) });
-    }
-
-    fn send_to_agent(&mut self, agent: usize, message: ToAgent) {
-        let lies = if self.faults { self.adversary.lie(&mut self.rng, &self.options, agent, &message) } else { Vec::new() };
-        if let Some(overheard) = &mut self.overheard {
-            overheard.push((agent, message.clone()));
-        }
-        self.deliver_to_agent(agent, message);
-        for (agent, lie) in lies {
-            self.note(format!("the coordinator lies to {}: {}", self.consortium.names[agent], name_of(&lie)));
-            self.deliver_to_agent(agent, lie);
-        }
-    }
-
-    fn deliver_to_agent(&mut self, agent: usize, message: ToAgent) {
-        if self.roll(self.options.partition) {
-            let for_ms = self.rng.random_range(0..30_000);
-            return self.partition(agent, Some(for_ms));
-        }
-        let connection = self.links[agent].number;
-        if self.roll(self.options.duplicate) {
-            let at_ms = self.arrival(agent, TO_AGENT);
-            let message = message.clone();
-            self.at(at_ms, Happening::ToAgent { agent, connection, message });
-        }
-        if !self.roll(self.options.drop) {
-            let at_ms = self.arrival(agent, TO_AGENT);
-            self.at(at_ms, Happening::ToAgent { agent, connection, message });
-        }
-    }
-
-    fn send_to_coordinator(&mut self, agent: usize, message: ToCoordinator) {
-        if !self.links[agent].up {
-            return;
-        }
-        let connection = self.links[agent].number;
-        if self.roll(self.options.duplicate) {
-            let at_ms = self.arrival(agent, TO_COORDINATOR);
-            let message = copy(&message);
-            self.at(at_ms, Happening::ToCoordinator { agent, connection, message });
-        }
-        if !self.roll(self.options.drop) {
-            let at_ms = self.arrival(agent, TO_COORDINATOR);
-            self.at(at_ms, Happening::ToCoordinator { agent, connection, message });
-        }
-    }
-
-    fn arrival(&mut self, agent: usize, direction: usize) -> u64 {
-        let mut at_ms = self.now_ms + self.rng.random_range(0..=self.options.delay_ms);
-        let last_ms = &mut self.links[agent].last_ms[direction];
-        if self.options.in_order || !self.faults {
-            at_ms = at_ms.max(*last_ms);
-        }
-        *last_ms = at_ms.max(*last_ms);
-        at_ms
-    }
-
-    fn roll(&mut self, per_mille: u32) -> bool {
+    pub(super) fn roll(&mut self, per_mille: u32) -> bool {
         self.faults && per_mille > 0 && self.rng.random_range(0..1000) < per_mille
     }
 
-    fn after(&mut self, wait_ms: u64, happening: Happening) {
+    pub(super) fn after(&mut self, wait_ms: u64, happening: Happening) {
         self.at(self.now_ms + wait_ms, happening);
     }
 
-    fn at(&mut self, at_ms: u64, happening: Happening) {
+    pub(super) fn at(&mut self, at_ms: u64, happening: Happening) {
         self.sequence += 1;
         self.queue.insert((at_ms.max(self.now_ms), self.sequence), happening);
     }
 
-    fn place(&self, name: &AgentId) -> Option<usize> {
+    pub(super) fn place(&self, name: &AgentId) -> Option<usize> {
         self.consortium.names.iter().position(|own| own == name)
     }
 
-    fn note(&mut self, text: String) {
+    pub(super) fn note(&mut self, text: String) {
         self.trace.push(format!("{:>9} {text}", self.now_ms - START_MS));
-    }
-}
-
-fn name_of(message: &ToAgent) -> String {
-    use ToAgent as M;
-    match message {
-        M::Roster(_) => "roster".to_owned(),
-        M::EpochOpen(open) => format!("open epoch {} of {}", open.epoch, open.members.len()),
-        M::Setup(setup) => format!("setup of epoch {}: {:?}", setup.epoch, setup.step),
-        M::EpochClosed { epoch } => format!("close epoch {epoch}"),
-        M::RoundStart(start) => format!("{}: start {} round {} attempt {}", start.at, start.job, start.round, start.attempt),
-        M::Cohort(cohort) => format!("{}: cohort", cohort.at),
-        M::UploadGrant { at } => format!("{at}: grant"),
-        M::Receipt { at, .. } => format!("{at}: receipt"),
-        M::Survivors { at, .. } => format!("{at}: survivors"),
-        M::Certificate { at, .. } => format!("{at}: certificate"),
-        M::PathsWanted { at } => format!("{at}: paths wanted"),
-        M::EdgesWanted { at } => format!("{at}: edges wanted"),
-        M::RoundEnded { at, next } => format!("{at}: ended, next {:?}", next.as_ref().map(|next| next.at)),
-        M::JobEnded { job, .. } => format!("{job} ended"),
-    }
-}
-
-fn name_back(message: &ToCoordinator) -> String {
-    use ToCoordinator as M;
-    match message {
-        M::Offers(offers) => format!("offers {}", offers.len()),
-        M::Setup(setup) => format!("setup of epoch {}: {:?}", setup.epoch, setup.step),
-        M::EpochLeft { epoch, refused, .. } => format!("leaves epoch {epoch}: {refused}"),
-        M::Accept { at, .. } => format!("{at}: accept"),
-        M::Refuse { at, refused } => format!("{at}: refuse: {refused}"),
-        M::Ready { at } => format!("{at}: ready"),
-        M::MaskedInput(masked) => format!("{}: vector", masked.at),
-        M::Vote { at, .. } => format!("{at}: vote"),
-        M::Reveal { at, .. } => format!("{at}: reveal"),
-        M::Paths { at, .. } => format!("{at}: paths"),
-        M::Edges { at, .. } => format!("{at}: edges"),
-        M::Aborted { at, refused } => format!("{at}: aborted: {refused}"),
     }
 }

@@ -218,7 +218,8 @@ impl Participant {
             let text = format!("round {round} attempt {attempt} was answered before");
             return Err(Refusal::new(codes::REPLAYED, text));
         }
-        if (round == 0) != (start.state.is_none() && start.previous_sum.is_none()) {
+        let (state, sum) = (start.state.is_some(), start.previous_sum.is_some());
+        if (state, sum) != (round > 0, round > 0) {
             return Err(Refusal::new(codes::OTHER_PLAN, "the state does not fit the round"));
         }
         Ok(())

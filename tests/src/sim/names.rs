@@ -1,0 +1,46 @@
+//! Messages in words, for traces.
+
+use engine::message::{ToAgent, ToCoordinator};
+
+/// What the coordinator told an agent.
+pub fn told(message: &ToAgent) -> String {
+    use ToAgent as M;
+    match message {
+        M::Roster(_) => "roster".to_owned(),
+        M::EpochOpen(open) => format!("open epoch {} of {}", open.epoch, open.members.len()),
+        M::Setup(setup) => format!("setup of epoch {}: {:?}", setup.epoch, setup.step),
+        M::EpochClosed { epoch } => format!("close epoch {epoch}"),
+        M::RoundStart(start) => format!(
+            "{}: start {} round {} attempt {}",
+            start.at, start.job, start.round, start.attempt
+        ),
+        M::Cohort(cohort) => format!("{}: cohort", cohort.at),
+        M::UploadGrant { at } => format!("{at}: grant"),
+        M::Receipt { at, .. } => format!("{at}: receipt"),
+        M::Survivors { at, .. } => format!("{at}: survivors"),
+        M::Certificate { at, .. } => format!("{at}: certificate"),
+        M::PathsWanted { at } => format!("{at}: paths wanted"),
+        M::EdgesWanted { at } => format!("{at}: edges wanted"),
+        M::RoundEnded { at, next } => format!("{at}: ended, next {:?}", next.as_ref().map(|next| next.at)),
+        M::JobEnded { job, .. } => format!("{job} ended"),
+    }
+}
+
+/// What an agent answered.
+pub fn answered(message: &ToCoordinator) -> String {
+    use ToCoordinator as M;
+    match message {
+        M::Offers(offers) => format!("offers {}", offers.len()),
+        M::Setup(setup) => format!("setup of epoch {}: {:?}", setup.epoch, setup.step),
+        M::EpochLeft { epoch, refused, .. } => format!("leaves epoch {epoch}: {refused}"),
+        M::Accept { at, .. } => format!("{at}: accept"),
+        M::Refuse { at, refused } => format!("{at}: refuse: {refused}"),
+        M::Ready { at } => format!("{at}: ready"),
+        M::MaskedInput(masked) => format!("{}: vector", masked.at),
+        M::Vote { at, .. } => format!("{at}: vote"),
+        M::Reveal { at, .. } => format!("{at}: reveal"),
+        M::Paths { at, .. } => format!("{at}: paths"),
+        M::Edges { at, .. } => format!("{at}: edges"),
+        M::Aborted { at, refused } => format!("{at}: aborted: {refused}"),
+    }
+}

@@ -1,0 +1,145 @@
+//! Doing a step in the order that a shell must keep: records on disk, then messages, then data. A crash may come between any two, or tear
+//! the transaction itself.
+
+use engine::participant;
+use engine::{Compute, CoordinatorStep, JobId, ParticipantStep, Plan, Refusal, SlotId};
+use privacy::{Clipped, NoiseBatch, Sampler};
+use rand::RngExt;
+
+use super::World;
+use super::world::Happening;
+
+struct Silence;
+
+impl Sampler for Silence {
+    fn fill(&mut self, _variance: u64, out: &mut [i64]) {
+        out.fill(0);
+    }
+}
+
+impl World {
+    pub(super) fn coordinator_step(&mut self, step: CoordinatorStep) -> Option<Result<JobId, Refusal>> {
+        let crash = self.roll(self.options.crash / 4);
+        if crash && self.roll(self.options.torn) {
+            self.coordinator.crash(); // its transaction is torn: nothing of it is there afterwards
+            self.after_coordinator_crash();
+            return None;
+        }
+        let rows: Vec<_> = step
+            .records
+            .iter()
+            .map(|record| record.to_row().expect("a record has a row"))
+            .collect();
+        self.coordinator.disk.write(rows);
+        for event in &step.events {
+            self.note(format!("coordinator: {event:?}"));
+        }
+        self.checks.coordinator_did(&step);
+        self.checks.a_wake_is_never_in_the_past(self.now_ms, step.wake_at_ms);
+        if crash {
+            self.checks.recovered_coordinator_equals_live_one(&self.coordinator);
+            self.coordinator.crash();
+            self.after_coordinator_crash();
+            return None;
+        }
+        for (agent, message) in step.envelopes {
+            if let Some(agent) = self.place(&agent) {
+                self.send_to_agent(agent, message);
+            }
+        }
+        if step.wake_at_ms != self.coordinator.wake_at_ms
+            && let Some(at_ms) = step.wake_at_ms
+        {
+            self.coordinator.wake_at_ms = Some(at_ms);
+            self.at(at_ms, Happening::WakeCoordinator);
+        }
+        step.reply
+    }
+
+    pub(super) fn after_coordinator_crash(&mut self) {
+        self.note("coordinator crashes within a step".to_owned());
+        (0..self.options.agents).for_each(|agent| self.disconnect(agent));
+        let wait_ms = self.rng.random_range(0..20_000);
+        self.after(wait_ms, Happening::RestartCoordinator);
+    }
+
+    pub(super) fn participant_step(&mut self, agent: usize, step: ParticipantStep) {
+        let crash = self.roll(self.options.crash);
+        if crash && self.roll(self.options.torn) {
+            self.participants[agent].crash();
+            return self.after_agent_crash(agent);
+        }
+        let rows: Vec<_> = step
+            .records
+            .iter()
+            .map(|record| record.to_row().expect("a record has a row"))
+            .collect();
+        self.participants[agent].disk.write(rows);
+        for event in &step.events {
+            self.note(format!("{}: {event:?}", self.consortium.names[agent]));
+        }
+        self.checks.participant_did(agent, &step);
+        self.checks.a_wake_is_never_in_the_past(self.now_ms, step.wake_at_ms);
+        if crash {
+            self.checks.recovered_books_equal_live_books(&self.participants[agent]);
+            self.participants[agent].crash();
+            return self.after_agent_crash(agent);
+        }
+        for message in step.envelopes {
+            self.send_to_coordinator(agent, message);
+        }
+        if let Some(compute) = step.compute {
+            self.compute(agent, &compute);
+        }
+        if step.wake_at_ms != self.participants[agent].wake_at_ms
+            && let Some(at_ms) = step.wake_at_ms
+        {
+            self.participants[agent].wake_at_ms = Some(at_ms);
+            self.at(at_ms, Happening::WakeAgent { agent });
+        }
+    }
+
+    pub(super) fn after_agent_crash(&mut self, agent: usize) {
+        self.note(format!("{} crashes within a step", self.consortium.names[agent]));
+        self.disconnect(agent);
+        let wait_ms = self.rng.random_range(0..20_000);
+        self.after(wait_ms, Happening::RestartAgent { agent });
+    }
+
+    pub(super) fn compute(&mut self, agent: usize, compute: &Compute) {
+        self.serial += 1;
+        let serial = self.serial;
+        let life = self.participants[agent].life;
+        let slow = self.faults && agent < self.options.slow;
+        let wait_ms = self.rng.random_range(0..if slow { 90_000 } else { 200 });
+        let (at, plan) = (compute.at, compute.plan.clone());
+        self.after(
+            wait_ms,
+            Happening::Computed {
+                agent,
+                life,
+                at,
+                plan,
+                serial,
+            },
+        );
+    }
+
+    /// A contribution that betrays every error: a one in the agent's own place, and a serial number that no other vector has.
+    pub(super) fn computed(&mut self, agent: usize, life: u32, at: SlotId, plan: &Plan, serial: i64) {
+        if self.participants[agent].life != life {
+            return;
+        }
+        let mut values = vec![0; plan.dim];
+        if let [own @ .., last] = values.as_mut_slice() {
+            own[agent] = 1;
+            *last = serial;
+        }
+        self.checks.computed(agent, at, serial);
+        let noise = NoiseBatch::draw(plan.dim, plan.variance, &mut Silence).expect("a plan has noise");
+        let noised = Clipped::clamp(values, &plan.bounds)
+            .and_then(|clipped| clipped.add(noise))
+            .expect("equal shapes");
+        self.tell_participant(agent, participant::Input::Computed { at, result: Ok(noised) });
+    }
+}
