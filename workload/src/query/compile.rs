@@ -1,7 +1,7 @@
 //! Text to plan: parse, lower, share components out, choose the lattice, calibrate the noise. Measured well under 5 ms.
 
 use super::components::{Drafts, Measure};
-use super::error::{BUDGET, SATURATES, SqlError};
+use super::error::{BUDGET, SATURATES, SQL, SqlError};
 use super::fit::fit;
 use super::scope::Scope;
 use super::select::Compiler;
@@ -74,7 +74,7 @@ pub fn compile(
         _ => None,
     });
     let filter = filter.map(|t| t.expr);
-    Ok(QueryPlan {
+    let plan = QueryPlan {
         version: VERSION,
         dataset: contract.name.clone(),
         contract: contract.hash(),
@@ -94,7 +94,17 @@ pub fn compile(
             limit: outputs.limit,
         },
         noise,
-    })
+    };
+    // A plan travels as JSON, and readers of JSON stop at 128 levels.
+    if QueryPlan::from_bytes(&plan.to_bytes()).is_err() {
+        let message = "the question is nested too deeply";
+        return Err(SqlError::whole(
+            SQL,
+            message,
+            "fewer conditions inside one another; a list of values fits IN (...)",
+        ));
+    }
+    Ok(plan)
 }
 
 /// The epsilon whose predicted 95 % half-width, in the widest column of estimates, is `target`; `None` if no epsilon

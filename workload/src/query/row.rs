@@ -9,7 +9,7 @@ use governance::canonical::Real;
 use sqlparser::ast::{self, BinaryOperator as Op, Spanned, UnaryOperator};
 use sqlparser::tokenizer::Span;
 
-/// A plan is JSON, and JSON readers stop at 128 levels; a CASE takes twice as much as the rest.
+/// Levels of operators inside one another; a CASE counts twice.
 pub(super) const MAX_DEPTH: usize = 48;
 pub(super) const OPERATORS: &str = "+ - * /, comparisons, AND OR NOT, BETWEEN, IN (list), LIKE, IS NULL, CASE, \
     EXTRACT(YEAR | QUARTER | MONTH | DAY | ISODOW FROM date), ABS, FLOOR, CEIL, LEAST, GREATEST";

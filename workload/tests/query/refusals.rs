@@ -254,6 +254,47 @@ fn budgets_that_are_none_are_refused_by_name() {
 }
 
 #[test]
+fn deep_and_wide_texts_are_refused_and_not_endured() {
+    let started = std::time::Instant::now();
+    let shapes = [
+        "(".repeat(1_900),
+        "NOT ".repeat(1_900),
+        "- ".repeat(1_900),
+        "1 + ".repeat(900) + "1 > 0",
+        "CASE WHEN ".repeat(900),
+        "(CASE ".repeat(40) + "age" + &" WHEN 1 THEN 2 WHEN 3 THEN 4 WHEN 5 THEN 6 END)".repeat(40) + " = 1",
+        "(CASE WHEN ".repeat(40) + "age" + &" BETWEEN 0 AND 1 THEN 1 ELSE 0 END)".repeat(40) + " = 1",
+        "(CASE WHEN ".repeat(13) + "age" + &" NOT BETWEEN 0 AND 1 THEN 1 ELSE 0 END)".repeat(13) + " = 1",
+        "age > 0".to_string() + &" IS TRUE".repeat(1_000),
+        "age > 0".to_string() + &" IS TRUE".repeat(40),
+        "age > 0".to_string() + &" = TRUE".repeat(500),
+        "x".repeat(20_000),
+    ];
+    for shape in shapes {
+        let sql = format!("SELECT COUNT(*) FROM heart WHERE {shape}");
+        let error = refusal(&heart(), &sql);
+        assert!(!error.render(&sql).is_empty());
+    }
+    let bomb = "COUNT(*) AS a0, ".to_string()
+        + &(1..40)
+            .map(|i| format!("a{0} + a{0} AS a{i}", i - 1))
+            .collect::<Vec<_>>()
+            .join(", ");
+    assert!(
+        refusal(&heart(), &format!("SELECT {bomb} FROM heart"))
+            .message
+            .contains("too")
+    );
+    let cycle = refusal(&heart(), "SELECT x + 1 AS y, y + 1 AS x, COUNT(*) FROM heart");
+    assert!(cycle.message.contains("too deeply"), "{cycle}");
+    plan(
+        &heart(),
+        &format!("SELECT COUNT(*) FROM heart WHERE {}num < 9", "age > 0 AND ".repeat(300)),
+    );
+    assert!(started.elapsed().as_secs() < 20, "bounded work");
+}
+
+#[test]
 fn a_request_of_another_kind_or_dataset_is_no_plan() {
     use engine::Workload;
     let request = governance::Request {
