@@ -4,6 +4,7 @@ use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
 use crate::Problem;
+use crate::output::Target;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  sotto completions bash > ~/.local/share/bash-completion/completions/sotto\n  sotto completions zsh > ~/.zfunc/_sotto")]
@@ -13,7 +14,8 @@ pub struct Completions {
 
 impl Completions {
     pub fn run(self) -> Result<(), Problem> {
-        clap_complete::generate(self.shell, &mut super::Cli::command(), "sotto", &mut std::io::stdout());
-        Ok(())
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut super::Cli::command(), "sotto", &mut script);
+        Target::new(None, None).write_bytes(&script)
     }
 }

@@ -49,7 +49,7 @@ impl Demo {
     pub async fn run(self) -> Result<(), Problem> {
         let began = Instant::now();
         let folder = tempfile::Builder::new().prefix("sotto-demo-").tempdir();
-        let folder = folder.map_err(|error| Problem::local("temporary folder", error))?;
+        let mut folder = folder.map_err(|error| Problem::local("temporary folder", error))?;
         let spec = consortium(folder.path())?;
         let state = State::prepare(&folder.path().join("state"), &spec)?;
         let executable = std::env::current_exe().map_err(|error| Problem::local("this executable", error))?;
@@ -57,10 +57,12 @@ impl Demo {
         let mut spinner = Spinner::new();
         let mut tell = |step: &str| spinner.say(step);
         let running = tokio::select! {
-            started = start(&executable, &spec, &state, &[], &mut tell) => started?,
+            started = start(&executable, &spec, &state, &[], &mut tell) => started,
             _ = tokio::signal::ctrl_c() => return Err(super::interrupted("stopped while starting")),
         };
         spinner.clear();
+        // The logs that the error names must outlive it.
+        let running = running.inspect_err(|_| folder.disable_cleanup(true))?;
         let seconds = began.elapsed().as_secs_f64();
         self.say(&format!("A coordinator and {} hospitals are up after {seconds:.1} s.\n", spec.participants.len()));
         let toured = tokio::select! {

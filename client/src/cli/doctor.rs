@@ -11,11 +11,13 @@ use serde_json::json;
 
 use super::remote::{Remote, load_identity};
 use crate::client::now_ms;
-use crate::output::{Kind, Paint, Sheet, table};
+use crate::output::Paint;
 use crate::profile::{self, Profile};
 use crate::{Client, Exit, Problem};
 
 const DAY_S: i64 = 86_400;
+const NOT_CONNECTED: &str = "refused: is the coordinator running at this address? certificate: is its roster as new as yours, \
+                             is your certificate from its authority? timed out: firewall, name";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -66,7 +68,7 @@ impl Doctor {
             let checks: Vec<_> = checks.collect();
             println!("{:#}", json!({ "well": wrong == 0, "checks": checks }));
         } else {
-            print!("{}", table(&sheet(&findings), Paint::detect(&std::io::stdout()), None));
+            print!("{}", list(&findings, Paint::detect(&std::io::stdout())));
         }
         match wrong {
             0 => Ok(()),
@@ -76,14 +78,22 @@ impl Doctor {
     }
 }
 
-fn sheet(findings: &[Finding]) -> Sheet {
-    let mut sheet =
-        Sheet::new([("check", Kind::Text), ("state", Kind::Text), ("found", Kind::Text), ("remedy", Kind::Text)]);
+/// One line a check, the remedy below it.
+fn list(findings: &[Finding], paint: Paint) -> String {
+    let mut text = String::new();
     for finding in findings {
-        let remedy = Some(finding.remedy.as_str()).filter(|remedy| !remedy.is_empty());
-        sheet.push([finding.check.into(), finding.state.word().into(), finding.found.as_str().into(), remedy.unwrap_or("").into()]);
+        let word = format!("{:<6}", finding.state.word());
+        let word = match finding.state {
+            State::Fine => paint.green(&word),
+            State::Soon => paint.bold(&word),
+            State::Wrong => paint.red(&word),
+        };
+        text += &format!("{word} {:<12} {}\n", finding.check, finding.found);
+        if !finding.remedy.is_empty() {
+            text += &format!("{:<19} try: {}\n", "", finding.remedy);
+        }
     }
-    sheet
+    text
 }
 
 async fn examine(remote: &Remote) -> Vec<Finding> {
@@ -111,7 +121,7 @@ async fn examine(remote: &Remote) -> Vec<Finding> {
     let mut client = match Client::connect(&profile.coordinator, identity).await {
         Ok(client) => client,
         Err(problem) => {
-            findings.push(wrong("connection", problem));
+            findings.push(wrong("connection", problem.remedy(NOT_CONNECTED)));
             return findings;
         }
     };

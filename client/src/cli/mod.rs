@@ -37,9 +37,11 @@ Examples:
   sotto query   \"SELECT sex, AVG(chol) FROM heart GROUP BY sex\" --epsilon 1
   sotto doctor                                           what stands between you and an answer
 
-Exit codes: 0 done, 1 this machine (file, key), 2 command line, 3 refused before anything was spent, 4 coordinator not
-reachable or certificate not accepted, 5 started and failed (the message says what was charged), 6 timed out (the job
-goes on), 7 doctor found something, 130 interrupted.")]
+Exit codes:
+  0 done                             4 coordinator not reachable, certificate not accepted
+  1 this machine: a file, a key      5 started and failed; says what was charged
+  2 the command line                 6 timed out; the job goes on
+  3 refused, nothing was spent       7 doctor found something       130 interrupted")]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

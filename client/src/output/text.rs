@@ -3,7 +3,7 @@
 use std::env;
 use std::io::IsTerminal;
 
-use comfy_table::{Attribute, Cell as Printed, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell as Printed, CellAlignment, ContentArrangement, LineStyle, Table, presets};
 
 use super::number;
 use super::sheet::{Cell, Kind, Sheet};
@@ -51,7 +51,7 @@ pub fn width() -> Option<u16> {
 
 pub fn table(sheet: &Sheet, paint: Paint, width: Option<u16>) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::NOTHING.header_separator(LineStyle::none().fill('─').junction('─')));
     table.set_content_arrangement(ContentArrangement::Dynamic);
     match paint {
         Paint::Plain => table.force_no_tty(),
@@ -94,7 +94,9 @@ pub fn table(sheet: &Sheet, paint: Paint, width: Option<u16>) -> String {
         }
         table.add_row(cells);
     }
-    format!("{table}\n")
+    let mut text = table.trim_fmt();
+    text.push('\n');
+    text
 }
 
 fn spell(cell: &Cell) -> String {
