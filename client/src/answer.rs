@@ -38,7 +38,8 @@ impl Answer {
             serde_json::from_slice(&answer.request.body).map_err(|error| broken(error.to_string()))?;
         let task = QueryTask::from_task(&request.task).map_err(|refusal| broken(refusal.message))?;
         Ok(Self {
-            verified: verifies(&answer.signed, &identity.roster) && answer.request.hash() == answer.signed.release.request_hash,
+            verified: verifies(&answer.signed, &identity.roster)
+                && answer.request.hash() == answer.signed.release.request_hash,
             release: answer.signed.release,
             table: body.table,
             sql: task.sql,
@@ -100,7 +101,9 @@ impl Answer {
     /// The privacy statement in a few lines for people.
     pub fn statement(&self) -> String {
         let receipt = &self.release.receipt;
-        let epsilon = receipt.epsilon.map_or("unlimited (secure aggregation only)".to_owned(), plain);
+        let epsilon = receipt
+            .epsilon
+            .map_or("unlimited (secure aggregation only)".to_owned(), plain);
         let mut text = format!(
             "epsilon {epsilon}, delta {:e}; protects {}: {}\n{} of {} participants in the sum, at least {} were needed; {}\n",
             receipt.delta,
@@ -163,7 +166,12 @@ pub fn sheet(table: &Table) -> Sheet {
     };
     let columns = table.columns.iter().enumerate();
     Sheet {
-        columns: columns.map(|(i, column)| Column { name: column.name.clone(), kind: kind(i) }).collect(),
+        columns: columns
+            .map(|(i, column)| Column {
+                name: column.name.clone(),
+                kind: kind(i),
+            })
+            .collect(),
         rows: table.rows.iter().map(|row| row.iter().map(cell).collect()).collect(),
     }
 }
@@ -175,7 +183,11 @@ fn cell(cell: &query::Cell) -> Cell {
         query::Cell::Text(text) => Cell::Text(text.clone()),
         query::Cell::Boolean(value) => Cell::Boolean(*value),
         query::Cell::Bin { low, high } => Cell::Text(format!("[{}, {})", plain(*low), plain(*high))),
-        query::Cell::Estimate { value, low, high } => Cell::Estimate { value: *value, low: *low, high: *high },
+        query::Cell::Estimate { value, low, high } => Cell::Estimate {
+            value: *value,
+            low: *low,
+            high: *high,
+        },
     }
 }
 
@@ -187,15 +199,30 @@ mod tests {
 
     #[test]
     fn keys_bins_and_estimates_become_typed_columns() {
-        let column = |name: &str, method| TableColumn { name: name.into(), method, note: None };
+        let column = |name: &str, method| TableColumn {
+            name: name.into(),
+            method,
+            note: None,
+        };
         let table = Table {
             columns: vec![column("band", Method::Exact), column("n", Method::Normal)],
             rows: vec![
                 vec![
                     query::Cell::Bin { low: 40.0, high: 50.0 },
-                    query::Cell::Estimate { value: Some(12.0), low: Some(10.0), high: Some(14.0) },
+                    query::Cell::Estimate {
+                        value: Some(12.0),
+                        low: Some(10.0),
+                        high: Some(14.0),
+                    },
                 ],
-                vec![query::Cell::Null, query::Cell::Estimate { value: None, low: None, high: None }],
+                vec![
+                    query::Cell::Null,
+                    query::Cell::Estimate {
+                        value: None,
+                        low: None,
+                        high: None,
+                    },
+                ],
             ],
         };
         let sheet = sheet(&table);

@@ -67,14 +67,26 @@ impl Client {
     /// Connects over mutual TLS and expects the coordinator that the signed roster names.
     pub async fn connect(address: &str, identity: Identity) -> Result<Self, Problem> {
         let unreachable = |error: tonic::transport::Error| {
-            Problem::new(Exit::Unreachable, "SOTTO-7201", format!("no connection to {address}: {}", chain(&error)))
-                .remedy("`sotto doctor` says whether it is the address, the certificate or the clock")
+            Problem::new(
+                Exit::Unreachable,
+                "SOTTO-7201",
+                format!("no connection to {address}: {}", chain(&error)),
+            )
+            .remedy("`sotto doctor` says whether it is the address, the certificate or the clock")
         };
         let endpoint = Endpoint::from_shared(format!("https://{address}")).map_err(|error| {
             Problem::usage(format!("`{address}` is not an address: {error}")).remedy("write host:port")
         })?;
-        let endpoint = endpoint.connect_timeout(CONNECT).tcp_nodelay(true).http2_keep_alive_interval(CALL);
-        let channel = endpoint.tls_config(identity.client_tls()).map_err(unreachable)?.connect().await.map_err(unreachable)?;
+        let endpoint = endpoint
+            .connect_timeout(CONNECT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(CALL);
+        let channel = endpoint
+            .tls_config(identity.client_tls())
+            .map_err(unreachable)?
+            .connect()
+            .await
+            .map_err(unreachable)?;
         let rpc = AnalystsClient::new(channel).max_decoding_message_size(LARGEST);
         Ok(Self { rpc, identity })
     }
@@ -103,13 +115,26 @@ impl Client {
             expires_at_ms: now_ms + question.valid_for.as_millis() as u64,
         };
         let key = SigningKey::from_seed(self.identity.signing_seed()).map_err(|e| Problem::local("signing key", e))?;
-        request.sign(&key).map_err(|error| Problem::new(Exit::Refused, "SOTTO-7301", error.to_string()))
+        request
+            .sign(&key)
+            .map_err(|error| Problem::new(Exit::Refused, "SOTTO-7301", error.to_string()))
     }
 
     pub async fn submit(&mut self, request: SignedRequest) -> Result<Submitted, Problem> {
-        let submitted = self.rpc.submit(timed((&request).into())).await.map_err(refused)?.into_inner();
-        let repeated = submitted.repeated_release.map(|release| self.read(release).map(|answer| Box::new(answer.again()))).transpose()?;
-        Ok(Submitted { job: submitted.job_id, repeated })
+        let submitted = self
+            .rpc
+            .submit(timed((&request).into()))
+            .await
+            .map_err(refused)?
+            .into_inner();
+        let repeated = submitted
+            .repeated_release
+            .map(|release| self.read(release).map(|answer| Box::new(answer.again())))
+            .transpose()?;
+        Ok(Submitted {
+            job: submitted.job_id,
+            repeated,
+        })
     }
 
     /// Follows a job to its end. After a lost connection it can be called again.
@@ -147,8 +172,17 @@ impl Client {
 
     /// Earlier answers, newest first.
     pub async fn releases(&mut self, limit: u32) -> Result<Vec<Answer>, Problem> {
-        let releases = self.rpc.list_releases(timed(v1::ListReleasesRequest { limit })).await.map_err(refused)?;
-        releases.into_inner().releases.into_iter().map(|release| self.read(release)).collect()
+        let releases = self
+            .rpc
+            .list_releases(timed(v1::ListReleasesRequest { limit }))
+            .await
+            .map_err(refused)?;
+        releases
+            .into_inner()
+            .releases
+            .into_iter()
+            .map(|release| self.read(release))
+            .collect()
     }
 
     pub async fn release(&mut self, id: &str) -> Result<Answer, Problem> {
@@ -158,27 +192,49 @@ impl Client {
     }
 
     pub async fn datasets(&mut self) -> Result<Vec<Dataset>, Problem> {
-        let datasets = self.rpc.list_datasets(timed(v1::ListDatasetsRequest {})).await.map_err(refused)?;
+        let datasets = self
+            .rpc
+            .list_datasets(timed(v1::ListDatasetsRequest {}))
+            .await
+            .map_err(refused)?;
         datasets.into_inner().datasets.into_iter().map(read_dataset).collect()
     }
 
     pub async fn dataset(&mut self, name: &str) -> Result<Dataset, Problem> {
         let datasets = self.datasets().await?;
         let names: Vec<String> = datasets.iter().map(|dataset| dataset.name.clone()).collect();
-        datasets.into_iter().find(|dataset| dataset.name == name).ok_or_else(|| {
-            let known = if names.is_empty() { "nobody offers one now".to_owned() } else { names.join(", ") };
-            Problem::new(Exit::Refused, "SOTTO-2001", format!("unknown dataset `{name}`"))
-                .remedy(format!("datasets here: {known}"))
-        })
+        datasets
+            .into_iter()
+            .find(|dataset| dataset.name == name)
+            .ok_or_else(|| {
+                let known = if names.is_empty() {
+                    "nobody offers one now".to_owned()
+                } else {
+                    names.join(", ")
+                };
+                Problem::new(Exit::Refused, "SOTTO-2001", format!("unknown dataset `{name}`"))
+                    .remedy(format!("datasets here: {known}"))
+            })
     }
 
     pub async fn participants(&mut self) -> Result<Vec<v1::Participant>, Problem> {
         let request = timed(v1::ListParticipantsRequest {});
-        Ok(self.rpc.list_participants(request).await.map_err(refused)?.into_inner().participants)
+        Ok(self
+            .rpc
+            .list_participants(request)
+            .await
+            .map_err(refused)?
+            .into_inner()
+            .participants)
     }
 
     pub async fn status(&mut self) -> Result<v1::Status, Problem> {
-        Ok(self.rpc.get_status(timed(v1::GetStatusRequest {})).await.map_err(refused)?.into_inner())
+        Ok(self
+            .rpc
+            .get_status(timed(v1::GetStatusRequest {}))
+            .await
+            .map_err(refused)?
+            .into_inner())
     }
 
     fn read(&self, release: v1::Release) -> Result<Answer, Problem> {
@@ -196,7 +252,9 @@ impl Watch<'_> {
     /// The next event; none when the coordinator closed the stream before the job's end.
     pub async fn next(&mut self) -> Result<Option<Event>, Problem> {
         use v1::job_event::Event as Wire;
-        let Some(event) = self.events.message().await.map_err(refused)? else { return Ok(None) };
+        let Some(event) = self.events.message().await.map_err(refused)? else {
+            return Ok(None);
+        };
         match event.event {
             Some(Wire::Progress(progress)) => Ok(Some(Event::Progress(progress))),
             Some(Wire::Release(release)) => Ok(Some(Event::Answer(Box::new(self.client.read(release)?)))),
@@ -208,20 +266,31 @@ impl Watch<'_> {
 
 /// Milliseconds since 1970 by this machine's clock.
 pub fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis() as u64
 }
 
 fn read_dataset(dataset: v1::Dataset) -> Result<Dataset, Problem> {
     let broken = |what: String| {
-        Problem::new(Exit::Refused, "SOTTO-7202", format!("contract of `{}`: {what}", dataset.name))
-            .remedy("compare versions with `sotto doctor`: the two sides do not mean the same contract")
+        Problem::new(
+            Exit::Refused,
+            "SOTTO-7202",
+            format!("contract of `{}`: {what}", dataset.name),
+        )
+        .remedy("compare versions with `sotto doctor`: the two sides do not mean the same contract")
     };
     let text = std::str::from_utf8(&dataset.contract_json).map_err(|error| broken(error.to_string()))?;
     let contract = Contract::from_canonical_json(text).map_err(|error| broken(error.message))?;
     if contract.hash().0[..] != dataset.contract_hash[..] {
         return Err(broken(format!("expected hash {}, got another", contract.hash())));
     }
-    Ok(Dataset { name: dataset.name, contract, sites: dataset.sites })
+    Ok(Dataset {
+        name: dataset.name,
+        contract,
+        sites: dataset.sites,
+    })
 }
 
 fn failed(failure: v1::Failure) -> Problem {
@@ -245,7 +314,12 @@ fn timed<T>(message: T) -> tonic::Request<T> {
 fn refused(status: tonic::Status) -> Problem {
     use tonic::Code;
     let meta = |name: &str| {
-        status.metadata().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned).unwrap_or_default()
+        status
+            .metadata()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+            .unwrap_or_default()
     };
     let (exit, code) = match status.code() {
         Code::Unavailable | Code::Unauthenticated => (Exit::Unreachable, "SOTTO-7201"),
@@ -257,7 +331,11 @@ fn refused(status: tonic::Status) -> Problem {
     let (told, remedy) = (meta("sotto-code"), meta("sotto-remedy"));
     let code = if told.is_empty() { code.to_owned() } else { told };
     let message = status.message();
-    let message = if message.is_empty() { chain(&status) } else { message.to_owned() };
+    let message = if message.is_empty() {
+        chain(&status)
+    } else {
+        message.to_owned()
+    };
     let remedy = match (remedy.is_empty(), exit) {
         (false, _) => remedy,
         (true, Exit::Unreachable) => "`sotto doctor` says what stands between you and the coordinator".to_owned(),
@@ -287,8 +365,12 @@ mod tests {
     #[test]
     fn a_refusal_keeps_the_code_and_the_remedy_that_the_coordinator_gave() {
         let mut status = tonic::Status::failed_precondition("2 of 3 participants are online");
-        status.metadata_mut().insert("sotto-code", "SOTTO-2004".parse().unwrap());
-        status.metadata_mut().insert("sotto-remedy", "ask again later".parse().unwrap());
+        status
+            .metadata_mut()
+            .insert("sotto-code", "SOTTO-2004".parse().unwrap());
+        status
+            .metadata_mut()
+            .insert("sotto-remedy", "ask again later".parse().unwrap());
         let problem = refused(status);
         assert_eq!(problem.code, "SOTTO-2004");
         assert_eq!(problem.remedy.as_deref(), Some("ask again later"));
@@ -298,10 +380,20 @@ mod tests {
 
     #[test]
     fn a_failure_says_what_was_charged() {
-        let refused = v1::Refused { code: "SOTTO-4008".into(), message: "too few".into(), remedy: None };
-        let failure = v1::Failure { refused: Some(refused), attempts_charged: 2 };
+        let refused = v1::Refused {
+            code: "SOTTO-4008".into(),
+            message: "too few".into(),
+            remedy: None,
+        };
+        let failure = v1::Failure {
+            refused: Some(refused),
+            attempts_charged: 2,
+        };
         let problem = failed(failure);
-        assert_eq!(problem.message, "too few; 2 attempts were charged to the participants' budgets");
+        assert_eq!(
+            problem.message,
+            "too few; 2 attempts were charged to the participants' budgets"
+        );
         assert_eq!(problem.exit, Exit::Failed);
     }
 }

@@ -37,7 +37,12 @@ pub struct Problem {
 
 impl Problem {
     pub fn new(exit: Exit, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), remedy: None, exit }
+        Self {
+            code: code.into(),
+            message: message.into(),
+            remedy: None,
+            exit,
+        }
     }
 
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
@@ -115,7 +120,10 @@ mod tests {
         codes_in(root, &mut codes);
         assert!(codes.len() > 40, "found only {codes:?}");
         let text = std::fs::read_to_string(root.join("docs/errors.md")).unwrap();
-        let missing: Vec<_> = codes.iter().filter(|code| !text.contains(&format!("| {code} |"))).collect();
+        let missing: Vec<_> = codes
+            .iter()
+            .filter(|code| !text.contains(&format!("| {code} |")))
+            .collect();
         assert!(missing.is_empty(), "not in docs/errors.md: {missing:?}");
     }
 }

@@ -26,14 +26,23 @@ pub struct Profile {
 impl Profile {
     pub fn load(path: &Path) -> Result<Self, Problem> {
         let text = fs::read_to_string(path).map_err(|error| {
-            Problem::new(Exit::Local, "SOTTO-7003", format!("no profile at {}: {error}", path.display())).remedy(
-                "`sotto profile --coordinator HOST:PORT --identity DIR` writes one; `sotto demo` needs none",
+            Problem::new(
+                Exit::Local,
+                "SOTTO-7003",
+                format!("no profile at {}: {error}", path.display()),
             )
+            .remedy("`sotto profile --coordinator HOST:PORT --identity DIR` writes one; `sotto demo` needs none")
         })?;
         let mut profile: Self = toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-            Problem::new(Exit::Local, "SOTTO-7004", format!("{} line {line}: {}", path.display(), error.message()))
-                .remedy("coordinator = \"host:port\", identity = \"folder\" and optionally purpose = \"research\"")
+            let line = error
+                .span()
+                .map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+            Problem::new(
+                Exit::Local,
+                "SOTTO-7004",
+                format!("{} line {line}: {}", path.display(), error.message()),
+            )
+            .remedy("coordinator = \"host:port\", identity = \"folder\" and optionally purpose = \"research\"")
         })?;
         let folder = path.parent().unwrap_or(Path::new("."));
         profile.identity = folder.join(&profile.identity);
@@ -43,8 +52,10 @@ impl Profile {
     /// Writes the profile; an existing one only if `replace` is set.
     pub fn save(&self, path: &Path, replace: bool) -> Result<(), Problem> {
         if path.exists() && !replace {
-            return Err(Problem::new(Exit::Local, "SOTTO-7101", format!("{} exists already", path.display()))
-                .remedy("--force replaces it; --profile FILE writes another"));
+            return Err(
+                Problem::new(Exit::Local, "SOTTO-7101", format!("{} exists already", path.display()))
+                    .remedy("--force replaces it; --profile FILE writes another"),
+            );
         }
         let text = toml::to_string(self).map_err(|error| Problem::local(path.display(), error))?;
         if let Some(folder) = path.parent() {
@@ -64,8 +75,12 @@ pub fn locate(flag: Option<&Path>) -> Result<PathBuf, Problem> {
         .or_else(|| absolute("HOME").map(|home| home.join(".config")))
         .map(|folder| folder.join("sottovoce").join("profile.toml"))
         .ok_or_else(|| {
-            Problem::new(Exit::Local, "SOTTO-7003", "no profile: neither XDG_CONFIG_HOME nor HOME is set")
-                .remedy("--profile FILE")
+            Problem::new(
+                Exit::Local,
+                "SOTTO-7003",
+                "no profile: neither XDG_CONFIG_HOME nor HOME is set",
+            )
+            .remedy("--profile FILE")
         })
 }
 
@@ -74,7 +89,11 @@ mod tests {
     use super::*;
 
     fn profile() -> Profile {
-        Profile { coordinator: "127.0.0.1:7443".into(), identity: "analyst".into(), purpose: Some("research".into()) }
+        Profile {
+            coordinator: "127.0.0.1:7443".into(),
+            identity: "analyst".into(),
+            purpose: Some("research".into()),
+        }
     }
 
     #[test]

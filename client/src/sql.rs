@@ -29,8 +29,14 @@ mod tests {
 
     #[test]
     fn the_dataset_is_the_table_after_from_and_not_a_word_in_quotes() {
-        assert_eq!(table_of("SELECT COUNT(*) FROM heart WHERE x = 'from y'").as_deref(), Some("heart"));
-        assert_eq!(table_of("-- from nowhere\nselect 'from a', b\nfrom \"visits\" v").as_deref(), Some("visits"));
+        assert_eq!(
+            table_of("SELECT COUNT(*) FROM heart WHERE x = 'from y'").as_deref(),
+            Some("heart")
+        );
+        assert_eq!(
+            table_of("-- from nowhere\nselect 'from a', b\nfrom \"visits\" v").as_deref(),
+            Some("visits")
+        );
         assert_eq!(table_of("SELECT 1"), None);
         assert_eq!(table_of("SELECT 'unclosed"), None);
     }

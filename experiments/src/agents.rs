@@ -48,17 +48,24 @@ pub fn run(arguments: &Arguments) -> serde_json::Value {
     let data = tempfile::tempdir().expect("a temporary folder");
     let contract = data.path().join("visits.toml");
     std::fs::write(&contract, CONTRACT).expect("a writable temporary folder");
-    let rows: String = (0..200).map(|i| format!("{},{}\n", ["acute", "planned"][i % 2], i % 40)).collect();
+    let rows: String = (0..200)
+        .map(|i| format!("{},{}\n", ["acute", "planned"][i % 2], i % 40))
+        .collect();
     let file = data.path().join("visits.csv");
     std::fs::write(&file, format!("kind,days\n{rows}")).expect("a writable temporary folder");
 
     let config: toml::Table = toml::from_str(&format!(
         "[[dataset]]\ncontract = {contract:?}\nfiles = [{file:?}]\npopulation = \"patients\"\nanalysts = [\"*\"]\n\
-         [[population]]\nid = \"patients\"\nepsilon = 100.0\ndelta = 1e-4\n"
+         [[population]]\nid = \"patients\"\nepsilon = 100.0\ndelta = 1e-4\n\
+         approved_by = [\"first\", \"second\"]\nanalysts = {{ \"*\" = 100.0 }}\n"
     ))
     .expect("a valid configuration");
     let sites = (0..arguments.participants)
-        .map(|i| Site { name: format!("agent-{i:03}"), organisation: format!("Site {i}"), config: config.clone() })
+        .map(|i| Site {
+            name: format!("agent-{i:03}"),
+            organisation: format!("Site {i}"),
+            config: config.clone(),
+        })
         .collect();
     let began = Instant::now();
     let consortium = Consortium::start(arguments.colluders, sites, &[]);
@@ -67,7 +74,10 @@ pub fn run(arguments: &Arguments) -> serde_json::Value {
     let times = (0..arguments.queries)
         .map(|i| {
             let began = Instant::now();
-            consortium.query(&format!("SELECT kind, COUNT(*), AVG(days) FROM visits WHERE days < {} GROUP BY kind", 60 - i));
+            consortium.query(&format!(
+                "SELECT kind, COUNT(*), AVG(days) FROM visits WHERE days < {} GROUP BY kind",
+                60 - i
+            ));
             began.elapsed()
         })
         .collect();

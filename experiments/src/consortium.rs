@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use engine::participant::{self, ComputeFailed};
 use engine::step::Compute;
@@ -17,7 +16,7 @@ use sotto_participant::driver::Executor;
 use sotto_participant::serving::Serving;
 use sottovoce::local::child::{log_to_stderr, parent_gone, runtime};
 use sottovoce::local::{Analyst, Running, Site, Spec, State, start};
-use sottovoce::{Client, Event, Question};
+use sottovoce::{Client, Question};
 
 /// Agents with this prefix accept every round and then fail to compute: dropouts at the worst moment.
 const DROPPING: &str = "drop-";
@@ -35,7 +34,11 @@ pub struct Child {
 impl Child {
     pub fn coordinator(self) {
         log_to_stderr();
-        let workloads = if is_plain() { tests::plain::workloads() } else { workload::workloads() };
+        let workloads = if is_plain() {
+            tests::plain::workloads()
+        } else {
+            workload::workloads()
+        };
         let run = sotto_coordinator::run_with(&self.config, workloads, self.announce, parent_gone());
         finish(runtime().map(|runtime| runtime.block_on(run)));
     }
@@ -50,7 +53,14 @@ impl Child {
             let drops = self.config.to_string_lossy().contains(DROPPING);
             let process = Process::from(&config);
             let serving = plain_serving(drops);
-            sotto_participant::serve(&process, tests::plain::workloads(), serving, self.announce, parent_gone()).await
+            sotto_participant::serve(
+                &process,
+                tests::plain::workloads(),
+                serving,
+                self.announce,
+                parent_gone(),
+            )
+            .await
         };
         finish(runtime().map(|runtime| runtime.block_on(run)));
     }
@@ -80,11 +90,15 @@ fn plain_serving(drops: bool) -> Serving {
         snapshot: "none".to_owned(),
         population: "nobody".to_owned(),
         min_cohort: 0,
-        without_noise: true,
+        without_noise: approvals(),
         show_budget: false,
     };
-    let cap = privacy::Cap::new(1e6, 1e-6, privacy::Renewal::Never).expect("a cap within range");
-    let budget = participant::Budget { cap, analysts: BTreeMap::new() };
+    let cap = privacy::Cap::new(1e6, 1e-3, privacy::Renewal::Never).expect("a cap within range");
+    let budget = participant::Budget {
+        cap,
+        analysts: [("*".to_owned(), cap)].into(),
+        approvals: approvals(),
+    };
     Serving {
         datasets: vec![dataset],
         refused: BTreeMap::new(),
@@ -92,6 +106,10 @@ fn plain_serving(drops: bool) -> Serving {
         budgets: [("nobody".to_owned(), budget)].into(),
         executor: Arc::new(PlainExecutor { drops }),
     }
+}
+
+fn approvals() -> Vec<String> {
+    vec!["first".to_owned(), "second".to_owned()]
 }
 
 /// A vector of ones, clipped and noised as a real one: what a round costs without what a query costs.
@@ -108,11 +126,11 @@ impl Executor for PlainExecutor {
         let plan = &job.plan;
         let noise = match plan.variance {
             0 => NoiseBatch::none(plan.dim),
-            variance => {
-                NoiseBatch::draw(plan.dim, variance, &mut ExactSampler::new(rand::random())).map_err(fail)?
-            }
+            variance => NoiseBatch::draw(plan.dim, variance, &mut ExactSampler::new(rand::random())).map_err(fail)?,
         };
-        Clipped::clamp(vec![1; plan.dim], &plan.bounds).and_then(|clipped| clipped.add(noise)).map_err(fail)
+        Clipped::clamp(vec![1; plan.dim], &plan.bounds)
+            .and_then(|clipped| clipped.add(noise))
+            .map_err(fail)
     }
 }
 
@@ -128,7 +146,11 @@ impl Consortium {
         // Safe here: no other thread runs yet, and the children inherit it.
         let sites = (0..participants).map(|i| {
             let prefix = if i < dropping { DROPPING } else { "agent-" };
-            Site { name: format!("{prefix}{i:03}"), organisation: format!("Site {i}"), config: toml::Table::new() }
+            Site {
+                name: format!("{prefix}{i:03}"),
+                organisation: format!("Site {i}"),
+                config: toml::Table::new(),
+            }
         });
         Self::start(colluders, sites.collect(), &[(PLAIN, "1")])
     }
@@ -155,7 +177,11 @@ impl Consortium {
         let running = runtime
             .block_on(start(&executable, &spec, &state, environment, tell))
             .unwrap_or_else(|error| panic!("{error}"));
-        Self { running, runtime, _folder: folder }
+        Self {
+            running,
+            runtime,
+            _folder: folder,
+        }
     }
 
     pub fn stop(self) {
@@ -182,19 +208,9 @@ impl Consortium {
     pub fn query(&self, sql: &str) {
         self.runtime.block_on(async {
             let mut client = self.running.connect().await.unwrap_or_else(|error| panic!("{error}"));
-            let dataset = client.datasets().await.unwrap_or_else(|error| panic!("{error}")).remove(0);
-            let question = Question {
-                dataset: dataset.name,
-                contract: dataset.contract.hash(),
-                purpose: "research".to_owned(),
-                kind: workload::query::KIND.to_owned(),
-                task: workload::query::QueryTask::new(sql).to_json(),
-                epsilon: 1.0,
-                delta: dataset.contract.delta,
-                max_attempts: 3,
-                valid_for: Duration::from_secs(600),
-            };
-            answered(&mut client, question).await;
+            sottovoce::ask::ask(&mut client, sql, 1.0, "research")
+                .await
+                .unwrap_or_else(|error| panic!("{error}"));
         });
     }
 }
@@ -211,27 +227,10 @@ pub struct Counters {
 pub async fn answered(client: &mut Client, question: Question) {
     let request = client.sign(question).unwrap_or_else(|error| panic!("{error}"));
     let submitted = client.submit(request).await.unwrap_or_else(|error| panic!("{error}"));
-    let mut events = client.watch(&submitted.job).await.unwrap_or_else(|error| panic!("{error}"));
-    loop {
-        match events.next().await.unwrap_or_else(|error| panic!("{error}")) {
-            Some(Event::Answer(_)) => return,
-            Some(Event::Failed(problem)) => panic!("{problem}"),
-            Some(Event::Progress(_)) => {}
-            None => panic!("the coordinator closed the stream"),
-        }
-    }
-}
-
-fn cpu_seconds(&self) -> (f64, f64) {
-        let ids = self.running.process_ids();
-        let seconds: Vec<f64> = ids.iter().map(|id| cpu_seconds(*id)).collect();
-        (seconds[0], seconds[1..].iter().sum())
-    }
-
-    /// Peak resident memory of the coordinator in MiB.
-    pub fn coordinator_peak_mib(&self) -> f64 {
-        peak_mib(self.running.process_ids()[0])
-    }
+    client
+        .released(&submitted.job)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
 }
 
 fn cpu_seconds(process: u32) -> f64 {
@@ -244,6 +243,13 @@ fn cpu_seconds(process: u32) -> f64 {
 
 pub fn peak_mib(process: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).unwrap_or(0.0) / 1024.0
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .unwrap_or_default();
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|kib| kib.parse::<f64>().ok())
+        .unwrap_or(0.0)
+        / 1024.0
 }

@@ -59,14 +59,24 @@ pub fn run(arguments: &Arguments) -> serde_json::Value {
 /// Seconds per round of one job.
 fn job(consortium: &Consortium, dim: usize, rounds: u32, variance: u64) -> f64 {
     consortium.runtime.block_on(async {
-        let mut client = consortium.running.connect().await.unwrap_or_else(|error| panic!("{error}"));
+        let mut client = consortium
+            .running
+            .connect()
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
         let contract = tests::plain::contract();
         let question = Question {
             dataset: contract.name.clone(),
             contract: contract.hash(),
             purpose: "research".to_owned(),
             kind: tests::plain::KIND.to_owned(),
-            task: tests::plain::Task { dim, ring: "z32".to_owned(), rounds, variance }.to_json(),
+            task: tests::plain::Task {
+                dim,
+                ring: "z32".to_owned(),
+                rounds,
+                variance,
+            }
+            .to_json(),
             epsilon: 1.0,
             delta: 1e-6,
             max_attempts: 3,

@@ -8,11 +8,11 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use engine::OsEntropy;
 use engine::message::{Join, ToCoordinator};
 use engine::participant::{ComputeFailed, Input, Participant};
 use engine::record::ParticipantRecord;
 use engine::step::{Compute, ParticipantStep};
-use engine::OsEntropy;
 use privacy::Noised;
 use proto::store::Store;
 use tokio::runtime::Handle;
@@ -68,6 +68,7 @@ pub fn run<S: Store>(
     let mut wake_at_ms: Option<u64> = None;
     loop {
         let event = runtime.block_on(next_event(&mut inbox, wake_at_ms));
+        let mut ordered = None;
         let input = match event {
             Event::Stop => break,
             Event::Local(command, reply) => match status.answer(command, &engine) {
@@ -77,7 +78,7 @@ pub fn run<S: Store>(
                     continue;
                 }
                 Err(input) => {
-                    let _ = reply.send(serde_json::json!({ "done": true }));
+                    ordered = Some(reply);
                     input
                 }
             },
@@ -99,6 +100,10 @@ pub fn run<S: Store>(
         }
         wake_at_ms = step.wake_at_ms;
         perform(step, &mut store, &mut outbox, &jobs, &mut status)?;
+        if let Some(reply) = ordered {
+            // Durable now: an operator who was told "done" may rely on it.
+            let _ = reply.send(serde_json::json!({ "done": true }));
+        }
     }
     drop(jobs);
     // The computing thread ends when its queue does; what it was computing dies with it.
@@ -115,7 +120,11 @@ fn perform<S: Store>(
     status: &mut Status,
 ) -> Result<(), DriverError> {
     if !step.records.is_empty() {
-        let rows = step.records.iter().map(ParticipantRecord::to_row).collect::<Result<Vec<_>, _>>()?;
+        let rows = step
+            .records
+            .iter()
+            .map(ParticipantRecord::to_row)
+            .collect::<Result<Vec<_>, _>>()?;
         store.append(&rows).map_err(DriverError::Store)?;
     }
     for message in step.envelopes {
@@ -149,16 +158,15 @@ async fn next_event(inbox: &mut mpsc::Receiver<Event>, wake_at_ms: Option<u64>) 
     event.unwrap_or(Event::Stop)
 }
 
-fn compute_loop(
-    executor: &dyn Executor,
-    queue: &std::sync::mpsc::Receiver<Compute>,
-    inbox: &mpsc::WeakSender<Event>,
-) {
+fn compute_loop(executor: &dyn Executor, queue: &std::sync::mpsc::Receiver<Compute>, inbox: &mpsc::WeakSender<Event>) {
     while let Ok(compute) = queue.recv() {
         let at = compute.at;
         let result = executor.run(&compute);
         let Some(inbox) = inbox.upgrade() else { return };
-        if inbox.blocking_send(Event::Engine(Input::Computed { at, result })).is_err() {
+        if inbox
+            .blocking_send(Event::Engine(Input::Computed { at, result }))
+            .is_err()
+        {
             return;
         }
     }

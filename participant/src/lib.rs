@@ -35,8 +35,10 @@ use crate::socket::Socket;
 use crate::status::Status;
 
 /// The ledger's file: `SOPT`.
-pub const SCHEMA: Schema =
-    Schema { application_id: 0x534f_5054, migrations: &[include_str!("../migrations/0001_records.sql")] };
+pub const SCHEMA: Schema = Schema {
+    application_id: 0x534f_5054,
+    migrations: &[include_str!("../migrations/0001_records.sql")],
+};
 
 /// Everything about the process that is not about data.
 #[derive(Debug, Clone)]
@@ -71,7 +73,9 @@ impl From<&config::Config> for Process {
 pub async fn run(path: &Path, announce: bool, shutdown: impl Future<Output = ()>) -> Result<(), Fatal> {
     let config = config::Config::load(path)?;
     let process = Process::from(&config);
-    let serving = tokio::task::spawn_blocking(move || Serving::open(&config)).await.map_err(|_| Fatal::Stopped)?;
+    let serving = tokio::task::spawn_blocking(move || Serving::open(&config))
+        .await
+        .map_err(|_| Fatal::Stopped)?;
     serve(&process, workload::workloads(), serving?, announce, shutdown).await
 }
 
@@ -107,12 +111,19 @@ pub async fn serve(
     let runtime = tokio::runtime::Handle::current();
     let weak = events.downgrade();
     let (ended, driver_ended) = tokio::sync::oneshot::channel();
-    std::thread::Builder::new().name("sotto-engine".to_owned()).spawn(move || {
-        let result = driver::run(engine, store, executor, inbox, weak, &runtime, status);
-        // Nobody listens only when the process is on its way out already.
-        let _ = ended.send(result);
-    })?;
-    let link = tokio::spawn(link::keep_connected(process.coordinator.clone(), identity, software, events.clone()));
+    std::thread::Builder::new()
+        .name("sotto-engine".to_owned())
+        .spawn(move || {
+            let result = driver::run(engine, store, executor, inbox, weak, &runtime, status);
+            // Nobody listens only when the process is on its way out already.
+            let _ = ended.send(result);
+        })?;
+    let link = tokio::spawn(link::keep_connected(
+        process.coordinator.clone(),
+        identity,
+        software,
+        events.clone(),
+    ));
     let local = socket.map(|socket| tokio::spawn(socket.serve(events.clone())));
 
     if announce {
@@ -162,7 +173,9 @@ pub enum Fatal {
     Identity(#[from] proto::identity::IdentityError),
     #[error(transparent)]
     Store(#[from] proto::store::StoreError),
-    #[error("the books do not add up, so nothing is answered: {0}; inspect the store with sqlite3 and restore the last backup")]
+    #[error(
+        "the books do not add up, so nothing is answered: {0}; inspect the store with sqlite3 and restore the last backup"
+    )]
     Books(String),
     #[error("the metrics port cannot be opened: {0}")]
     Metrics(String),

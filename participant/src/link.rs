@@ -70,18 +70,27 @@ async fn session(
         .await?;
     let mut client = AgentsClient::new(channel).max_decoding_message_size(MAX_COORDINATOR_FRAME);
     let (sender, receiver) = mpsc::channel::<AgentFrame>(16);
-    sender.send(software.greeting(&identity.member.name, now_ms())).await.map_err(|_| LinkError::Closed)?;
+    sender
+        .send(software.greeting(&identity.member.name, now_ms()))
+        .await
+        .map_err(|_| LinkError::Closed)?;
     let mut inbound = client.connect(ReceiverStream::new(receiver)).await?.into_inner();
     let first = inbound.message().await?.ok_or(LinkError::Closed)?;
     let welcome = welcomed(first)?;
     let skew_ms = welcome.now_ms.abs_diff(now_ms());
     if skew_ms > LARGEST_SKEW_MS {
-        tracing::warn!(skew_ms, "this clock and the coordinator's differ: requests may look expired; set it by NTP");
+        tracing::warn!(
+            skew_ms,
+            "this clock and the coordinator's differ: requests may look expired; set it by NTP"
+        );
     }
     tracing::info!(coordinator = %address, software = %welcome.software, ours = SOFTWARE, protocol = welcome.protocol, "connected");
 
     let (outbox, mut outgoing) = mpsc::channel(OUTBOX);
-    driver.send(Event::Connected { outbox }).await.map_err(|_| LinkError::Closed)?;
+    driver
+        .send(Event::Connected { outbox })
+        .await
+        .map_err(|_| LinkError::Closed)?;
     let writing = async {
         while let Some(next) = outgoing.recv().await {
             match next {
@@ -99,8 +108,13 @@ async fn session(
     let reading = async {
         let mut assembler = AgentAssembler::default();
         while let Some(frame) = inbound.message().await? {
-            let Some(message) = assembler.push(frame)? else { continue };
-            driver.send(Event::Engine(Input::Message(message))).await.map_err(|_| LinkError::Closed)?;
+            let Some(message) = assembler.push(frame)? else {
+                continue;
+            };
+            driver
+                .send(Event::Engine(Input::Message(message)))
+                .await
+                .map_err(|_| LinkError::Closed)?;
         }
         Ok::<(), LinkError>(())
     };

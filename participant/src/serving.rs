@@ -56,7 +56,9 @@ impl Serving {
                 return Err(ServingError::Twice(name));
             }
             rules.analysts.insert(name.clone(), entry.analysts.clone());
-            rules.forbidden_columns.insert(name.clone(), entry.forbidden_columns.clone());
+            rules
+                .forbidden_columns
+                .insert(name.clone(), entry.forbidden_columns.clone());
             if entry.paused {
                 rules.paused.insert(name.clone());
             }
@@ -70,18 +72,23 @@ impl Serving {
             });
             opened.insert(name, Arc::new(dataset));
         }
-        let budgets = config.populations.iter().filter_map(|p| budget(p).transpose()).collect::<Result<_, _>>()?;
+        let budgets = config
+            .populations
+            .iter()
+            .filter_map(|p| budget(p).transpose())
+            .collect::<Result<_, _>>()?;
         let key = bounding_key(&config.store.with_extension("key"))?;
         let executor = Arc::new(compute::Engine::new(opened.into_values(), &key));
-        Ok(Self { datasets, refused, rules, budgets, executor })
+        Ok(Self {
+            datasets,
+            refused,
+            rules,
+            budgets,
+            executor,
+        })
     }
 
-    pub(crate) fn engine_config(
-        self,
-        identity: &Identity,
-        workloads: Workloads,
-        tick_ms: u64,
-    ) -> participant::Config {
+    pub(crate) fn engine_config(self, identity: &Identity, workloads: Workloads, tick_ms: u64) -> participant::Config {
         participant::Config {
             agent: AgentId::from(identity.member.name.as_str()),
             signing_key: Arc::new(engine::SigningKey::from_seed(identity.signing_seed())),
@@ -91,7 +98,10 @@ impl Serving {
             rules: Arc::new(self.rules),
             datasets: self.datasets,
             budgets: self.budgets,
-            limits: Limits { tick_ms: (tick_ms > 0).then_some(tick_ms), ..Limits::default() },
+            limits: Limits {
+                tick_ms: (tick_ms > 0).then_some(tick_ms),
+                ..Limits::default()
+            },
         }
     }
 }
@@ -104,22 +114,36 @@ impl Executor for compute::Engine {
 
 /// The secret that chooses which rows of a unit count: made once, so that the choice is the same in every round.
 fn bounding_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, ServingError> {
-    let fail = |error: io::Error| ServingError::BoundingKey { path: path.to_owned(), error };
+    let fail = |error: io::Error| ServingError::BoundingKey {
+        path: path.to_owned(),
+        error,
+    };
     let mut key = Zeroizing::new([0; 32]);
     match std::fs::read(path) {
         Ok(bytes) => {
             let bytes = Zeroizing::new(bytes);
-            let stored: &[u8; 32] =
-                bytes.as_slice().try_into().map_err(|_| fail(io::Error::other("expected 32 bytes")))?;
+            let stored: &[u8; 32] = bytes
+                .as_slice()
+                .try_into()
+                .map_err(|_| fail(io::Error::other("expected 32 bytes")))?;
             key.copy_from_slice(stored);
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if let Some(folder) = path.parent() {
                 std::fs::create_dir_all(folder).map_err(fail)?;
             }
-            SysRng.try_fill_bytes(key.as_mut_slice()).map_err(|error| fail(io::Error::other(error)))?;
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(fail)?;
-            file.write_all(key.as_slice()).and_then(|()| file.sync_all()).map_err(fail)?;
+            SysRng
+                .try_fill_bytes(key.as_mut_slice())
+                .map_err(|error| fail(io::Error::other(error)))?;
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(path)
+                .map_err(fail)?;
+            file.write_all(key.as_slice())
+                .and_then(|()| file.sync_all())
+                .map_err(fail)?;
         }
         Err(error) => return Err(fail(error)),
     }
@@ -138,20 +162,30 @@ fn budget(population: &Population) -> Result<Option<(String, Budget)>, ServingEr
         Renews::Year => Renewal::Year,
     };
     let cap = |epsilon: f64| {
-        Cap::new(epsilon, population.delta, renews)
-            .map_err(|error| ServingError::Budget { population: population.id.clone(), error })
+        Cap::new(epsilon, population.delta, renews).map_err(|error| ServingError::Budget {
+            population: population.id.clone(),
+            error,
+        })
     };
     let mut analysts = BTreeMap::new();
     for (analyst, epsilon) in &population.analysts {
         analysts.insert(analyst.clone(), cap(*epsilon)?);
     }
-    let budget = Budget { cap: cap(population.epsilon)?, analysts, approvals: population.approved_by.clone() };
+    let budget = Budget {
+        cap: cap(population.epsilon)?,
+        analysts,
+        approvals: population.approved_by.clone(),
+    };
     Ok(Some((population.id.clone(), budget)))
 }
 
 /// Every record of a store, in order.
 pub(crate) fn recovered(store: &impl Store) -> Result<Vec<ParticipantRecord>, ServingError> {
-    store.rows()?.iter().map(|row| ParticipantRecord::from_row(row).map_err(ServingError::from)).collect()
+    store
+        .rows()?
+        .iter()
+        .map(|row| ParticipantRecord::from_row(row).map_err(ServingError::from))
+        .collect()
 }
 
 /// What stops an agent from starting.
@@ -160,7 +194,10 @@ pub enum ServingError {
     #[error("two datasets are called `{0}`: one agent offers a dataset once")]
     Twice(String),
     #[error("budget of population `{population}`: {error}")]
-    Budget { population: String, error: privacy::CapError },
+    Budget {
+        population: String,
+        error: privacy::CapError,
+    },
     #[error("{}: the key that chooses a unit's rows cannot be read or made: {error}", .path.display())]
     BoundingKey { path: PathBuf, error: io::Error },
     #[error(transparent)]

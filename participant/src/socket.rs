@@ -27,7 +27,10 @@ impl Socket {
     /// A file left by an agent that was killed is replaced; a socket that answers belongs to a running agent.
     pub fn bind(path: &Path) -> io::Result<Self> {
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
-            let message = format!("{} is in use: is another agent running with this configuration?", path.display());
+            let message = format!(
+                "{} is in use: is another agent running with this configuration?",
+                path.display()
+            );
             return Err(io::Error::new(io::ErrorKind::AddrInUse, message));
         }
         match std::fs::remove_file(path) {
@@ -36,7 +39,10 @@ impl Socket {
         }
         let listener = UnixListener::bind(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-        Ok(Self { listener, path: path.to_owned() })
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+        })
     }
 
     pub async fn serve(self, driver: mpsc::Sender<Event>) {

@@ -148,7 +148,10 @@ pub fn for_people(answer: &Value) -> String {
 fn indent(value: &Value, depth: usize, text: &mut String) {
     let pad = "  ".repeat(depth);
     let entries: Vec<(String, &Value)> = match value {
-        Value::Object(map) => map.iter().map(|(name, value)| (name.replace('_', " "), value)).collect(),
+        Value::Object(map) => map
+            .iter()
+            .map(|(name, value)| (name.replace('_', " "), value))
+            .collect(),
         Value::Array(list) => list.iter().map(|value| ("-".to_owned(), value)).collect(),
         _ => return,
     };

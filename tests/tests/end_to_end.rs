@@ -1,14 +1,14 @@
-//! The real thing over real sockets: five processes, mutual TLS, SQLite, kill -9. The world is built anew for every story and
-//! takes a second or two; each story asks real SQL over the four hospitals of the heart data.
+//! The real thing over real sockets: five processes, mutual TLS, SQLite, kill -9. The world of every story is built anew, in
+//! a second or two, over the four hospitals of the heart data.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sottovoce::local::{Analyst, Running, Site, Spec, State, start};
-use sottovoce::{Client, Event, Problem, Question};
-use tests::canary;
+use sottovoce::local::{Running, Spec, State, start};
+use sottovoce::{Answer, Client, Problem};
+use workload::query::Cell;
 
-const SITES: [&str; 4] = ["cleveland", "hungary", "switzerland", "va-long-beach"];
+const COUNT: &str = "SELECT sex, COUNT(*), AVG(age) FROM heart GROUP BY sex";
 
 struct World {
     running: Running,
@@ -16,34 +16,24 @@ struct World {
 }
 
 impl World {
-    async fn of_hospitals(budget: f64) -> Self {
-        Self::with(budget, |_, _| {}).await
+    async fn of_hospitals() -> Self {
+        Self::with(|_| {}).await
     }
 
-    async fn with(budget: f64, change: impl Fn(&str, &mut toml::Table)) -> Self {
+    async fn with(change: impl FnOnce(&mut Spec)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let data = root().join("client/demo");
-        let sites = SITES.iter().map(|name| {
-            let contract = root().join("governance/contracts/heart.toml");
-            let file = data.join(format!("{name}.csv"));
-            let mut config: toml::Table = toml::from_str(&format!(
-                "[[dataset]]\ncontract = {contract:?}\nfiles = [{file:?}]\npopulation = \"patients\"\nanalysts = [\"*\"]\n\
-                 [[population]]\nid = \"patients\"\nepsilon = {budget:?}\ndelta = 1e-5\n"
-            ))
+        let mut spec = sottovoce::demo::consortium(folder.path()).unwrap();
+        // A coordinator that is killed must come back at the same address.
+        spec.listen = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
             .unwrap();
-            change(name, &mut config);
-            Site { name: (*name).to_owned(), organisation: format!("{name} hospital"), config }
-        });
-        let spec = Spec {
-            name: "Hearts".to_owned(),
-            colluders: 1,
-            min_cohort: 3,
-            listen: free_address(),
-            analyst: Analyst { name: "ana".to_owned(), organisation: "University".to_owned(), purpose: None },
-            participants: sites.collect(),
-        };
-        let state = State::prepare(folder.path(), &spec).unwrap();
-        let running = start(Path::new(env!("CARGO_BIN_EXE_party")), &spec, &state, &[], &mut |_| {}).await.unwrap();
+        change(&mut spec);
+        let state = State::prepare(&folder.path().join("state"), &spec).unwrap();
+        let party = Path::new(env!("CARGO_BIN_EXE_party"));
+        let running = start(party, &spec, &state, &[("SOTTO_LOG", "debug")], &mut |_| {})
+            .await
+            .unwrap();
         Self { running, folder }
     }
 
@@ -51,42 +41,244 @@ impl World {
         self.running.connect().await.unwrap()
     }
 
-    async fn ask(&self, sql: &str, epsilon: f64) -> Result<serde_json::Value, Problem> {
+    async fn ask(&self, sql: &str, epsilon: f64) -> Result<Box<Answer>, Problem> {
         let mut analyst = self.analyst().await;
-        let dataset = analyst.dataset("heart").await?;
-        let question = Question {
-            dataset: "heart".to_owned(),
-            contract: dataset.contract.hash(),
-            purpose: "research".to_owned(),
-            kind: workload::query::KIND.to_owned(),
-            task: workload::query::QueryTask::new(sql).to_json(),
-            epsilon,
-            delta: dataset.contract.delta,
-            max_attempts: 3,
-            valid_for: Duration::from_secs(60),
-        };
-        let request = analyst.sign(question)?;
-        let submitted = analyst.submit(request).await?;
-        if let Some(answer) = submitted.repeated {
-            return Ok(answer.to_json());
-        }
-        let mut events = analyst.watch(&submitted.job).await?;
-        loop {
-            match events.next().await? {
-                Some(Event::Answer(answer)) => return Ok(answer.to_json()),
-                Some(Event::Failed(problem)) => return Err(problem),
-                Some(Event::Progress(_)) => {}
-                None => panic!("the coordinator closed the stream"),
+        let asked = sottovoce::ask::ask(&mut analyst, sql, epsilon, "research");
+        tokio::time::timeout(Duration::from_secs(90), asked)
+            .await
+            .expect("an answer or a clear failure in time")
+    }
+
+    /// Waits until so many agents share a live epoch.
+    async fn agents_in_epoch(&self, agents: u32) {
+        for _ in 0..600 {
+            if let Ok(mut analyst) = self.running.connect().await
+                && let Ok(status) = analyst.status().await
+                && status.epoch_live
+                && status.epoch_members == agents
+            {
+                return;
             }
+            tokio::time::sleep(Duration::from_millis(100)).await; // polls a condition, for at most a minute
         }
+        panic!("no live epoch of {agents} agents");
+    }
+
+    fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    async fn left(&self, site: &str) -> f64 {
+        let dataset = self.analyst().await.dataset("heart").await.unwrap();
+        let site = dataset
+            .sites
+            .iter()
+            .find(|known| known.participant == site)
+            .expect("the site is listed");
+        site.budget.as_ref().expect("the owner shows its budget").epsilon_left
     }
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+fn estimate(answer: &Answer, row: usize, column: usize) -> (f64, f64, f64) {
+    match &answer.table().rows[row][column] {
+        Cell::Estimate {
+            value: Some(value),
+            low: Some(low),
+            high: Some(high),
+        } => (*value, *low, *high),
+        other => panic!("expected an estimate, got {other:?}"),
+    }
 }
 
-/// A port that was free a moment ago: a coordinator that is killed must come back at the same address.
-fn free_address() -> std::net::SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+#[tokio::test(flavor = "multi_thread")]
+async fn four_hospitals_answer_together_and_the_truth_is_near() {
+    let world = World::of_hospitals().await;
+    let answer = world.ask(COUNT, 1.0).await.unwrap();
+    assert_eq!(answer.receipt().contributors, 4);
+    // UCI heart: 194 women and 726 men; the interval is 95 %, three of them hold practically always.
+    for (row, truth) in [(0, 194.0), (1, 726.0)] {
+        let (value, low, high) = estimate(&answer, row, 1);
+        assert!(
+            (value - truth).abs() < 3.0 * (high - low) / 2.0,
+            "row {row}: {value} in {low}..{high}"
+        );
+    }
+    world.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_question_is_answered_from_the_release_at_no_cost() {
+    let world = World::of_hospitals().await;
+    let first = world.ask(COUNT, 0.5).await.unwrap();
+    let left = world.left("cleveland").await;
+    let again = world
+        .ask("select SEX, count(*), avg(AGE)  from heart group by sex", 0.5)
+        .await
+        .unwrap();
+    assert!(again.repeated());
+    assert_eq!(again.id(), first.id());
+    assert_eq!(again.table(), first.table());
+    assert_eq!(world.left("cleveland").await, left);
+    world.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_participant_killed_mid_query_is_a_dropout() {
+    let mut world = World::of_hospitals().await;
+    let mut analyst = world.analyst().await;
+    let asking = tokio::spawn(async move { sottovoce::ask::ask(&mut analyst, COUNT, 1.0, "research").await });
+    world.running.kill("switzerland").await.unwrap();
+    let answer = asking.await.unwrap().unwrap();
+    assert!((3..=4).contains(&answer.receipt().contributors));
+    world.running.restart("switzerland").await.unwrap();
+    world.agents_in_epoch(4).await;
+    assert_eq!(
+        world
+            .ask("SELECT COUNT(*) FROM heart", 1.0)
+            .await
+            .unwrap()
+            .receipt()
+            .contributors,
+        4
+    );
+    world.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_coordinator_killed_mid_query_comes_back_and_the_budget_is_spent_once_at_most_per_attempt() {
+    let mut world = World::of_hospitals().await;
+    let mut analyst = world.analyst().await;
+    let before = world.left("hungary").await;
+    let dataset = analyst.dataset("heart").await.unwrap();
+    let request = analyst
+        .sign(sottovoce::ask::question(&dataset, COUNT, 1.0, "research", 2))
+        .unwrap();
+    let job = analyst.submit(request).await.unwrap().job;
+    world.running.kill("coordinator").await.unwrap();
+    world.running.restart("coordinator").await.unwrap();
+    world.agents_in_epoch(4).await;
+    // The request was durable before it was acknowledged, so the job goes on by itself.
+    let released = world.analyst().await.released(&job).await.unwrap();
+    assert!(released.release.receipt.attempts <= 2);
+    assert!(before - world.left("hungary").await < 2.5);
+    world.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exhausted_budget_is_refused_and_names_what_is_left() {
+    let world = World::of_hospitals().await;
+    let problem = world.ask(COUNT, 1000.0).await.unwrap_err();
+    assert!(
+        problem.message.contains("left") || problem.message.contains("cap"),
+        "{problem}"
+    );
+    world.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_means_that_this_agent_sends_nothing_and_the_others_answer() {
+    let world = World::with(|spec| {
+        spec.participants[0]
+            .config
+            .insert("store_max_pages".to_owned(), toml::Value::Integer(12));
+    })
+    .await;
+    let mut contributors = Vec::new();
+    for below in 30..60 {
+        match world
+            .ask(&format!("SELECT COUNT(*) FROM heart WHERE age < {below}"), 0.05)
+            .await
+        {
+            Ok(answer) => contributors.push(answer.receipt().contributors),
+            Err(problem) => panic!("{problem}"),
+        }
+        if contributors.last() == Some(&3) {
+            world.running.stop().await;
+            return;
+        }
+    }
+    panic!("twelve pages never filled: {contributors:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dataset_that_does_not_match_its_contract_is_refused_by_name_and_the_agent_lives() {
+    let world = World::with(|spec| {
+        let folder = spec.participants[0].config["dataset"][0]["contract"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let file = Path::new(&folder).with_file_name("cleveland.csv");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text.replacen("age", "years", 1)).unwrap();
+    })
+    .await;
+    let answer = world.ask(COUNT, 1.0).await.unwrap();
+    assert_eq!(answer.receipt().contributors, 3);
+    let log = std::fs::read_to_string(world.state().join("logs/cleveland.log")).unwrap();
+    assert!(log.contains("column `age` is missing"), "{log}");
+    world.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn planted_values_appear_in_no_log_store_spool_or_answer() {
+    // A number and a word that exist nowhere but in one hospital's file.
+    let (number, word) = ("57731.8642", "xylocanary");
+    let world = World::with(|spec| {
+        let contract = spec.participants[0].config["dataset"][0]["contract"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let file = Path::new(&contract).with_file_name("cleveland.csv");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let header = text.lines().next().unwrap().split(',').map(|name| match name {
+            "chol" | "age" | "trestbps" => number,
+            "sex" => "Female",
+            "id" => "990017",
+            _ => word,
+        });
+        let planted: Vec<&str> = header.collect();
+        std::fs::write(&file, format!("{text}{}\n", planted.join(","))).unwrap();
+    })
+    .await;
+    let answer = world
+        .ask("SELECT sex, AVG(chol), COUNT(*) FROM heart GROUP BY sex", 2.0)
+        .await
+        .unwrap();
+    assert!(!format!("{:?}", answer.table()).contains(word));
+    world.running.stop().await;
+    let mut searched = 0;
+    for path in files(&world.state()) {
+        let bytes = std::fs::read(&path).unwrap();
+        for canary in [number, word, "57731", "990017"] {
+            let found = bytes.windows(canary.len()).any(|window| window == canary.as_bytes());
+            assert!(!found, "{canary} in {}", path.display());
+        }
+        searched += 1;
+    }
+    assert!(searched > 20, "logs, stores and identities: {searched} files");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_with_a_certificate_of_another_consortium_is_refused() {
+    let (ours, theirs) = (World::of_hospitals().await, World::of_hospitals().await);
+    let identity = proto::identity::Identity::load(&theirs.running.profile.identity).unwrap();
+    let refused = async {
+        let mut stranger = Client::connect(&ours.running.profile.coordinator, identity).await?;
+        stranger.status().await
+    };
+    assert!(refused.await.is_err());
+    ours.running.stop().await;
+    theirs.running.stop().await;
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        if entry.path().is_dir() {
+            found.extend(files(&entry.path()));
+        } else {
+            found.push(entry.path());
+        }
+    }
+    found
 }

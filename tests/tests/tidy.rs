@@ -13,24 +13,53 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["secagg", "privacy", "governance"]),
     ("workload", &["engine", "privacy", "governance"]),
     ("proto", &["engine", "workload", "secagg", "privacy", "governance"]),
-    ("sotto-coordinator", &["proto", "workload", "engine", "privacy", "governance"]),
-    ("sotto-participant", &["proto", "workload", "engine", "privacy", "governance"]),
+    (
+        "sotto-coordinator",
+        &["proto", "workload", "engine", "privacy", "governance"],
+    ),
+    (
+        "sotto-participant",
+        &["proto", "workload", "engine", "privacy", "governance"],
+    ),
     (
         "sottovoce",
-        &["proto", "workload", "engine", "privacy", "governance", "sotto-coordinator", "sotto-participant"],
+        &[
+            "proto",
+            "workload",
+            "engine",
+            "privacy",
+            "governance",
+            "sotto-coordinator",
+            "sotto-participant",
+        ],
     ),
     (
         "tests",
         &[
-            "secagg", "privacy", "governance", "engine", "workload", "proto", "sotto-coordinator", "sotto-participant",
+            "secagg",
+            "privacy",
+            "governance",
+            "engine",
+            "workload",
+            "proto",
+            "sotto-coordinator",
+            "sotto-participant",
             "sottovoce",
         ],
     ),
     (
         "experiments",
         &[
-            "secagg", "privacy", "governance", "engine", "workload", "proto", "sotto-coordinator", "sotto-participant",
-            "sottovoce", "tests",
+            "secagg",
+            "privacy",
+            "governance",
+            "engine",
+            "workload",
+            "proto",
+            "sotto-coordinator",
+            "sotto-participant",
+            "sottovoce",
+            "tests",
         ],
     ),
 ];
@@ -46,7 +75,10 @@ const ABSENT: &[(&str, &[&str])] = &[
 ];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ lies in the workspace")
+        .to_path_buf()
 }
 
 fn cargo_tree(arguments: &[&str]) -> String {
@@ -56,7 +88,11 @@ fn cargo_tree(arguments: &[&str]) -> String {
         .args(arguments)
         .output()
         .expect("cargo runs");
-    assert!(output.status.success(), "cargo tree {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "cargo tree {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).expect("cargo prints text")
 }
 
@@ -70,7 +106,10 @@ fn every_crate_names_only_what_the_tower_allows() {
     for (name, allowed) in ARROWS {
         let tree = cargo_tree(&["-p", name, "--depth", "1"]);
         for named in names(&tree).intersection(&ours).filter(|named| *named != name) {
-            assert!(allowed.contains(named), "{name} names {named}: not an arrow of the tower");
+            assert!(
+                allowed.contains(named),
+                "{name} names {named}: not an arrow of the tower"
+            );
         }
     }
 }
@@ -90,7 +129,10 @@ fn what_must_be_absent_is_absent_from_the_whole_closure() {
 fn one_crate_and_the_workspace_build_third_party_packages_with_the_same_features() {
     let with_features = |tree: &str| -> BTreeMap<String, BTreeSet<String>> {
         let mut packages: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for line in tree.lines().filter(|line| !line.contains(root().to_str().expect("a UTF-8 path"))) {
+        for line in tree
+            .lines()
+            .filter(|line| !line.contains(root().to_str().expect("a UTF-8 path")))
+        {
             let line = line.trim_end_matches(" (*)");
             let package = line.split(" | ").next().unwrap_or(line).to_owned();
             packages.entry(package).or_default().insert(line.to_owned());
@@ -100,16 +142,26 @@ fn one_crate_and_the_workspace_build_third_party_packages_with_the_same_features
     let alone = with_features(&cargo_tree(&["-p", "sottovoce", "-f", "{p} | {f}"]));
     let together = with_features(&cargo_tree(&["--workspace", "-f", "{p} | {f}"]));
     for (package, features) in alone {
-        assert_eq!(Some(&features), together.get(&package), "{package} would be built twice");
+        assert_eq!(
+            Some(&features),
+            together.get(&package),
+            "{package} would be built twice"
+        );
     }
 }
 
 #[test]
 fn features_of_third_party_packages_stand_only_in_the_workspace_manifest() {
     let ours: BTreeSet<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
-    for manifest in tracked("Cargo.toml").into_iter().filter(|path| path.parent() != Some(&root())) {
+    for manifest in tracked("Cargo.toml")
+        .into_iter()
+        .filter(|path| path.parent() != Some(&root()))
+    {
         let text = std::fs::read_to_string(&manifest).expect("a readable manifest");
-        for line in text.lines().filter(|line| line.contains("features = [") && line.contains("workspace = true")) {
+        for line in text
+            .lines()
+            .filter(|line| line.contains("features = [") && line.contains("workspace = true"))
+        {
             let name = line.split_whitespace().next().unwrap_or_default();
             assert!(ours.contains(name), "{}: {line}", manifest.display());
         }
@@ -128,7 +180,10 @@ fn every_source_file_opens_by_saying_what_it_is() {
 #[test]
 fn no_source_file_grows_too_long_to_read() {
     for path in tracked(".rs") {
-        let lines = std::fs::read_to_string(&path).expect("a readable source file").lines().count();
+        let lines = std::fs::read_to_string(&path)
+            .expect("a readable source file")
+            .lines()
+            .count();
         assert!(lines <= 600, "{}: {lines} lines, look for the seam", path.display());
     }
 }

@@ -50,7 +50,9 @@ pub async fn sheet(client: &mut Client, only: Option<&str>) -> Result<Sheet, Pro
                 dataset.name.as_str().into(),
                 site.participant.into(),
                 site.budget.map(|budget| budget.epsilon_cap).into(),
-                site.budget.map(|budget| budget.epsilon_cap - budget.epsilon_left).into(),
+                site.budget
+                    .map(|budget| budget.epsilon_cap - budget.epsilon_left)
+                    .into(),
                 site.budget.map(|budget| budget.epsilon_left).into(),
                 site.online.into(),
             ]);

@@ -7,7 +7,9 @@ use crate::Problem;
 use crate::output::Target;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  sotto completions bash > ~/.local/share/bash-completion/completions/sotto\n  sotto completions zsh > ~/.zfunc/_sotto")]
+#[command(
+    after_help = "Examples:\n  sotto completions bash > ~/.local/share/bash-completion/completions/sotto\n  sotto completions zsh > ~/.zfunc/_sotto"
+)]
 pub struct Completions {
     shell: Shell,
 }

@@ -89,8 +89,16 @@ fn heading(contract: &Contract) {
     let unit = contract.privacy_unit.as_deref().unwrap_or("row");
     let bounds = &contract.contribution;
     println!("{} {}: {}", contract.name, contract.version, contract.description);
-    println!("privacy unit: {unit}; at most {} rows of a unit count, in {} groups", bounds.max_rows, bounds.max_groups);
-    println!("purposes: {}; delta {:e}; at most {} rows a participant", contract.purposes.join(", "), contract.delta.get(), contract.max_rows);
+    println!(
+        "privacy unit: {unit}; at most {} rows of a unit count, in {} groups",
+        bounds.max_rows, bounds.max_groups
+    );
+    println!(
+        "purposes: {}; delta {:e}; at most {} rows a participant",
+        contract.purposes.join(", "),
+        contract.delta.get(),
+        contract.max_rows
+    );
     println!("contract {}", contract.hash());
 }
 

@@ -64,7 +64,10 @@ impl Demo {
         // The logs that the error names must outlive it.
         let running = running.inspect_err(|_| folder.disable_cleanup(true))?;
         let seconds = began.elapsed().as_secs_f64();
-        self.say(&format!("A coordinator and {} hospitals are up after {seconds:.1} s.\n", spec.participants.len()));
+        self.say(&format!(
+            "A coordinator and {} hospitals are up after {seconds:.1} s.\n",
+            spec.participants.len()
+        ));
         let toured = tokio::select! {
             toured = self.tour(&running) => toured,
             _ = tokio::signal::ctrl_c() => Err(super::interrupted("stopped in the middle of the tour")),
@@ -126,11 +129,24 @@ result under masks that cancel in the sum. Nobody, the coordinator included, see
 
 fn show(i: usize, asked: &Asked, answer: &Answer, rows: &[Row]) -> String {
     let paint = Paint::detect(&std::io::stdout());
-    let mut sheet =
-        Sheet::new([("", Kind::Text), ("output", Kind::Text), ("answer", Kind::Estimate), ("truth", Kind::Number)]);
+    let mut sheet = Sheet::new([
+        ("", Kind::Text),
+        ("output", Kind::Text),
+        ("answer", Kind::Estimate),
+        ("truth", Kind::Number),
+    ]);
     for row in rows {
-        let estimate = Cell::Estimate { value: row.value, low: row.low, high: row.high };
-        sheet.push([row.key.as_str().into(), row.output.as_str().into(), estimate, row.truth.into()]);
+        let estimate = Cell::Estimate {
+            value: row.value,
+            low: row.low,
+            high: row.high,
+        };
+        sheet.push([
+            row.key.as_str().into(),
+            row.output.as_str().into(),
+            estimate,
+            row.truth.into(),
+        ]);
     }
     let receipt = answer.receipt();
     format!(
@@ -161,7 +177,14 @@ fn rows(answer: &Answer, truth: &Truth) -> Vec<Row> {
                 // A group that the public table does not have holds nobody.
                 let truth = known.copied().or((column.name == "patients").then_some(0.0));
                 let (value, low, high) = (*value, *low, *high);
-                rows.push(Row { key: key.clone(), output: column.name.clone(), value, low, high, truth });
+                rows.push(Row {
+                    key: key.clone(),
+                    output: column.name.clone(),
+                    value,
+                    low,
+                    high,
+                    truth,
+                });
             }
         }
     }
@@ -170,7 +193,10 @@ fn rows(answer: &Answer, truth: &Truth) -> Vec<Row> {
 
 /// `[40, 50)` is known to the truth as `40`.
 fn lower_edge(key: &str) -> String {
-    key.strip_prefix('[').and_then(|key| key.split(',').next()).unwrap_or(key).to_owned()
+    key.strip_prefix('[')
+        .and_then(|key| key.split(',').next())
+        .unwrap_or(key)
+        .to_owned()
 }
 
 /// What each hospital says is left.
@@ -182,14 +208,20 @@ async fn left(client: &mut Client) -> Result<Vec<(String, f64)>, Problem> {
 
 fn repeated(same: bool, before: &[(String, f64)], after: &[(String, f64)]) -> String {
     match same && before == after {
-        true => "The first question again: the same answer, at no cost. Fresh noise would let anybody average it away.\n",
+        true => {
+            "The first question again: the same answer, at no cost. Fresh noise would let anybody average it away.\n"
+        }
         false => "The first question again was NOT free: please report this.\n",
     }
     .to_owned()
 }
 
 fn budget(left: &[(String, f64)]) -> String {
-    let mut sheet = Sheet::new([("hospital", Kind::Text), ("budget", Kind::Number), ("left", Kind::Number)]);
+    let mut sheet = Sheet::new([
+        ("hospital", Kind::Text),
+        ("budget", Kind::Number),
+        ("left", Kind::Number),
+    ]);
     for (hospital, epsilon) in left {
         sheet.push([hospital.as_str().into(), BUDGET.into(), (*epsilon).into()]);
     }

@@ -62,7 +62,12 @@ impl Doctor {
         let wrong = findings.iter().filter(|finding| finding.state == State::Wrong).count();
         if self.json {
             let checks = findings.iter().map(|finding| {
-                let Finding { check, state, found, remedy } = finding;
+                let Finding {
+                    check,
+                    state,
+                    found,
+                    remedy,
+                } = finding;
                 json!({ "check": check, "state": state.word(), "found": found, "remedy": remedy })
             });
             let checks: Vec<_> = checks.collect();
@@ -72,8 +77,12 @@ impl Doctor {
         }
         match wrong {
             0 => Ok(()),
-            n => Err(Problem::new(Exit::Unwell, "SOTTO-7501", format!("{n} of {} checks found something wrong", findings.len()))
-                .remedy("the first line marked WRONG: what follows it often follows from it")),
+            n => Err(Problem::new(
+                Exit::Unwell,
+                "SOTTO-7501",
+                format!("{n} of {} checks found something wrong", findings.len()),
+            )
+            .remedy("the first line marked WRONG: what follows it often follows from it")),
         }
     }
 }
@@ -115,7 +124,10 @@ async fn examine(remote: &Remote) -> Vec<Finding> {
         }
     };
     let member = &identity.member;
-    findings.push(fine("identity", format!("{} `{}` of {}", member.role, member.name, member.organisation)));
+    findings.push(fine(
+        "identity",
+        format!("{} `{}` of {}", member.role, member.name, member.organisation),
+    ));
     findings.push(certificate(&identity, (now_ms() / 1000) as i64));
     let (governance, version) = (identity.governance, identity.roster.version);
     let mut client = match Client::connect(&profile.coordinator, identity).await {
@@ -134,7 +146,10 @@ async fn examine(remote: &Remote) -> Vec<Finding> {
         }
     };
     let after = now_ms();
-    findings.push(fine("connection", format!("{} in {} ms, mutual TLS", profile.coordinator, after - before)));
+    findings.push(fine(
+        "connection",
+        format!("{} in {} ms, mutual TLS", profile.coordinator, after - before),
+    ));
     findings.push(protocol(&status));
     findings.push(clock(&status, before, after));
     findings.push(roster(&status, &governance, version));
@@ -152,9 +167,19 @@ fn certificate(identity: &Identity, now_s: i64) -> Finding {
     let renew = "`sotto enroll request` under the same name, `sotto enroll approve --replace`, `sotto enroll install`";
     let days = (identity.certificate_until_s - now_s).div_euclid(DAY_S);
     if now_s < identity.certificate_from_s {
-        finding("certificate", State::Wrong, "it is not valid yet".into(), "set this machine's clock")
+        finding(
+            "certificate",
+            State::Wrong,
+            "it is not valid yet".into(),
+            "set this machine's clock",
+        )
     } else if now_s >= identity.certificate_until_s {
-        finding("certificate", State::Wrong, format!("expired {} days ago", -days), renew)
+        finding(
+            "certificate",
+            State::Wrong,
+            format!("expired {} days ago", -days),
+            renew,
+        )
     } else if days < 30 {
         finding("certificate", State::Soon, format!("expires in {days} days"), renew)
     } else {
@@ -168,15 +193,27 @@ fn protocol(status: &v1::Status) -> Finding {
         status.software, status.protocol_min, status.protocol_max
     );
     let common = status.protocol_min <= PROTOCOL_MAX && PROTOCOL_MIN <= status.protocol_max;
-    let older = if status.protocol_max < PROTOCOL_MIN { "upgrade the coordinator" } else { "upgrade this `sotto`" };
-    if common { fine("protocol", found) } else { finding("protocol", State::Wrong, found, older) }
+    let older = if status.protocol_max < PROTOCOL_MIN {
+        "upgrade the coordinator"
+    } else {
+        "upgrade this `sotto`"
+    };
+    if common {
+        fine("protocol", found)
+    } else {
+        finding("protocol", State::Wrong, found, older)
+    }
 }
 
 /// The coordinator answered between `before` and `after` by our clock.
 fn clock(status: &v1::Status, before: u64, after: u64) -> Finding {
     let middle = i128::from(before + (after - before) / 2);
     let ahead = middle - i128::from(status.now_ms);
-    let found = format!("{} ms {} the coordinator's", ahead.abs(), if ahead < 0 { "behind" } else { "ahead of" });
+    let found = format!(
+        "{} ms {} the coordinator's",
+        ahead.abs(),
+        if ahead < 0 { "behind" } else { "ahead of" }
+    );
     let limit = i128::from(MAX_SKEW_MS);
     let remedy = "synchronise this machine's clock (chrony, systemd-timesyncd), then the coordinator's";
     match ahead.abs() {
@@ -188,14 +225,27 @@ fn clock(status: &v1::Status, before: u64, after: u64) -> Finding {
 
 fn roster(status: &v1::Status, governance: &governance::VerifyingKey, ours: u64) -> Finding {
     let Some(signed) = status.roster.clone() else {
-        return finding("roster", State::Wrong, "the coordinator shows none".into(), "ask its operator to set `roster`");
+        return finding(
+            "roster",
+            State::Wrong,
+            "the coordinator shows none".into(),
+            "ask its operator to set `roster`",
+        );
     };
     let verified = governance::SignedRoster::try_from(signed).map_err(|error| error.to_string());
     match verified.and_then(|signed| signed.verify(governance).map_err(|error| error.to_string())) {
-        Err(error) => finding("roster", State::Wrong, error, "ask the governance holder which governance key is right"),
+        Err(error) => finding(
+            "roster",
+            State::Wrong,
+            error,
+            "ask the governance holder which governance key is right",
+        ),
         Ok(roster) => {
             let agents = roster.agents.len();
-            let found = format!("`{}` version {}, signed by governance, {agents} agents", roster.consortium, roster.version);
+            let found = format!(
+                "`{}` version {}, signed by governance, {agents} agents",
+                roster.consortium, roster.version
+            );
             match roster.version.cmp(&ours) {
                 std::cmp::Ordering::Less => finding(
                     "roster",
@@ -217,7 +267,11 @@ fn cohort(status: &v1::Status) -> Finding {
     );
     let live = status.epoch_live && status.epoch_members >= needed;
     let remedy = "`sotto participant` says who is missing; their operators read `sotto-participant status`";
-    if live { fine("cohort", found) } else { finding("cohort", State::Wrong, found, remedy) }
+    if live {
+        fine("cohort", found)
+    } else {
+        finding("cohort", State::Wrong, found, remedy)
+    }
 }
 
 async fn contracts(client: &mut Client, status: &v1::Status) -> Vec<Finding> {
@@ -227,18 +281,36 @@ async fn contracts(client: &mut Client, status: &v1::Status) -> Vec<Finding> {
     };
     if datasets.is_empty() {
         let remedy = "owners list datasets in participant.toml; `sotto-participant check` says why one is not served";
-        return vec![finding("contract", State::Wrong, "nobody offers a dataset".into(), remedy)];
+        return vec![finding(
+            "contract",
+            State::Wrong,
+            "nobody offers a dataset".into(),
+            remedy,
+        )];
     }
     let mut findings = Vec::new();
     for dataset in datasets {
         let serving = dataset.sites.iter().filter(|site| site.online && !site.paused).count();
-        let owners = dataset.sites.iter().map(|site| site.min_cohort).max().unwrap_or_default();
+        let owners = dataset
+            .sites
+            .iter()
+            .map(|site| site.min_cohort)
+            .max()
+            .unwrap_or_default();
         let needed = owners.max(status.min_cohort).max(status.threshold) as usize;
-        let found = format!("`{}` {}: {serving} serve it, {needed} needed", dataset.name, dataset.contract.version);
+        let found = format!(
+            "`{}` {}: {serving} serve it, {needed} needed",
+            dataset.name, dataset.contract.version
+        );
         findings.push(if serving >= needed {
             fine("contract", found)
         } else {
-            finding("contract", State::Wrong, found, "`sotto participant` says who is missing or serves another contract")
+            finding(
+                "contract",
+                State::Wrong,
+                found,
+                "`sotto participant` says who is missing or serves another contract",
+            )
         });
     }
     findings
@@ -250,11 +322,21 @@ fn fine(check: &'static str, found: String) -> Finding {
 
 fn wrong(check: &'static str, problem: Problem) -> Finding {
     let remedy = problem.remedy.unwrap_or_default();
-    finding(check, State::Wrong, format!("{}: {}", problem.code, problem.message), &remedy)
+    finding(
+        check,
+        State::Wrong,
+        format!("{}: {}", problem.code, problem.message),
+        &remedy,
+    )
 }
 
 fn finding(check: &'static str, state: State, found: String, remedy: &str) -> Finding {
-    Finding { check, state, found, remedy: remedy.to_owned() }
+    Finding {
+        check,
+        state,
+        found,
+        remedy: remedy.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -263,7 +345,10 @@ mod tests {
 
     #[test]
     fn a_clock_is_judged_against_the_middle_of_the_call() {
-        let status = |now_ms| v1::Status { now_ms, ..Default::default() };
+        let status = |now_ms| v1::Status {
+            now_ms,
+            ..Default::default()
+        };
         assert_eq!(clock(&status(1_000_050), 1_000_000, 1_000_100).state, State::Fine);
         assert_eq!(clock(&status(1_000_000), 1_040_000, 1_040_000).state, State::Soon);
         let behind = clock(&status(2_000_000), 1_000_000, 1_000_100);
@@ -273,7 +358,13 @@ mod tests {
 
     #[test]
     fn an_epoch_below_the_threshold_and_a_foreign_protocol_are_wrong() {
-        let mut status = v1::Status { epoch_live: true, epoch_members: 4, threshold: 3, min_cohort: 3, ..Default::default() };
+        let mut status = v1::Status {
+            epoch_live: true,
+            epoch_members: 4,
+            threshold: 3,
+            min_cohort: 3,
+            ..Default::default()
+        };
         assert_eq!(cohort(&status).state, State::Fine);
         status.epoch_members = 2;
         assert_eq!(cohort(&status).state, State::Wrong);
@@ -283,7 +374,11 @@ mod tests {
 
     #[test]
     fn no_profile_is_a_finding_with_a_remedy_and_not_a_crash() {
-        let remote = Remote { profile: Some("/nonexistent/profile.toml".into()), coordinator: None, identity: None };
+        let remote = Remote {
+            profile: Some("/nonexistent/profile.toml".into()),
+            coordinator: None,
+            identity: None,
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let findings = runtime.block_on(examine(&remote));
         assert_eq!(findings.len(), 1);

@@ -42,12 +42,21 @@ impl Init {
             consortium: self.name,
             colluders: self.colluders,
             min_cohort: self.min_cohort.unwrap_or(self.colluders.saturating_add(2)),
-            authority: self.ca.zip(self.ca_key).map(|(certificate, key)| enroll::Existing { certificate, key }),
+            authority: self
+                .ca
+                .zip(self.ca_key)
+                .map(|(certificate, key)| enroll::Existing { certificate, key }),
         };
         let governance = enroll::init(&self.folder, &founding)?;
-        println!("Made the consortium `{}` in {}.", founding.consortium, self.folder.display());
+        println!(
+            "Made the consortium `{}` in {}.",
+            founding.consortium,
+            self.folder.display()
+        );
         println!("Governance key: {governance}");
-        println!("Tell it to every member by a channel of its own; they pin it with `sotto enroll install --governance`.");
+        println!(
+            "Tell it to every member by a channel of its own; they pin it with `sotto enroll install --governance`."
+        );
         println!("Next: each member runs `sotto enroll request`, you run `sotto enroll approve`.");
         Ok(())
     }
@@ -177,7 +186,11 @@ impl Approve {
         }
         println!("Compare each fingerprint with its member before you send the approval.");
         match done.missing {
-            None => println!("Roster version {} is in {}.", done.roster_version, self.consortium.join("roster.json").display()),
+            None => println!(
+                "Roster version {} is in {}.",
+                done.roster_version,
+                self.consortium.join("roster.json").display()
+            ),
             Some(missing) => println!("No roster yet: {missing}."),
         }
         Ok(())
@@ -186,10 +199,23 @@ impl Approve {
 
 impl Install {
     fn run(self) -> Result<(), Problem> {
-        let done = enroll::install(&self.approval, &self.dir, self.governance.as_deref(), self.roster.as_deref())?;
-        println!("Installed {} in {}, roster version {}.", done.member, self.dir.display(), done.roster_version);
+        let done = enroll::install(
+            &self.approval,
+            &self.dir,
+            self.governance.as_deref(),
+            self.roster.as_deref(),
+        )?;
+        println!(
+            "Installed {} in {}, roster version {}.",
+            done.member,
+            self.dir.display(),
+            done.roster_version
+        );
         if self.governance.is_none() {
-            println!("Compare the governance key by another channel: {}", done.governance.trim());
+            println!(
+                "Compare the governance key by another channel: {}",
+                done.governance.trim()
+            );
         }
         Ok(())
     }

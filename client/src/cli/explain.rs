@@ -81,7 +81,10 @@ fn words(asked: &Asked, chosen: Option<f64>, plan: Option<&QueryPlan>) -> String
         );
     }
     text += &match asked.left() {
-        Some((left, participant)) => format!("left: epsilon {} at {participant}, the least of all owners that show it\n", plain(left)),
+        Some((left, participant)) => format!(
+            "left: epsilon {} at {participant}, the least of all owners that show it\n",
+            plain(left)
+        ),
         None => "left: the owners do not publish their budgets\n".to_owned(),
     };
     text + "nothing was asked and nothing was spent\n"
@@ -91,12 +94,26 @@ fn words(asked: &Asked, chosen: Option<f64>, plan: Option<&QueryPlan>) -> String
 pub fn ladder(predictions: &[(f64, Prediction)]) -> Sheet {
     let mut sheet = Sheet::new([("output", Kind::Text)]);
     for (epsilon, _) in predictions {
-        sheet.columns.push(Column { name: format!("+/- at epsilon {}", plain(*epsilon)), kind: Kind::Number });
+        sheet.columns.push(Column {
+            name: format!("+/- at epsilon {}", plain(*epsilon)),
+            kind: Kind::Number,
+        });
     }
-    let outputs = predictions.first().map(|(_, first)| first.columns.as_slice()).unwrap_or_default();
-    for (i, output) in outputs.iter().enumerate().filter(|(_, output)| output.method != Method::Exact) {
+    let outputs = predictions
+        .first()
+        .map(|(_, first)| first.columns.as_slice())
+        .unwrap_or_default();
+    for (i, output) in outputs
+        .iter()
+        .enumerate()
+        .filter(|(_, output)| output.method != Method::Exact)
+    {
         let mut row: Vec<Cell> = vec![output.name.as_str().into()];
-        row.extend(predictions.iter().map(|(_, prediction)| Cell::from(prediction.columns[i].half_width)));
+        row.extend(
+            predictions
+                .iter()
+                .map(|(_, prediction)| Cell::from(prediction.columns[i].half_width)),
+        );
         sheet.push(row);
     }
     sheet
@@ -118,11 +135,19 @@ mod tests {
 
     #[test]
     fn a_ladder_has_a_column_per_epsilon() {
-        let column = |name: &str, method, half_width| PredictedColumn { name: name.into(), method, half_width, note: None };
+        let column = |name: &str, method, half_width| PredictedColumn {
+            name: name.into(),
+            method,
+            half_width,
+            note: None,
+        };
         let at = |half_width| Prediction {
             rows: 2,
             assumption: String::new(),
-            columns: vec![column("sex", Method::Exact, None), column("n", Method::Normal, Some(half_width))],
+            columns: vec![
+                column("sex", Method::Exact, None),
+                column("n", Method::Normal, Some(half_width)),
+            ],
         };
         let sheet = ladder(&[(0.1, at(50.0)), (1.0, at(5.0))]);
         assert_eq!(sheet.rows, [vec![Cell::from("n"), Cell::from(50.0), Cell::from(5.0)]]);

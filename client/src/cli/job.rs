@@ -88,11 +88,24 @@ impl Job {
 
     async fn list(self) -> Result<(), Problem> {
         let (mut client, profile) = self.remote.connect().await?;
-        let answered: Vec<String> = client.releases(KEPT as u32).await?.iter().map(|answer| answer.id()).collect();
-        let mut sheet =
-            Sheet::new([("job", Kind::Text), ("state", Kind::Text), ("dataset", Kind::Text), ("question", Kind::Text)]);
+        let answered: Vec<String> = client
+            .releases(KEPT as u32)
+            .await?
+            .iter()
+            .map(|answer| answer.id())
+            .collect();
+        let mut sheet = Sheet::new([
+            ("job", Kind::Text),
+            ("state", Kind::Text),
+            ("dataset", Kind::Text),
+            ("question", Kind::Text),
+        ]);
         for note in notes(&profile).into_iter().rev() {
-            let state = if answered.contains(&note.job) { "answered" } else { "open or failed" };
+            let state = if answered.contains(&note.job) {
+                "answered"
+            } else {
+                "open or failed"
+            };
             sheet.push([note.job.into(), state.into(), note.dataset.into(), note.sql.into()]);
         }
         self.shown.target().write(&sheet)
@@ -112,14 +125,22 @@ fn file(profile: &Profile) -> PathBuf {
 }
 
 fn notes(profile: &Profile) -> Vec<Note> {
-    fs::read(file(profile)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    fs::read(file(profile))
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default()
 }
 
 /// Notes a job. A note that cannot be written is no reason to lose the answer.
 pub fn remember(profile: &Profile, job: &str, dataset: &str, sql: &str) {
     let mut notes = notes(profile);
     notes.retain(|note| note.job != job);
-    notes.push(Note { job: job.to_owned(), dataset: dataset.to_owned(), sql: sql.to_owned(), asked_ms: now_ms() });
+    notes.push(Note {
+        job: job.to_owned(),
+        dataset: dataset.to_owned(),
+        sql: sql.to_owned(),
+        asked_ms: now_ms(),
+    });
     let kept = &notes[notes.len().saturating_sub(KEPT)..];
     let written = OpenOptions::new()
         .write(true)
@@ -140,7 +161,11 @@ mod tests {
     #[test]
     fn the_last_hundred_jobs_are_remembered_once_each() {
         let folder = tempfile::tempdir().unwrap();
-        let profile = Profile { coordinator: String::new(), identity: folder.path().to_owned(), purpose: None };
+        let profile = Profile {
+            coordinator: String::new(),
+            identity: folder.path().to_owned(),
+            purpose: None,
+        };
         for i in 0..105 {
             remember(&profile, &format!("{i:032x}"), "heart", "SELECT 1");
         }

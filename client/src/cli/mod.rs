@@ -117,7 +117,10 @@ fn run(command: Command) -> Result<(), Problem> {
         #[cfg(feature = "agents")]
         Command::Participating(child) => child.run_participant(),
         other => {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build();
             let runtime = runtime.map_err(|error| Problem::local("cannot start threads", error))?;
             let result = runtime.block_on(run_async(other));
             runtime.shutdown_background();
@@ -160,7 +163,11 @@ impl Command {
 
 fn report(problem: &Problem) {
     let paint = Paint::detect(&stderr());
-    eprintln!("{} {}", paint.red(&format!("error[{}]:", problem.code)), problem.message);
+    eprintln!(
+        "{} {}",
+        paint.red(&format!("error[{}]:", problem.code)),
+        problem.message
+    );
     if let Some(remedy) = &problem.remedy {
         eprintln!("  {} {remedy}", paint.green("try:"));
     }

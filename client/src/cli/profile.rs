@@ -35,7 +35,11 @@ impl Profile {
         let path = profile::locate(self.profile.as_deref())?;
         if let (Some(coordinator), Some(identity)) = (self.coordinator, self.identity) {
             let identity = std::path::absolute(&identity).map_err(|e| Problem::local(identity.display(), e))?;
-            let stored = Stored { coordinator, identity, purpose: self.purpose };
+            let stored = Stored {
+                coordinator,
+                identity,
+                purpose: self.purpose,
+            };
             stored.save(&path, self.force)?;
             println!("Wrote {}. `sotto doctor` checks it.", path.display());
             return Ok(());
@@ -49,6 +53,9 @@ fn show(path: &Path) -> Result<(), Problem> {
     println!("profile      {}", path.display());
     println!("coordinator  {}", stored.coordinator);
     println!("identity     {}", stored.identity.display());
-    println!("purpose      {}", stored.purpose.as_deref().unwrap_or("(none: give --purpose)"));
+    println!(
+        "purpose      {}",
+        stored.purpose.as_deref().unwrap_or("(none: give --purpose)")
+    );
     Ok(())
 }

@@ -51,7 +51,9 @@ pub struct Query {
 impl Query {
     pub async fn run(self) -> Result<(), Problem> {
         let mut asked = self.question.open().await?;
-        let Some(epsilon) = asked.epsilon(&self.question)? else { return Err(self.refuse_without_epsilon(&asked)) };
+        let Some(epsilon) = asked.epsilon(&self.question)? else {
+            return Err(self.refuse_without_epsilon(&asked));
+        };
         asked.plan(epsilon)?;
         let purpose = self.purpose(&asked)?;
         check_budget(&asked, epsilon)?;
@@ -76,12 +78,19 @@ impl Query {
 
     fn purpose(&self, asked: &Asked) -> Result<String, Problem> {
         let allowed = &asked.dataset.contract.purposes;
-        let purpose = self.purpose.clone().or_else(|| asked.profile.purpose.clone()).ok_or_else(|| {
-            Problem::usage("no purpose: every question declares one")
-                .remedy(format!("--purpose {}", allowed.join(" or --purpose ")))
-        })?;
+        let purpose = self
+            .purpose
+            .clone()
+            .or_else(|| asked.profile.purpose.clone())
+            .ok_or_else(|| {
+                Problem::usage("no purpose: every question declares one")
+                    .remedy(format!("--purpose {}", allowed.join(" or --purpose ")))
+            })?;
         if !allowed.contains(&purpose) {
-            let message = format!("purpose `{purpose}` is not allowed by the contract of `{}`", asked.dataset.name);
+            let message = format!(
+                "purpose `{purpose}` is not allowed by the contract of `{}`",
+                asked.dataset.name
+            );
             return Err(Problem::new(Exit::Refused, "SOTTO-7304", message)
                 .remedy(format!("allowed purposes: {}", allowed.join(", "))));
         }
@@ -108,7 +117,9 @@ fn ladder(asked: &Asked) -> Result<String, Problem> {
     }
     let sheet = explain::ladder(&predictions);
     let table = crate::output::table(&sheet, Paint::Plain, None);
-    Ok(format!("Expected +/- (half-width of the 95 % interval) of each output, by epsilon:\n{table}"))
+    Ok(format!(
+        "Expected +/- (half-width of the 95 % interval) of each output, by epsilon:\n{table}"
+    ))
 }
 
 /// Refuses here what an owner would refuse; owners that keep their budget to themselves decide later.
@@ -119,7 +130,10 @@ fn check_budget(asked: &Asked, epsilon: f64) -> Result<(), Problem> {
             "SOTTO-3008",
             format!("epsilon {epsilon} is more than is left: {left:.4} at {participant}"),
         )
-        .remedy(format!("--epsilon {:.4}, or `sotto release` for answers that are free already", left * 0.99))),
+        .remedy(format!(
+            "--epsilon {:.4}, or `sotto release` for answers that are free already",
+            left * 0.99
+        ))),
         _ => Ok(()),
     }
 }

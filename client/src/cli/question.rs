@@ -51,22 +51,31 @@ impl QuestionArgs {
     pub async fn open(&self) -> Result<Asked, Problem> {
         for (name, value) in [("epsilon", self.epsilon), ("target-error", self.target_error)] {
             if let Some(value) = value.filter(|value| !(value.is_finite() && *value > 0.0)) {
-                return Err(Problem::usage(format!("mismatched --{name}: expected a finite number above 0, got {value}"))
-                    .remedy("`sotto explain` shows what epsilon 0.1 to 2 would give"));
+                return Err(Problem::usage(format!(
+                    "mismatched --{name}: expected a finite number above 0, got {value}"
+                ))
+                .remedy("`sotto explain` shows what epsilon 0.1 to 2 would give"));
             }
         }
         let sql = self.read_sql()?;
         let name = match &self.dataset {
             Some(name) => name.clone(),
             None => crate::sql::table_of(&sql).ok_or_else(|| {
-                Problem::usage("no table after FROM in this question").remedy("SELECT .. FROM dataset, or --dataset NAME")
+                Problem::usage("no table after FROM in this question")
+                    .remedy("SELECT .. FROM dataset, or --dataset NAME")
             })?,
         };
         let (mut client, profile) = self.remote.connect().await?;
         let dataset = client.dataset(&name).await?;
         let status = client.status().await?;
         let terms = terms(&status, &dataset);
-        Ok(Asked { client, profile, sql, dataset, terms })
+        Ok(Asked {
+            client,
+            profile,
+            sql,
+            dataset,
+            terms,
+        })
     }
 
     fn read_sql(&self) -> Result<String, Problem> {
@@ -75,10 +84,14 @@ impl QuestionArgs {
             (Some(sql), _) if sql != "-" => sql.clone(),
             (sql, _) => {
                 if sql.is_none() && stdin().is_terminal() {
-                    return Err(Problem::usage("no question").remedy("sotto query \"SELECT COUNT(*) FROM heart\" --epsilon 1"));
+                    return Err(
+                        Problem::usage("no question").remedy("sotto query \"SELECT COUNT(*) FROM heart\" --epsilon 1")
+                    );
                 }
                 let mut text = String::new();
-                stdin().read_to_string(&mut text).map_err(|error| Problem::local("standard input", error))?;
+                stdin()
+                    .read_to_string(&mut text)
+                    .map_err(|error| Problem::local("standard input", error))?;
                 text
             }
         };
@@ -94,28 +107,40 @@ impl Asked {
     pub fn plan(&self, epsilon: f64) -> Result<QueryPlan, Problem> {
         let delta = self.dataset.contract.delta.get();
         query::compile(&self.sql, &self.dataset.contract, &self.terms, epsilon, delta).map_err(|error| {
-            Problem::new(Exit::Refused, error.code, format!("this SQL cannot be asked\n{}", error.render(&self.sql)))
-                .remedy("`sotto dataset show` lists columns, types and bounds; nothing was spent")
+            Problem::new(
+                Exit::Refused,
+                error.code,
+                format!("this SQL cannot be asked\n{}", error.render(&self.sql)),
+            )
+            .remedy("`sotto dataset show` lists columns, types and bounds; nothing was spent")
         })
     }
 
     /// The epsilon that was asked for, or that reaches the asked error.
     pub fn epsilon(&self, args: &QuestionArgs) -> Result<Option<f64>, Problem> {
-        let Some(target) = args.target_error else { return Ok(args.epsilon) };
+        let Some(target) = args.target_error else {
+            return Ok(args.epsilon);
+        };
         let delta = self.dataset.contract.delta.get();
         self.plan(1.0)?;
         let found = query::epsilon_for_error(&self.sql, &self.dataset.contract, &self.terms, delta, target)
             .map_err(|error| Problem::new(Exit::Refused, error.code, error.to_string()))?;
         found.map(Some).ok_or_else(|| {
-            Problem::new(Exit::Refused, "SOTTO-7302", format!("no epsilon up to 20 brings every output within {target}"))
-                .remedy("ask for a larger error, fewer groups or fewer aggregates")
+            Problem::new(
+                Exit::Refused,
+                "SOTTO-7302",
+                format!("no epsilon up to 20 brings every output within {target}"),
+            )
+            .remedy("ask for a larger error, fewer groups or fewer aggregates")
         })
     }
 
     /// The least that is left at any owner that shows its budget.
     pub fn left(&self) -> Option<(f64, &str)> {
         let shown = self.dataset.sites.iter().filter_map(|site| {
-            site.budget.as_ref().map(|budget| (budget.epsilon_left, site.participant.as_str()))
+            site.budget
+                .as_ref()
+                .map(|budget| (budget.epsilon_left, site.participant.as_str()))
         });
         shown.min_by(|a, b| a.0.total_cmp(&b.0))
     }
@@ -133,6 +158,14 @@ fn terms(status: &v1::Status, dataset: &Dataset) -> CohortTerms {
             break;
         }
     }
-    let s_min = owners.into_iter().chain([status.min_cohort, status.threshold]).max().unwrap_or_default();
-    CohortTerms { n: status.epoch_members.max(s_min), c: status.colluders, s_min }
+    let s_min = owners
+        .into_iter()
+        .chain([status.min_cohort, status.threshold])
+        .max()
+        .unwrap_or_default();
+    CohortTerms {
+        n: status.epoch_members.max(s_min),
+        c: status.colluders,
+        s_min,
+    }
 }

@@ -27,7 +27,11 @@ impl Remote {
     /// Address, identity and purpose: flags first, the profile for the rest.
     pub fn resolve(&self) -> Result<Profile, Problem> {
         if let (Some(coordinator), Some(identity)) = (&self.coordinator, &self.identity) {
-            return Ok(Profile { coordinator: coordinator.clone(), identity: identity.clone(), purpose: None });
+            return Ok(Profile {
+                coordinator: coordinator.clone(),
+                identity: identity.clone(),
+                purpose: None,
+            });
         }
         let mut profile = Profile::load(&profile::locate(self.profile.as_deref())?)?;
         if let Some(coordinator) = &self.coordinator {
@@ -48,8 +52,12 @@ impl Remote {
 
 pub fn load_identity(profile: &Profile) -> Result<Identity, Problem> {
     Identity::load(&profile.identity).map_err(|error| {
-        Problem::new(Exit::Local, "SOTTO-7109", format!("identity {}: {error}", profile.identity.display()))
-            .remedy("`sotto enroll request --role analyst ..` makes one; `sotto doctor` checks it")
+        Problem::new(
+            Exit::Local,
+            "SOTTO-7109",
+            format!("identity {}: {error}", profile.identity.display()),
+        )
+        .remedy("`sotto enroll request --role analyst ..` makes one; `sotto doctor` checks it")
     })
 }
 

@@ -37,11 +37,19 @@ impl Up {
             _ = tokio::signal::ctrl_c() => return Err(super::interrupted("stopped while starting")),
         };
         spinner.clear();
-        println!("`{}` is up: a coordinator at {} and {} participants.", spec.name, running.profile.coordinator, spec.participants.len());
+        println!(
+            "`{}` is up: a coordinator at {} and {} participants.",
+            spec.name,
+            running.profile.coordinator,
+            spec.participants.len()
+        );
         println!("In another terminal:\n");
         println!("  export SOTTO_PROFILE={}", state.profile().display());
         println!("  sotto doctor\n  sotto dataset\n");
-        println!("Logs are in {}. Ctrl-C stops everything.", state.log("x").with_file_name("").display());
+        println!(
+            "Logs are in {}. Ctrl-C stops everything.",
+            state.log("x").with_file_name("").display()
+        );
         let ended = tokio::select! {
             problem = running.ended() => Err(problem),
             () = asked_to_stop() => Ok(()),

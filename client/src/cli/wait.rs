@@ -80,7 +80,11 @@ fn describe(progress: &v1::Progress) -> String {
         (0, cohort) => format!(", {cohort} participants"),
         (contributors, cohort) => format!(", {contributors} of {cohort} participants"),
     };
-    let reason = progress.reason.as_ref().map(|reason| format!(" ({})", reason.message)).unwrap_or_default();
+    let reason = progress
+        .reason
+        .as_ref()
+        .map(|reason| format!(" ({})", reason.message))
+        .unwrap_or_default();
     format!("{}{round}{cohort}{attempt}{reason}", progress.phase)
 }
 
@@ -93,7 +97,11 @@ pub struct Spinner {
 
 impl Spinner {
     pub fn new() -> Self {
-        Self { began: Instant::now(), text: "waiting".to_owned(), bar: None }
+        Self {
+            began: Instant::now(),
+            text: "waiting".to_owned(),
+            bar: None,
+        }
     }
 
     pub fn say(&mut self, text: &str) {
@@ -129,9 +137,21 @@ mod tests {
 
     #[test]
     fn progress_is_told_in_words() {
-        let progress = v1::Progress { phase: "round".into(), cohort: 4, attempt: 1, ..Default::default() };
+        let progress = v1::Progress {
+            phase: "round".into(),
+            cohort: 4,
+            attempt: 1,
+            ..Default::default()
+        };
         assert_eq!(describe(&progress), "round, 4 participants, attempt 2");
-        let progress = v1::Progress { phase: "summed".into(), rounds: 20, round: 4, contributors: 3, cohort: 4, ..Default::default() };
+        let progress = v1::Progress {
+            phase: "summed".into(),
+            rounds: 20,
+            round: 4,
+            contributors: 3,
+            cohort: 4,
+            ..Default::default()
+        };
         assert_eq!(describe(&progress), "summed 5 of 20, 3 of 4 participants");
     }
 }

@@ -95,8 +95,14 @@ fn site(contract: &Path, file: &Path) -> Table {
         ("id".to_owned(), Value::String("patients".to_owned())),
         ("epsilon".to_owned(), Value::Float(BUDGET)),
         ("delta".to_owned(), Value::Float(1e-6)),
-        ("approved_by".to_owned(), Value::Array(["first person", "second person"].map(Value::from).to_vec())),
-        ("analysts".to_owned(), Value::Table(Table::from_iter([("*".to_owned(), Value::Float(BUDGET))]))),
+        (
+            "approved_by".to_owned(),
+            Value::Array(["first person", "second person"].map(Value::from).to_vec()),
+        ),
+        (
+            "analysts".to_owned(),
+            Value::Table(Table::from_iter([("*".to_owned(), Value::Float(BUDGET))])),
+        ),
     ]);
     Table::from_iter([
         ("dataset".to_owned(), Value::Array(vec![Value::Table(dataset)])),

@@ -47,7 +47,8 @@ pub fn approve(
 ) -> Result<Approved, EnrollError> {
     // Two approvals at once would each publish a roster without the other's member.
     let lock = File::open(folder.join(MEMBERS)).map_err(|error| EnrollError::io(&folder.join(MEMBERS), error))?;
-    lock.lock().map_err(|error| EnrollError::io(&folder.join(MEMBERS), error))?;
+    lock.lock()
+        .map_err(|error| EnrollError::io(&folder.join(MEMBERS), error))?;
     let mut members = Members::read(folder)?;
     let authority = pki::Authority {
         certificate_pem: files::read_text(&folder.join(CA))?,
@@ -59,7 +60,13 @@ pub fn approve(
     for path in requests {
         let request = EnrolRequest::parse(&files::read(path)?)?;
         let body = request.verify()?;
-        let issued = pki::issue(&authority, body.role, &body.name, &body.organisation, &body.signing_request)?;
+        let issued = pki::issue(
+            &authority,
+            body.role,
+            &body.name,
+            &body.organisation,
+            &body.signing_request,
+        )?;
         members.admit(&body, ContentHash(issued.tls_key), replace)?;
         let file = output.map_or_else(|| answer_beside(path), Path::to_owned);
         if file.exists() {
@@ -93,7 +100,10 @@ pub fn approve(
 
 /// `x/request.json` is answered by `x/approval.json`, `cleveland.request.json` by `cleveland.approval.json`.
 fn answer_beside(request: &Path) -> PathBuf {
-    let name = request.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = request
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     let answer = match name.rsplit_once("request") {
         Some((before, after)) => format!("{before}approval{after}"),
         None => format!("{name}.approval"),
@@ -107,10 +117,16 @@ impl Members {
         let known = match role {
             Role::Agent => self.agents.iter().any(|agent| agent.id == body.name),
             Role::Analyst => self.analysts.iter().any(|analyst| analyst.id == body.name),
-            Role::Coordinator => self.coordinator.as_ref().is_some_and(|coordinator| coordinator.id == body.name),
+            Role::Coordinator => self
+                .coordinator
+                .as_ref()
+                .is_some_and(|coordinator| coordinator.id == body.name),
         };
         if known && !replace {
-            return Err(EnrollError::Member { role: role.as_str(), name: body.name.clone() });
+            return Err(EnrollError::Member {
+                role: role.as_str(),
+                name: body.name.clone(),
+            });
         }
         let (id, organisation) = (body.name.clone(), body.organisation.clone());
         match role {
@@ -119,19 +135,33 @@ impl Members {
                 if self.agents.iter().any(|agent| agent.organisation == organisation) {
                     return Err(EnrollError::Organisations(organisation));
                 }
-                self.agents.push(Agent { id, organisation, signing_key: body.signing_key, tls_key });
+                self.agents.push(Agent {
+                    id,
+                    organisation,
+                    signing_key: body.signing_key,
+                    tls_key,
+                });
                 self.agents.sort_by(|a, b| a.id.cmp(&b.id));
             }
             Role::Analyst => {
                 self.analysts.retain(|analyst| analyst.id != id);
-                self.analysts.push(Analyst { id, organisation, key: body.signing_key, tls_key });
+                self.analysts.push(Analyst {
+                    id,
+                    organisation,
+                    key: body.signing_key,
+                    tls_key,
+                });
                 self.analysts.sort_by(|a, b| a.id.cmp(&b.id));
             }
             Role::Coordinator => {
                 if let Some(current) = self.coordinator.as_ref().filter(|_| !replace) {
                     return Err(EnrollError::Coordinator(current.id.clone()));
                 }
-                self.coordinator = Some(CoordinatorEntry { id, tls_key, signing_key: body.signing_key });
+                self.coordinator = Some(CoordinatorEntry {
+                    id,
+                    tls_key,
+                    signing_key: body.signing_key,
+                });
             }
         }
         Ok(())

@@ -52,7 +52,10 @@ pub fn init(folder: &Path, founding: &Founding) -> Result<String, EnrollError> {
         None => pki::new_authority(&founding.consortium)?,
     };
     let seed = new_seed()?;
-    let governance = SigningKey::from_seed(&seed).map_err(EnrollError::malformed)?.public().to_string();
+    let governance = SigningKey::from_seed(&seed)
+        .map_err(EnrollError::malformed)?
+        .public()
+        .to_string();
     let members = Members {
         consortium: founding.consortium.clone(),
         version: 0,
@@ -64,7 +67,11 @@ pub fn init(folder: &Path, founding: &Founding) -> Result<String, EnrollError> {
     };
     files::create_folder(folder)?;
     files::create(&folder.join(CA_KEY), files::PRIVATE, authority.key_pem.as_bytes())?;
-    files::create(&folder.join(GOVERNANCE_KEY), files::PRIVATE, hex::encode(seed).as_bytes())?;
+    files::create(
+        &folder.join(GOVERNANCE_KEY),
+        files::PRIVATE,
+        hex::encode(seed).as_bytes(),
+    )?;
     files::create(&folder.join(CA), files::PUBLIC, authority.certificate_pem.as_bytes())?;
     files::create(&folder.join(GOVERNANCE), files::PUBLIC, governance.as_bytes())?;
     files::create(&folder.join(MEMBERS), files::PUBLIC, &members.to_json()?)?;
@@ -118,7 +125,11 @@ impl Members {
                 coordinator,
             }),
             coordinator => {
-                let coordinator = if coordinator.is_some() { "a coordinator" } else { "no coordinator" };
+                let coordinator = if coordinator.is_some() {
+                    "a coordinator"
+                } else {
+                    "no coordinator"
+                };
                 Err(format!("{agents} of at least {wanted} agents and {coordinator}"))
             }
         }

@@ -48,7 +48,11 @@ pub fn install(
     }
 
     let pinned = folder.join(GOVERNANCE);
-    let pinned = if pinned.exists() { Some(files::read_text(&pinned)?) } else { None };
+    let pinned = if pinned.exists() {
+        Some(files::read_text(&pinned)?)
+    } else {
+        None
+    };
     for expected in [governance, pinned.as_deref()].into_iter().flatten().map(str::trim) {
         if expected != approval.governance.trim() {
             return Err(EnrollError::OtherGovernance {
@@ -65,15 +69,29 @@ pub fn install(
         (None, None) => return Err(EnrollError::NoRoster),
     };
     let roster = signed.verify(&key)?;
-    if !names_me(&roster, role, &member, &tls_key, &signing_key(&folder.join(SIGNING_KEY))?.public()) {
+    if !names_me(
+        &roster,
+        role,
+        &member,
+        &tls_key,
+        &signing_key(&folder.join(SIGNING_KEY))?.public(),
+    ) {
         return Err(EnrollError::NotInRoster);
     }
 
     files::create_or_same(&folder.join(CA), files::PUBLIC, approval.ca.as_bytes())?;
     files::create_or_same(&folder.join(GOVERNANCE), files::PUBLIC, approval.governance.as_bytes())?;
     files::create_or_same(&folder.join(ROSTER), files::PUBLIC, &json(&signed)?)?;
-    files::create_or_same(&folder.join(CERTIFICATE), files::PUBLIC, approval.certificate.as_bytes())?;
-    Ok(Installed { member: expected, governance: approval.governance, roster_version: roster.version })
+    files::create_or_same(
+        &folder.join(CERTIFICATE),
+        files::PUBLIC,
+        approval.certificate.as_bytes(),
+    )?;
+    Ok(Installed {
+        member: expected,
+        governance: approval.governance,
+        roster_version: roster.version,
+    })
 }
 
 fn describe(member: &Member) -> String {
@@ -82,8 +100,12 @@ fn describe(member: &Member) -> String {
 
 fn names_me(roster: &Roster, role: Role, me: &Member, tls_key: &[u8; 32], signing: &VerifyingKey) -> bool {
     match role {
-        Role::Agent => roster.agent(&me.name).is_some_and(|a| a.tls_key.0 == *tls_key && a.signing_key == *signing),
-        Role::Analyst => roster.analyst(&me.name).is_some_and(|a| a.tls_key.0 == *tls_key && a.key == *signing),
+        Role::Agent => roster
+            .agent(&me.name)
+            .is_some_and(|a| a.tls_key.0 == *tls_key && a.signing_key == *signing),
+        Role::Analyst => roster
+            .analyst(&me.name)
+            .is_some_and(|a| a.tls_key.0 == *tls_key && a.key == *signing),
         Role::Coordinator => {
             let entry = &roster.coordinator;
             entry.id == me.name && entry.tls_key.0 == *tls_key && entry.signing_key == *signing
@@ -97,28 +119,37 @@ fn check_certificate(approval: &Approval, role: Role) -> Result<[u8; 32], Enroll
     let (_, parsed) = X509Certificate::from_der(&der).map_err(EnrollError::certificate)?;
     let wanted = role.dns_name(&approval.name);
     let names = parsed.subject_alternative_name().map_err(EnrollError::certificate)?;
-    let named = names.is_some_and(|names| {
-        matches!(names.value.general_names.as_slice(), [GeneralName::DNSName(name)] if *name == wanted)
-    });
+    let named = names.is_some_and(
+        |names| matches!(names.value.general_names.as_slice(), [GeneralName::DNSName(name)] if *name == wanted),
+    );
     if !named {
-        return Err(EnrollError::WrongName { role: role.as_str(), name: approval.name.clone() });
+        return Err(EnrollError::WrongName {
+            role: role.as_str(),
+            name: approval.name.clone(),
+        });
     }
     let mut roots = RootCertStore::empty();
     for ca in CertificateDer::pem_slice_iter(approval.ca.as_bytes()) {
-        roots.add(ca.map_err(EnrollError::certificate)?).map_err(EnrollError::certificate)?;
+        roots
+            .add(ca.map_err(EnrollError::certificate)?)
+            .map_err(EnrollError::certificate)?;
     }
     let (roots, now) = (Arc::new(roots), UnixTime::now());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     match role {
         Role::Agent | Role::Analyst => {
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
-            verifier.map_err(EnrollError::certificate)?.verify_client_cert(&der, &[], now).map(drop)
+            verifier
+                .map_err(EnrollError::certificate)?
+                .verify_client_cert(&der, &[], now)
+                .map(drop)
         }
         Role::Coordinator => {
             let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
             let name = wanted.try_into().map_err(EnrollError::certificate)?;
             let verifier = verifier.map_err(EnrollError::certificate)?;
-            rustls::client::danger::ServerCertVerifier::verify_server_cert(&*verifier, &der, &[], &name, &[], now).map(drop)
+            rustls::client::danger::ServerCertVerifier::verify_server_cert(&*verifier, &der, &[], &name, &[], now)
+                .map(drop)
         }
     }
     .map_err(EnrollError::certificate)?;

@@ -76,7 +76,10 @@ impl EnrollError {
     }
 
     fn io(path: &Path, error: std::io::Error) -> Self {
-        Self::Io { path: path.to_owned(), error }
+        Self::Io {
+            path: path.to_owned(),
+            error,
+        }
     }
 
     fn remedy(&self) -> &'static str {
@@ -87,13 +90,21 @@ impl EnrollError {
             Self::WrongName { .. } | Self::Possession => {
                 "do not approve it: the request was altered on its way, or made by another tool"
             }
-            Self::Name(_) => "use a short name such as `cleveland`; the organisation's full name goes into --organisation",
+            Self::Name(_) => {
+                "use a short name such as `cleveland`; the organisation's full name goes into --organisation"
+            }
             Self::Organisation => "give the organisation's name in plain words",
-            Self::Member { .. } => "`sotto enroll approve --replace` gives the member new keys; the old ones stop working",
+            Self::Member { .. } => {
+                "`sotto enroll approve --replace` gives the member new keys; the old ones stop working"
+            }
             Self::Coordinator(_) => "`sotto enroll approve --replace` puts the new coordinator in its place",
-            Self::Organisations(_) => "two agents of one organisation would count twice against the colluders tolerated",
+            Self::Organisations(_) => {
+                "two agents of one organisation would count twice against the colluders tolerated"
+            }
             Self::OtherMember { .. } | Self::OtherKey(_) => "install the approval in the folder that made the request",
-            Self::OtherGovernance { .. } => "stop and ask the governance holder, by another channel, which key is right",
+            Self::OtherGovernance { .. } => {
+                "stop and ask the governance holder, by another channel, which key is right"
+            }
             Self::NotInRoster => "ask the governance holder for the current roster.json and give it with --roster",
             Self::NoRoster => "ask the governance holder for roster.json and give it with --roster",
             Self::Roster(_) => "the governance holder runs `sotto enroll approve` for the members that are missing",
@@ -120,15 +131,25 @@ impl From<EnrollError> for crate::Problem {
 
 /// A name becomes a label of a DNS name, a folder and a column in tables.
 fn check_name(name: &str) -> Result<(), EnrollError> {
-    let letters = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    let letters = name
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     let starts = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
-    if letters && starts && name.len() <= 40 && !name.ends_with('-') { Ok(()) } else { Err(EnrollError::Name(name.to_owned())) }
+    if letters && starts && name.len() <= 40 && !name.ends_with('-') {
+        Ok(())
+    } else {
+        Err(EnrollError::Name(name.to_owned()))
+    }
 }
 
 fn check_organisation(organisation: &str) -> Result<(), EnrollError> {
     let length = organisation.chars().count();
     let printable = !organisation.chars().any(char::is_control) && !organisation.trim().is_empty();
-    if printable && length <= 100 { Ok(()) } else { Err(EnrollError::Organisation) }
+    if printable && length <= 100 {
+        Ok(())
+    } else {
+        Err(EnrollError::Organisation)
+    }
 }
 
 /// 32 bytes of the operating system's randomness.

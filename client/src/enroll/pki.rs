@@ -25,12 +25,21 @@ pub fn new_authority(consortium: &str) -> Result<Authority, EnrollError> {
     let key = KeyPair::generate().map_err(EnrollError::certificate)?;
     let key_pem = key.serialize_pem();
     let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, format!("{consortium} consortium CA"));
+    params
+        .distinguished_name
+        .push(DnType::CommonName, format!("{consortium} consortium CA"));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
+    params.key_usages = vec![
+        KeyUsagePurpose::KeyCertSign,
+        KeyUsagePurpose::CrlSign,
+        KeyUsagePurpose::DigitalSignature,
+    ];
     (params.not_before, params.not_after) = validity(AUTHORITY_DAYS);
     let issuer = CertifiedIssuer::self_signed(params, key).map_err(EnrollError::certificate)?;
-    Ok(Authority { certificate_pem: issuer.pem(), key_pem })
+    Ok(Authority {
+        certificate_pem: issuer.pem(),
+        key_pem,
+    })
 }
 
 pub struct MemberKey {
@@ -46,7 +55,10 @@ pub fn new_member_key(role: Role, name: &str, organisation: &str) -> Result<Memb
     params.distinguished_name.push(DnType::CommonName, name);
     params.distinguished_name.push(DnType::OrganizationName, organisation);
     let request = params.serialize_request(&key).map_err(EnrollError::certificate)?;
-    Ok(MemberKey { key_pem: key.serialize_pem(), request_pem: request.pem().map_err(EnrollError::certificate)? })
+    Ok(MemberKey {
+        key_pem: key.serialize_pem(),
+        request_pem: request.pem().map_err(EnrollError::certificate)?,
+    })
 }
 
 pub struct Issued {
@@ -69,7 +81,10 @@ pub fn issue(
     let mut request = CertificateSigningRequestParams::from_pem(request_pem).map_err(EnrollError::certificate)?;
     let asked = SanType::DnsName(role.dns_name(name).try_into().map_err(EnrollError::certificate)?);
     if request.params.subject_alt_names != [asked.clone()] {
-        return Err(EnrollError::WrongName { role: role.as_str(), name: name.to_owned() });
+        return Err(EnrollError::WrongName {
+            role: role.as_str(),
+            name: name.to_owned(),
+        });
     }
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
@@ -86,7 +101,10 @@ pub fn issue(
     request.params = params;
     let tls_key = *blake3::hash(&request.public_key.subject_public_key_info()).as_bytes();
     let certificate = request.signed_by(&issuer).map_err(EnrollError::certificate)?;
-    Ok(Issued { certificate_pem: certificate.pem(), tls_key })
+    Ok(Issued {
+        certificate_pem: certificate.pem(),
+        tls_key,
+    })
 }
 
 /// BLAKE3 of the public half of a TLS key in PEM, to check that a certificate belongs to the key on this disk.

@@ -57,7 +57,11 @@ pub fn request(
     let tls = pki::new_member_key(role, name, organisation)?;
     let seed = new_seed()?;
     let key = SigningKey::from_seed(&seed).map_err(EnrollError::malformed)?;
-    let member = Member { role, name: name.to_owned(), organisation: organisation.to_owned() };
+    let member = Member {
+        role,
+        name: name.to_owned(),
+        organisation: organisation.to_owned(),
+    };
     let body = RequestBody {
         format: FORMAT.to_owned(),
         role,
@@ -67,7 +71,10 @@ pub fn request(
         signing_key: key.public(),
     };
     let body = canonical::to_string(&body).map_err(EnrollError::malformed)?;
-    let signed = EnrolRequest { signature: hex::encode(key.sign(DOMAIN, body.as_bytes())), body };
+    let signed = EnrolRequest {
+        signature: hex::encode(key.sign(DOMAIN, body.as_bytes())),
+        body,
+    };
 
     let file = output.map_or_else(|| folder.join("request.json"), Path::to_owned);
     if file.exists() {
@@ -78,7 +85,10 @@ pub fn request(
     files::create(&folder.join(SIGNING_KEY), files::PRIVATE, hex::encode(seed).as_bytes())?;
     files::create(&folder.join(MEMBER), files::PUBLIC, &json(&member)?)?;
     files::create(&file, files::PUBLIC, &json(&signed)?)?;
-    Ok(Requested { file, fingerprint: signed.fingerprint() })
+    Ok(Requested {
+        file,
+        fingerprint: signed.fingerprint(),
+    })
 }
 
 impl EnrolRequest {
@@ -94,7 +104,10 @@ impl EnrolRequest {
     pub fn verify(&self) -> Result<RequestBody, EnrollError> {
         let body: RequestBody = serde_json::from_str(&self.body).map_err(EnrollError::malformed)?;
         if body.format != FORMAT {
-            return Err(EnrollError::Malformed(format!("expected `{FORMAT}`, got `{}`", body.format)));
+            return Err(EnrollError::Malformed(format!(
+                "expected `{FORMAT}`, got `{}`",
+                body.format
+            )));
         }
         let signature = hex::decode(&self.signature).map_err(EnrollError::malformed)?;
         keys::verify(&body.signing_key, DOMAIN, self.body.as_bytes(), &signature)

@@ -14,8 +14,15 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let world = Self { folder: tempfile::tempdir().unwrap() };
-        let founding = Founding { consortium: "hearts".into(), colluders: 1, min_cohort: 3, authority: None };
+        let world = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        let founding = Founding {
+            consortium: "hearts".into(),
+            colluders: 1,
+            min_cohort: 3,
+            authority: None,
+        };
         init(&world.consortium(), &founding).unwrap();
         world
     }
@@ -29,7 +36,9 @@ impl World {
     }
 
     fn asks(&self, role: Role, name: &str) -> PathBuf {
-        request(role, name, &format!("{name} org"), &self.member(name), None).unwrap().file
+        request(role, name, &format!("{name} org"), &self.member(name), None)
+            .unwrap()
+            .file
     }
 
     fn founded(&self) -> Approved {
@@ -86,15 +95,24 @@ fn an_installed_folder_is_an_identity() {
 fn members_that_come_before_the_roster_is_complete_install_with_it_later() {
     let world = World::new();
     let early = approve(&world.consortium(), &[world.asks(Role::Agent, "a")], None, false).unwrap();
-    assert_eq!(early.missing.as_deref(), Some("1 of at least 3 agents and no coordinator"));
+    assert_eq!(
+        early.missing.as_deref(),
+        Some("1 of at least 3 agents and no coordinator")
+    );
     let folder = world.member("a");
     let approval = folder.join("approval.json");
-    assert!(matches!(install(&approval, &folder, None, None), Err(EnrollError::NoRoster)));
+    assert!(matches!(
+        install(&approval, &folder, None, None),
+        Err(EnrollError::NoRoster)
+    ));
     for (role, name) in [(Role::Agent, "b"), (Role::Agent, "c"), (Role::Coordinator, "hub")] {
         approve(&world.consortium(), &[world.asks(role, name)], None, false).unwrap();
     }
     let roster = world.consortium().join("roster.json");
-    assert_eq!(install(&approval, &folder, None, Some(&roster)).unwrap().roster_version, 4);
+    assert_eq!(
+        install(&approval, &folder, None, Some(&roster)).unwrap().roster_version,
+        4
+    );
 }
 
 #[test]
@@ -102,11 +120,25 @@ fn keys_are_never_overwritten() {
     let world = World::new();
     world.asks(Role::Agent, "a");
     let key = fs::read(world.member("a").join("tls.key")).unwrap();
-    let again = request(Role::Agent, "a", "a org", &world.member("a"), Some(&world.member("other.json")));
+    let again = request(
+        Role::Agent,
+        "a",
+        "a org",
+        &world.member("a"),
+        Some(&world.member("other.json")),
+    );
     assert!(matches!(again, Err(EnrollError::Exists(_))));
     assert_eq!(fs::read(world.member("a").join("tls.key")).unwrap(), key);
-    let founding = Founding { consortium: "hearts".into(), colluders: 1, min_cohort: 3, authority: None };
-    assert!(matches!(init(&world.consortium(), &founding), Err(EnrollError::Exists(_))));
+    let founding = Founding {
+        consortium: "hearts".into(),
+        colluders: 1,
+        min_cohort: 3,
+        authority: None,
+    };
+    assert!(matches!(
+        init(&world.consortium(), &founding),
+        Err(EnrollError::Exists(_))
+    ));
 }
 
 #[test]
@@ -138,7 +170,10 @@ fn a_request_with_somebody_elses_tls_key_under_another_name_is_not_approved() {
     body.name = "mallory".into();
     body.signing_key = key.public();
     let body = governance::canonical::to_string(&body).unwrap();
-    let forged = EnrolRequest { signature: hex::encode(key.sign("enrolment request", body.as_bytes())), body };
+    let forged = EnrolRequest {
+        signature: hex::encode(key.sign("enrolment request", body.as_bytes())),
+        body,
+    };
     let file = world.member("forged.json");
     fs::write(&file, serde_json::to_vec(&forged).unwrap()).unwrap();
     let refused = approve(&world.consortium(), &[file], None, false);
@@ -149,12 +184,19 @@ fn a_request_with_somebody_elses_tls_key_under_another_name_is_not_approved() {
 fn a_member_gets_new_keys_only_on_purpose() {
     let world = World::new();
     world.founded();
-    let again = request(Role::Agent, "a", "a org", &world.member("a2"), None).unwrap().file;
+    let again = request(Role::Agent, "a", "a org", &world.member("a2"), None)
+        .unwrap()
+        .file;
     let refused = approve(&world.consortium(), std::slice::from_ref(&again), None, false);
     assert!(matches!(refused, Err(EnrollError::Member { .. })));
     let approved = approve(&world.consortium(), &[again], None, true).unwrap();
     assert_eq!(approved.roster_version, 2);
-    let installed = install(&world.member("a2").join("approval.json"), &world.member("a2"), None, None);
+    let installed = install(
+        &world.member("a2").join("approval.json"),
+        &world.member("a2"),
+        None,
+        None,
+    );
     assert_eq!(installed.unwrap().roster_version, 2);
 }
 
@@ -162,11 +204,16 @@ fn a_member_gets_new_keys_only_on_purpose() {
 fn one_organisation_has_one_agent_and_a_consortium_one_coordinator() {
     let world = World::new();
     world.founded();
-    let second = request(Role::Agent, "twin", "a org", &world.member("twin"), None).unwrap().file;
+    let second = request(Role::Agent, "twin", "a org", &world.member("twin"), None)
+        .unwrap()
+        .file;
     let refused = approve(&world.consortium(), &[second], None, false);
     assert!(matches!(refused, Err(EnrollError::Organisations(_))));
     let hub = world.asks(Role::Coordinator, "hub-two");
-    assert!(matches!(approve(&world.consortium(), &[hub], None, false), Err(EnrollError::Coordinator(_))));
+    assert!(matches!(
+        approve(&world.consortium(), &[hub], None, false),
+        Err(EnrollError::Coordinator(_))
+    ));
 }
 
 #[test]
@@ -196,12 +243,18 @@ fn an_approval_by_another_authority_or_governance_is_refused() {
     let mut forged: Approval = serde_json::from_slice(&fs::read(&approval).unwrap()).unwrap();
     forged.ca = fs::read_to_string(stranger.consortium().join("ca.pem")).unwrap();
     fs::write(&approval, serde_json::to_vec(&forged).unwrap()).unwrap();
-    assert!(matches!(install(&approval, &folder, None, None), Err(EnrollError::Certificate(_))));
+    assert!(matches!(
+        install(&approval, &folder, None, None),
+        Err(EnrollError::Certificate(_))
+    ));
 
     forged.ca = fs::read_to_string(world.consortium().join("ca.pem")).unwrap();
     forged.roster = serde_json::from_slice(&fs::read(stranger.consortium().join("roster.json")).unwrap()).unwrap();
     fs::write(&approval, serde_json::to_vec(&forged).unwrap()).unwrap();
-    assert!(matches!(install(&approval, &folder, None, None), Err(EnrollError::Roster(_))));
+    assert!(matches!(
+        install(&approval, &folder, None, None),
+        Err(EnrollError::Roster(_))
+    ));
 }
 
 #[test]
@@ -211,6 +264,9 @@ fn names_that_could_not_be_a_host_or_a_folder_are_refused() {
         let refused = request(Role::Agent, name, "x", &world.member("m"), None);
         assert!(matches!(refused, Err(EnrollError::Name(_))), "{name:?}");
     }
-    assert!(matches!(request(Role::Agent, "a", " ", &world.member("m"), None), Err(EnrollError::Organisation)));
+    assert!(matches!(
+        request(Role::Agent, "a", " ", &world.member("m"), None),
+        Err(EnrollError::Organisation)
+    ));
     assert!(!world.member("m").exists());
 }

@@ -41,7 +41,10 @@ impl Child {
 
 pub fn runtime() -> Result<tokio::runtime::Runtime, Problem> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.enable_all().build().map_err(|error| Problem::local("cannot start threads", error))
+    builder
+        .enable_all()
+        .build()
+        .map_err(|error| Problem::local("cannot start threads", error))
 }
 
 /// Resolves when standard input ends. A plain thread waits: it may still be blocked when the process leaves.
@@ -59,5 +62,9 @@ pub async fn parent_gone() {
 pub fn log_to_stderr() {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("SOTTO_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let _ = tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .json()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
 }

@@ -55,14 +55,25 @@ pub async fn start(
     let mut children = vec![coordinator];
     for site in &spec.participants {
         let config = state.write_participant(site, &address)?;
-        children.push(Party::spawn(executable, "__participant", &config, &site.name, state, environment)?);
+        children.push(Party::spawn(
+            executable,
+            "__participant",
+            &config,
+            &site.name,
+            state,
+            environment,
+        )?);
     }
     for child in &mut children[1..] {
         tell(&format!("starting {}", child.name));
         child.ready().await?;
     }
     let profile = state.write_profile(spec, &address)?;
-    let mut running = Running { profile, participants: spec.participants.len(), children };
+    let mut running = Running {
+        profile,
+        participants: spec.participants.len(),
+        children,
+    };
     running.wait_for_epoch(tell).await?;
     Ok(running)
 }
@@ -96,7 +107,10 @@ impl Running {
 
     fn child(&mut self, name: &str) -> Result<&mut Party, Problem> {
         let unknown = || Problem::local(name, "no party of this name");
-        self.children.iter_mut().find(|child| child.name == name).ok_or_else(unknown)
+        self.children
+            .iter_mut()
+            .find(|child| child.name == name)
+            .ok_or_else(unknown)
     }
 
     /// Waits until a child ends, which none should.
@@ -134,7 +148,10 @@ impl Running {
             if status.epoch_live && members >= self.participants {
                 return Ok(());
             }
-            tell(&format!("agreeing on keys: {members} of {} participants", self.participants));
+            tell(&format!(
+                "agreeing on keys: {members} of {} participants",
+                self.participants
+            ));
             for child in &mut self.children {
                 if let Ok(Some(status)) = child.process.try_wait() {
                     return Err(child.problem(&format!("ended: {status}")));
@@ -157,9 +174,14 @@ impl Running {
 type Launched = (Child, Option<ChildStdin>, Lines<BufReader<ChildStdout>>);
 
 fn launch(command: &mut Command, name: &str) -> Result<Launched, Problem> {
-    let mut process = command.spawn().map_err(|error| Problem::local(format!("cannot start {name}"), error))?;
+    let mut process = command
+        .spawn()
+        .map_err(|error| Problem::local(format!("cannot start {name}"), error))?;
     let stdin = process.stdin.take();
-    let stdout = process.stdout.take().ok_or_else(|| Problem::local(name, "no standard output"))?;
+    let stdout = process
+        .stdout
+        .take()
+        .ok_or_else(|| Problem::local(name, "no standard output"))?;
     Ok((process, stdin, BufReader::new(stdout).lines()))
 }
 
@@ -189,7 +211,14 @@ impl Party {
             .process_group(0)
             .kill_on_drop(true);
         let (process, stdin, announcements) = launch(&mut command, name)?;
-        Ok(Self { name: name.to_owned(), log, process, stdin, announcements, command })
+        Ok(Self {
+            name: name.to_owned(),
+            log,
+            process,
+            stdin,
+            announcements,
+            command,
+        })
     }
 
     /// Waits for the announcement; answers the address in it, empty for a party that listens nowhere.
@@ -204,7 +233,12 @@ impl Party {
                 Ok(line["address"].as_str().unwrap_or_default().to_owned())
             }
             Ok(_) => {
-                let status = self.process.wait().await.map(|status| status.to_string()).unwrap_or_default();
+                let status = self
+                    .process
+                    .wait()
+                    .await
+                    .map(|status| status.to_string())
+                    .unwrap_or_default();
                 Err(self.problem(&format!("ended before it was ready: {status}")))
             }
         }
@@ -213,7 +247,11 @@ impl Party {
     /// What went wrong with a child, with the last line of its log that says so.
     fn problem(&self, what: &str) -> Problem {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let last = log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("(its log is empty)");
+        let last = log
+            .lines()
+            .rev()
+            .find(|line| !line.trim().is_empty())
+            .unwrap_or("(its log is empty)");
         Problem::new(Exit::Failed, "SOTTO-7401", format!("{} {what}\n  {last}", self.name))
             .remedy(format!("read {}", self.log.display()))
     }

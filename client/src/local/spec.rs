@@ -79,7 +79,11 @@ impl Spec {
             Problem::local(path.display(), error).remedy("docs: client/examples/clinics/consortium.toml shows one")
         })?;
         let folder = std::path::absolute(path).map_err(|error| Problem::local(path.display(), error))?;
-        Self::parse(&text, &path.display().to_string(), folder.parent().unwrap_or(Path::new("/")))
+        Self::parse(
+            &text,
+            &path.display().to_string(),
+            folder.parent().unwrap_or(Path::new("/")),
+        )
     }
 
     /// Reads `text`; relative paths in it start at `folder`.
@@ -89,7 +93,9 @@ impl Spec {
                 .remedy("client/examples/clinics/consortium.toml shows every key")
         };
         let file: File = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
+            let line = error
+                .span()
+                .map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
             wrong(format!("{place} line {line}"), error.message())
         })?;
         let spec = Self {
@@ -98,7 +104,11 @@ impl Spec {
             min_cohort: file.min_cohort.unwrap_or(file.colluders.saturating_add(2)),
             listen: file.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0))),
             analyst: file.analyst,
-            participants: file.participants.into_iter().map(|participant| participant.site(folder)).collect(),
+            participants: file
+                .participants
+                .into_iter()
+                .map(|participant| participant.site(folder))
+                .collect(),
         };
         spec.check().map_err(|message| wrong(place.to_owned(), &message))?;
         Ok(spec)
@@ -108,15 +118,23 @@ impl Spec {
         let wanted = self.min_cohort.max(3) as usize;
         if self.participants.len() < wanted {
             let found = self.participants.len();
-            return Err(format!("{found} participants: expected at least {wanted}, because no sum is released over fewer"));
+            return Err(format!(
+                "{found} participants: expected at least {wanted}, because no sum is released over fewer"
+            ));
         }
         if !self.listen.ip().is_loopback() {
-            return Err(format!("listen is {}: `sotto up` listens on loopback only; deploy with sotto-coordinator", self.listen));
+            return Err(format!(
+                "listen is {}: `sotto up` listens on loopback only; deploy with sotto-coordinator",
+                self.listen
+            ));
         }
         let mut seen = BTreeSet::new();
         for site in &self.participants {
             if !seen.insert(&site.name) || !seen.insert(&site.organisation) {
-                return Err(format!("participant `{}`: name and organisation must each appear once", site.name));
+                return Err(format!(
+                    "participant `{}`: name and organisation must each appear once",
+                    site.name
+                ));
             }
         }
         Ok(())
@@ -126,15 +144,26 @@ impl Spec {
 impl Participant {
     fn site(self, folder: &Path) -> Site {
         let mut config = Table::new();
-        let datasets = self.dataset.into_iter().map(|dataset| Value::Table(absolute(dataset, folder))).collect();
+        let datasets = self
+            .dataset
+            .into_iter()
+            .map(|dataset| Value::Table(absolute(dataset, folder)))
+            .collect();
         config.insert("dataset".into(), Value::Array(datasets));
-        config.insert("population".into(), Value::Array(self.population.into_iter().map(Value::Table).collect()));
+        config.insert(
+            "population".into(),
+            Value::Array(self.population.into_iter().map(Value::Table).collect()),
+        );
         for (key, value) in [("tick_ms", self.tick_ms), ("metrics_port", self.metrics_port)] {
             if let Some(value) = value {
                 config.insert(key.into(), Value::Integer(value));
             }
         }
-        Site { name: self.name, organisation: self.organisation, config }
+        Site {
+            name: self.name,
+            organisation: self.organisation,
+            config,
+        }
     }
 }
 
@@ -180,12 +209,20 @@ mod tests {
         let text = format!("colludders = 1\n{EXAMPLE}");
         let problem = parse(&text).unwrap_err();
         assert_eq!(problem.code, "SOTTO-7004");
-        assert!(problem.message.contains("line 1") && problem.message.contains("colludders"), "{}", problem.message);
+        assert!(
+            problem.message.contains("line 1") && problem.message.contains("colludders"),
+            "{}",
+            problem.message
+        );
     }
 
     #[test]
     fn two_participants_and_an_open_port_are_refused() {
-        let two = EXAMPLE.split("[[participant]]").take(3).collect::<Vec<_>>().join("[[participant]]");
+        let two = EXAMPLE
+            .split("[[participant]]")
+            .take(3)
+            .collect::<Vec<_>>()
+            .join("[[participant]]");
         assert!(parse(&two).unwrap_err().message.contains("expected at least 3"));
         let open = EXAMPLE.replace("127.0.0.1:0", "0.0.0.0:7443");
         assert!(parse(&open).unwrap_err().message.contains("loopback"));

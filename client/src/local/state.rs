@@ -51,8 +51,16 @@ impl State {
 
     /// Enrols everybody who is not a member yet, all at once, and gives the newest roster to all.
     fn enrol(&self, spec: &Spec) -> Result<(), Problem> {
-        let mut members = vec![(Role::Coordinator, COORDINATOR.to_owned(), format!("{} coordinator", spec.name))];
-        members.push((Role::Analyst, spec.analyst.name.clone(), spec.analyst.organisation.clone()));
+        let mut members = vec![(
+            Role::Coordinator,
+            COORDINATOR.to_owned(),
+            format!("{} coordinator", spec.name),
+        )];
+        members.push((
+            Role::Analyst,
+            spec.analyst.name.clone(),
+            spec.analyst.organisation.clone(),
+        ));
         for site in &spec.participants {
             members.push((Role::Agent, site.name.clone(), site.organisation.clone()));
         }
@@ -116,7 +124,14 @@ impl State {
             ("store".to_owned(), Value::String("participant.sqlite".to_owned())),
         ]);
         config.extend(site.config.clone());
-        write(&self.folder.join("participants").join(&site.name).join("participant.toml"), &config)
+        write(
+            &self
+                .folder
+                .join("participants")
+                .join(&site.name)
+                .join("participant.toml"),
+            &config,
+        )
     }
 
     pub fn write_profile(&self, spec: &Spec, coordinator: &str) -> Result<Profile, Problem> {

@@ -47,8 +47,25 @@ mod tests {
     #[test]
     fn estimates_take_three_columns_and_odd_text_is_quoted() {
         let mut sheet = Sheet::new([("group, \"x\"", Kind::Text), ("n", Kind::Estimate)]);
-        sheet.push(["a,b".into(), Cell::Estimate { value: Some(2.5), low: Some(2.25), high: Some(2.75) }]);
-        sheet.push([Cell::Null, Cell::Estimate { value: Some(f64::NAN), low: None, high: None }]);
-        assert_eq!(render(&sheet), "\"group, \"\"x\"\"\",n,n_low,n_high\n\"a,b\",2.5,2.25,2.75\n,,,\n");
+        sheet.push([
+            "a,b".into(),
+            Cell::Estimate {
+                value: Some(2.5),
+                low: Some(2.25),
+                high: Some(2.75),
+            },
+        ]);
+        sheet.push([
+            Cell::Null,
+            Cell::Estimate {
+                value: Some(f64::NAN),
+                low: None,
+                high: None,
+            },
+        ]);
+        assert_eq!(
+            render(&sheet),
+            "\"group, \"\"x\"\"\",n,n_low,n_high\n\"a,b\",2.5,2.25,2.75\n,,,\n"
+        );
     }
 }

@@ -7,20 +7,29 @@ use crate::Problem;
 
 pub fn parquet(sheet: &Sheet) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
-    ParquetWriter::new(&mut bytes).finish(&mut frame(sheet)?).map_err(|error| Problem::local("parquet", error))?;
+    ParquetWriter::new(&mut bytes)
+        .finish(&mut frame(sheet)?)
+        .map_err(|error| Problem::local("parquet", error))?;
     Ok(bytes)
 }
 
 /// Arrow IPC file format: what `pl.read_ipc` and `pyarrow.ipc.open_file` read.
 pub fn arrow(sheet: &Sheet) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
-    IpcWriter::new(&mut bytes).finish(&mut frame(sheet)?).map_err(|error| Problem::local("arrow", error))?;
+    IpcWriter::new(&mut bytes)
+        .finish(&mut frame(sheet)?)
+        .map_err(|error| Problem::local("arrow", error))?;
     Ok(bytes)
 }
 
 fn frame(sheet: &Sheet) -> Result<DataFrame, Problem> {
     let flat = sheet.flat();
-    let columns = flat.columns.iter().enumerate().map(|(i, column)| series(column, &flat, i)).collect();
+    let columns = flat
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(i, column)| series(column, &flat, i))
+        .collect();
     DataFrame::new(flat.rows.len(), columns).map_err(|error| Problem::local("table", error))
 }
 
@@ -77,9 +86,19 @@ mod tests {
     #[test]
     fn what_is_written_as_parquet_or_arrow_is_read_back_the_same() {
         let mut sheet = Sheet::new([("sex", Kind::Text), ("n", Kind::Estimate), ("k", Kind::Integer)]);
-        sheet.push(["F".into(), Cell::Estimate { value: Some(2.5), low: Some(2.0), high: Some(3.0) }, Cell::Integer(3)]);
+        sheet.push([
+            "F".into(),
+            Cell::Estimate {
+                value: Some(2.5),
+                low: Some(2.0),
+                high: Some(3.0),
+            },
+            Cell::Integer(3),
+        ]);
         sheet.push([Cell::Null, Cell::Null, Cell::Null]);
-        let from_parquet = ParquetReader::new(Cursor::new(parquet(&sheet).unwrap())).finish().unwrap();
+        let from_parquet = ParquetReader::new(Cursor::new(parquet(&sheet).unwrap()))
+            .finish()
+            .unwrap();
         let from_arrow = IpcReader::new(Cursor::new(arrow(&sheet).unwrap())).finish().unwrap();
         for frame in [from_parquet, from_arrow] {
             assert_eq!(frame.shape(), (2, 5));

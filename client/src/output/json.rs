@@ -7,7 +7,11 @@ use super::sheet::{Cell, Sheet};
 pub fn rows(sheet: &Sheet) -> Value {
     let flat = sheet.flat();
     let object = |row: &Vec<Cell>| {
-        let fields = flat.columns.iter().zip(row).map(|(column, cell)| (column.name.clone(), value(cell)));
+        let fields = flat
+            .columns
+            .iter()
+            .zip(row)
+            .map(|(column, cell)| (column.name.clone(), value(cell)));
         Value::Object(Map::from_iter(fields))
     };
     Value::Array(flat.rows.iter().map(object).collect())
@@ -32,7 +36,17 @@ mod tests {
     #[test]
     fn a_row_is_an_object_with_an_interval_beside_each_estimate() {
         let mut sheet = Sheet::new([("sex", Kind::Text), ("n", Kind::Estimate)]);
-        sheet.push(["F".into(), Cell::Estimate { value: Some(2.5), low: Some(2.0), high: Some(f64::INFINITY) }]);
-        assert_eq!(rows(&sheet), serde_json::json!([{ "sex": "F", "n": 2.5, "n_low": 2.0, "n_high": null }]));
+        sheet.push([
+            "F".into(),
+            Cell::Estimate {
+                value: Some(2.5),
+                low: Some(2.0),
+                high: Some(f64::INFINITY),
+            },
+        ]);
+        assert_eq!(
+            rows(&sheet),
+            serde_json::json!([{ "sex": "F", "n": 2.5, "n_low": 2.0, "n_high": null }])
+        );
     }
 }

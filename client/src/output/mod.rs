@@ -40,7 +40,10 @@ impl Target {
     /// Without a format, the file's ending decides; on standard output it is a table.
     pub fn new(format: Option<Format>, file: Option<PathBuf>) -> Self {
         let file = file.filter(|file| file != Path::new("-"));
-        let ending = file.as_deref().and_then(Path::extension).and_then(|ending| ending.to_str());
+        let ending = file
+            .as_deref()
+            .and_then(Path::extension)
+            .and_then(|ending| ending.to_str());
         let format = format.unwrap_or(match ending {
             Some("csv") => Format::Csv,
             Some("json") => Format::Json,
@@ -53,7 +56,11 @@ impl Target {
 
     /// Writes the sheet. A file appears whole or not at all.
     pub fn write(&self, sheet: &Sheet) -> Result<(), Problem> {
-        let paint = if self.file.is_none() { Paint::detect(&io::stdout()) } else { Paint::Plain };
+        let paint = if self.file.is_none() {
+            Paint::detect(&io::stdout())
+        } else {
+            Paint::Plain
+        };
         self.write_bytes(&render(sheet, self.format, paint)?)
     }
 
@@ -67,7 +74,10 @@ impl Target {
             };
         };
         let fail = |error: &dyn std::fmt::Display| Problem::local(path.display(), error);
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| fail(&error))?;
         // An answer is for the eyes of the one who asked: the temporary file's mode 0600 stays.
         file.write_all(bytes).map_err(|error| fail(&error))?;

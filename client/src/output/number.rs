@@ -26,12 +26,23 @@ pub fn estimate(value: Option<f64>, low: Option<f64>, high: Option<f64>) -> (Str
     }
     let digits = (1 - margin.log10().floor() as i32).clamp(0, 9) as usize;
     let even = value.is_some_and(|value| ((high - value) - (value - low)).abs() <= 0.05 * margin);
-    let interval = if even { format!("± {margin:.digits$}") } else { format!("{low:.digits$} to {high:.digits$}") };
-    (value.map_or("-".to_owned(), |value| format!("{value:.digits$}")), interval)
+    let interval = if even {
+        format!("± {margin:.digits$}")
+    } else {
+        format!("{low:.digits$} to {high:.digits$}")
+    };
+    (
+        value.map_or("-".to_owned(), |value| format!("{value:.digits$}")),
+        interval,
+    )
 }
 
 fn trim(text: String) -> String {
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
 }
 
 #[cfg(test)]
@@ -50,7 +61,10 @@ mod tests {
         assert_eq!(shown(150.0, 149.0, 155.0), "150.0 149.0 to 155.0");
         assert_eq!(shown(5.0, 5.0, 5.0), "5 ");
         assert_eq!(estimate(None, None, Some(1.0)), ("-".into(), "not bounded".into()));
-        assert_eq!(estimate(None, Some(0.0), Some(1.0)), ("-".into(), "0.00 to 1.00".into()));
+        assert_eq!(
+            estimate(None, Some(0.0), Some(1.0)),
+            ("-".into(), "0.00 to 1.00".into())
+        );
     }
 
     #[test]

@@ -24,7 +24,11 @@ pub enum Cell {
     Number(f64),
     Boolean(bool),
     /// Null where noise leaves nothing to say, or nothing bounds it.
-    Estimate { value: Option<f64>, low: Option<f64>, high: Option<f64> },
+    Estimate {
+        value: Option<f64>,
+        low: Option<f64>,
+        high: Option<f64>,
+    },
 }
 
 /// Rows have as many cells as there are columns, each null or of its column's kind.
@@ -36,8 +40,17 @@ pub struct Sheet {
 
 impl Sheet {
     pub fn new<'a>(columns: impl IntoIterator<Item = (&'a str, Kind)>) -> Self {
-        let columns = columns.into_iter().map(|(name, kind)| Column { name: name.to_owned(), kind }).collect();
-        Self { columns, rows: Vec::new() }
+        let columns = columns
+            .into_iter()
+            .map(|(name, kind)| Column {
+                name: name.to_owned(),
+                kind,
+            })
+            .collect();
+        Self {
+            columns,
+            rows: Vec::new(),
+        }
     }
 
     pub fn push(&mut self, row: impl IntoIterator<Item = Cell>) {
@@ -53,7 +66,10 @@ impl Sheet {
             match column.kind {
                 Kind::Estimate => {
                     for ending in ["", "_low", "_high"] {
-                        flat.columns.push(Column { name: format!("{}{ending}", column.name), kind: Kind::Number });
+                        flat.columns.push(Column {
+                            name: format!("{}{ending}", column.name),
+                            kind: Kind::Number,
+                        });
                     }
                 }
                 _ => flat.columns.push(column.clone()),
@@ -78,7 +94,11 @@ impl Sheet {
 
 /// Not-a-number and the infinities have no spelling in JSON or CSV.
 fn number(value: f64) -> Cell {
-    if value.is_finite() { Cell::Number(value) } else { Cell::Null }
+    if value.is_finite() {
+        Cell::Number(value)
+    } else {
+        Cell::Null
+    }
 }
 
 impl From<&str> for Cell {

@@ -17,7 +17,11 @@ pub enum Paint {
 impl Paint {
     pub fn detect(stream: &impl IsTerminal) -> Self {
         let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        if stream.is_terminal() && !refused { Self::Colour } else { Self::Plain }
+        if stream.is_terminal() && !refused {
+            Self::Colour
+        } else {
+            Self::Plain
+        }
     }
 
     pub fn bold(self, text: &str) -> String {
@@ -63,8 +67,16 @@ pub fn table(sheet: &Sheet, paint: Paint, width: Option<u16>) -> String {
     // Alignment by kind; an estimate's value and interval stand in two columns so that the signs line up.
     let mut header = Vec::new();
     for column in &sheet.columns {
-        let alignment = if column.kind == Kind::Text { CellAlignment::Left } else { CellAlignment::Right };
-        header.push(Printed::new(&column.name).set_alignment(alignment).add_attribute(Attribute::Bold));
+        let alignment = if column.kind == Kind::Text {
+            CellAlignment::Left
+        } else {
+            CellAlignment::Right
+        };
+        header.push(
+            Printed::new(&column.name)
+                .set_alignment(alignment)
+                .add_attribute(Attribute::Bold),
+        );
         if column.kind == Kind::Estimate {
             header.push(Printed::new("95 %").add_attribute(Attribute::Dim));
         }
@@ -75,7 +87,11 @@ pub fn table(sheet: &Sheet, paint: Paint, width: Option<u16>) -> String {
         for (column, cell) in sheet.columns.iter().zip(row) {
             let right = column.kind != Kind::Text;
             let mut put = |text: String, right: bool| {
-                let alignment = if right { CellAlignment::Right } else { CellAlignment::Left };
+                let alignment = if right {
+                    CellAlignment::Right
+                } else {
+                    CellAlignment::Left
+                };
                 cells.push(Printed::new(text).set_alignment(alignment));
             };
             match cell {
@@ -118,10 +134,20 @@ mod tests {
     #[test]
     fn a_table_shows_values_with_their_intervals_and_no_escape_codes_off_a_terminal() {
         let mut sheet = Sheet::new([("sex", Kind::Text), ("avg", Kind::Estimate)]);
-        sheet.push(["Female".into(), Cell::Estimate { value: Some(246.26), low: Some(244.43), high: Some(248.09) }]);
+        sheet.push([
+            "Female".into(),
+            Cell::Estimate {
+                value: Some(246.26),
+                low: Some(244.43),
+                high: Some(248.09),
+            },
+        ]);
         sheet.push(["Male".into(), Cell::Null]);
         let text = table(&sheet, Paint::Plain, Some(60));
-        assert!(text.contains("246.3") && text.contains("± 1.8") && text.contains("Male"), "{text}");
+        assert!(
+            text.contains("246.3") && text.contains("± 1.8") && text.contains("Male"),
+            "{text}"
+        );
         assert!(!text.contains('\x1b'));
     }
 }

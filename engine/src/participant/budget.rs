@@ -41,6 +41,16 @@ impl Participant {
         }
     }
 
+    /// Whether the configuration grants this analyst anything, whatever cap a ledger remembers from before: no entry, no budget.
+    pub(super) fn budgeted(&self, population: &str, analyst: &str) -> Result<(), Refusal> {
+        let budget = self.config.budgets.get(population);
+        if budget.is_some_and(|budget| budget.analysts.contains_key(analyst) || budget.analysts.contains_key("*")) {
+            return Ok(());
+        }
+        let text = format!("no budget for analyst `{analyst}` over these people: an absent budget is zero");
+        Err(Refusal::new(codes::BUDGET, text).remedy("the owner sets a budget in the agent's configuration"))
+    }
+
     /// Sets tokens aside if none is left for this price: all rounds still to come at first, one more for each failed attempt.
     pub(super) fn reserve(
         &mut self,
@@ -51,6 +61,7 @@ impl Participant {
         round: u32,
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
+        self.budgeted(&dataset.population, &request.analyst)?;
         let plan = &planned.plan;
         let allowed = plan.rounds.saturating_add(request.max_attempts - 1);
         let left = allowed.saturating_sub(self.books.tokens(&hash).used);
@@ -76,7 +87,7 @@ impl Participant {
             0 => ledger.reserve_without_noise(at_ms, id, analyst, count, &dataset.without_noise),
             _ => ledger.reserve(at_ms, id, analyst, &plan.charge, count),
         };
-        let entry = entry.map_err(|refusal| refused(&refusal))?;
+        let entry = entry.map_err(|refusal| refused(&refusal, dataset.show_budget))?;
         let population = dataset.population.clone();
         self.record(ParticipantRecord::Ledger { population, entry }, turn);
         Ok(())
@@ -106,7 +117,7 @@ impl Participant {
         let count = self.config.limits.block.clamp(1, most).min(left);
         let entry = ledger
             .commit(turn.now_ms, id, count)
-            .map_err(|refusal| refused(&refusal))?;
+            .map_err(|refusal| refused(&refusal, false))?;
         if let Some(run) = self.runs.get_mut(&hash) {
             run.block = (count > 1).then_some((index + 1, index + count));
         }
@@ -203,11 +214,17 @@ fn reservation(hash: &ContentHash, planned: &Planned, number: u32) -> Reservatio
     ReservationId::new(format!("{hash}/{}/{number}", planned.price))
 }
 
-fn refused(refusal: &LedgerRefusal) -> Refusal {
+/// What the ledger said, as far as the owner shows its budget.
+fn refused(refusal: &LedgerRefusal, show_budget: bool) -> Refusal {
     let remedy = match refusal {
         LedgerRefusal::CapExceeded { .. } => "ask for a smaller epsilon, or wait until the budget renews",
         LedgerRefusal::NoCap { .. } => "the owner sets a budget in the agent's configuration",
         _ => "ask the owner",
     };
-    Refusal::new(codes::BUDGET, refusal.to_string()).remedy(remedy)
+    let text = if show_budget {
+        refusal.to_string()
+    } else {
+        "the budget does not cover this question".to_owned()
+    };
+    Refusal::new(codes::BUDGET, text).remedy(remedy)
 }

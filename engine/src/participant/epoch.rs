@@ -19,6 +19,9 @@ use crate::workload::Refusal;
 pub(crate) struct Epochs {
     setups: BTreeMap<EpochSeq, Setup>,
     live: BTreeMap<EpochSeq, Live>,
+    /// The highest number proposed to this process. Numbers only rise, so a slot's name never comes back and a computation
+    /// that is late can only ever be about the round it was started for.
+    highest: Option<EpochSeq>,
 }
 
 struct Setup {
@@ -72,6 +75,12 @@ impl Participant {
         if self.epochs.setups.contains_key(&seq) || self.epochs.live.contains_key(&seq) {
             return; // a duplicate: what was said stands
         }
+        if let Some(highest) = self.epochs.highest.filter(|highest| seq <= *highest) {
+            let text = format!("epoch numbers only rise: expected above {highest}, got {seq}");
+            let remedy = "after the coordinator's store was replaced, restart the agents";
+            return self.leave_epoch(seq, Refusal::new(codes::OUT_OF_ORDER, text).remedy(remedy), None, turn);
+        }
+        self.epochs.highest = Some(seq);
         let greeted = self.greet(&open, turn.entropy);
         let (greeting, hello, members) = match greeted {
             Ok(greeted) => greeted,

@@ -150,18 +150,23 @@ impl Participant {
         self.runs.values_mut().for_each(|run| run.request = None);
     }
 
-    /// Stops at this round. Nothing was revealed, and nothing of it ever will be.
+    /// Stops at this round and says so. Nothing was revealed, and nothing of it ever will be.
     fn abort(&mut self, at: SlotId, refusal: Refusal, turn: &mut Turn<'_>) {
-        if self.rounds.remove(&at).is_none() {
-            return;
+        if let Some(refused) = self.withdraw(at, refusal, turn) {
+            turn.send(ToCoordinator::Aborted { at, refused });
         }
+    }
+
+    /// Stops at this round without a word; the coordinator sees a dropout when its deadline passes.
+    fn withdraw(&mut self, at: SlotId, refusal: Refusal, turn: &mut Turn<'_>) -> Option<Refused> {
+        self.rounds.remove(&at)?;
         self.erase(at, turn);
         let refused = Refused::from(refusal);
         turn.event(ParticipantEvent::Aborted {
             at,
             refused: refused.clone(),
         });
-        turn.send(ToCoordinator::Aborted { at, refused });
+        Some(refused)
     }
 
     fn erase(&mut self, at: SlotId, turn: &mut Turn<'_>) {

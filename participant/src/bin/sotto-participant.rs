@@ -15,7 +15,12 @@ use sotto_participant::{config::Config, data, socket, status::Command as Local};
 )]
 struct Cli {
     /// The agent's configuration; participant.example.toml documents every key
-    #[arg(long, env = "SOTTO_PARTICIPANT_CONFIG", default_value = "participant.toml", global = true)]
+    #[arg(
+        long,
+        env = "SOTTO_PARTICIPANT_CONFIG",
+        default_value = "participant.toml",
+        global = true
+    )]
     config: PathBuf,
     /// Check the configuration and stop
     #[arg(long)]
@@ -74,7 +79,10 @@ fn act(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
     let path = Config::load(&cli.config)?.socket;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answer = runtime.block_on(socket::ask(&path, &local)).map_err(|error| {
-        format!("no running agent answers at {}: {error}; start it with `sotto-participant run`", path.display())
+        format!(
+            "no running agent answers at {}: {error}; start it with `sotto-participant run`",
+            path.display()
+        )
     })?;
     if let Some(error) = answer.get("error") {
         return Err(error.to_string().into());
@@ -93,7 +101,10 @@ fn run(config: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("SOTTO_LOG").unwrap_or_else(|_| "info".into()))
         .with_writer(std::io::stderr)
         .init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
     runtime.block_on(sotto_participant::run(config, false, sotto_participant::stopped()))?;
     Ok(())
 }

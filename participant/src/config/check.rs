@@ -67,9 +67,9 @@ fn check_population(population: &Spanned<PopulationFile>) -> Result<(), Fault> {
     if !(0.0..=1e-3).contains(&p.delta) {
         return fault(format!("delta is {}: expected 0 to 0.001", p.delta));
     }
-    match p.analysts.iter().find(|(_, cap)| !(cap.is_finite() && **cap >= 0.0)) {
+    match p.analysts.iter().find(|(_, cap)| !(cap.is_finite() && **cap > 0.0)) {
         Some((analyst, cap)) => fault(format!(
-            "cap of analyst `{analyst}` is {cap}: expected a finite epsilon, 0 or more"
+            "cap of analyst `{analyst}` is {cap}: expected a finite epsilon above 0; an analyst without a line has none"
         )),
         None => Ok(()),
     }

@@ -48,6 +48,14 @@ impl Workload for QueryWorkload {
             );
             return Err(Refusal::new(TASK, message));
         }
+        if request.delta > contract.delta.get() {
+            let message = format!(
+                "delta out of range: expected at most the contract's {:e}, got {:e}",
+                contract.delta.get(),
+                request.delta
+            );
+            return Err(Refusal::new(TASK, message).remedy("ask with the contract's delta"));
+        }
         let task = QueryTask::from_task(&request.task)?;
         let query = compile(&task.sql, contract, cohort, request.epsilon, request.delta)?;
         query.to_plan()

@@ -47,6 +47,11 @@ impl Participant {
             .epochs
             .live(at.epoch)
             .ok_or_else(|| Refusal::new(codes::NO_EPOCH, format!("epoch {} is not live here", at.epoch)))?;
+        // Threshold, colluders and members are the roster's: an epoch of an older one may still hold a member that governance removed.
+        if live.members.roster_hash().0 != self.roster_hash.0 {
+            let text = format!("epoch {} was made under an older roster", at.epoch);
+            return Err(Refusal::new(codes::NO_EPOCH, text).remedy("open a new epoch"));
+        }
         if !live.epoch.is_unused(at.slot) {
             return Err(Refusal::new(codes::OUT_OF_ORDER, format!("{at} was used before")));
         }
@@ -257,6 +262,7 @@ impl Participant {
     /// Asked again right before data is touched and before a vector leaves: a revocation never waits.
     pub(super) fn still_allowed(&self, part: &Part, now_ms: u64) -> Result<(), Refusal> {
         let dataset = self.served(&part.request)?;
+        self.budgeted(&dataset.population, &part.request.analyst)?;
         self.decide(&part.request, &dataset, &part.planned, part.planned.terms.s_min, now_ms)
     }
 }

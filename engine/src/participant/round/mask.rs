@@ -51,6 +51,13 @@ impl Participant {
         };
         let (hash, population, planned) = (part.hash, part.population.clone(), part.planned.clone());
         let live = self.epochs.live_mut(at.epoch).ok_or_else(gone)?;
+        // Cohorts may arrive in another order than rounds were accepted: an index below one that was used stays unused.
+        let block = self.runs.get(&hash).and_then(|run| run.block);
+        let in_block = block.is_some_and(|(first, end)| (first..end).contains(&index));
+        if !in_block && index < self.books.tokens(&hash).next {
+            let text = format!("attempt {index} of the request came after a later one");
+            return Err(Refusal::new(codes::REPLAYED, text));
+        }
         let locked = live.epoch.cohort(at.slot, s_min, &accepts.accepts);
         if locked.map_err(|abort| aborted(abort.to_string()))?.is_none() {
             return Ok(());
@@ -62,7 +69,8 @@ impl Participant {
             population,
         });
         let tick_ms = self.config.limits.tick_ms.filter(|tick| *tick > 0);
-        let leaves_at_ms = tick_ms.map(|tick| (turn.now_ms / tick + 1) * tick);
+        // A whole tick at least, whenever the coordinator chose to announce the cohort.
+        let leaves_at_ms = tick_ms.map(|tick| (turn.now_ms / tick + 2) * tick);
         if let Some(round) = self.rounds.get_mut(&at) {
             let unasked = cohort.upload_unasked;
             round.phase = Phase::Computing { unasked, leaves_at_ms };
@@ -98,6 +106,10 @@ impl Participant {
             Ok(noised) => self.mask(at, noised, turn.now_ms),
         };
         match masked {
+            // With a tick even the moment of a failure would say how long the data took: silence until the deadline.
+            Err(refusal) if leaves_at_ms.is_some() => {
+                self.withdraw(at, refusal, turn);
+            }
             Err(refusal) => self.abort(at, refusal, turn),
             Ok((head, vector)) => {
                 if let Some(round) = self.rounds.get_mut(&at) {
