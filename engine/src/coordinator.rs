@@ -163,6 +163,9 @@ impl Coordinator {
             }
             M::Accept { at, accept } => self.round_event(at, round::Event::Accept(&from, accept), turn),
             M::Refuse { at, refused } => {
+                if refused.code == codes::NO_EPOCH {
+                    self.epoch_left(&from, at.epoch, refused.clone(), None, turn);
+                }
                 turn.event(CoordinatorEvent::AgentRefused {
                     agent: from.clone(),
                     at,

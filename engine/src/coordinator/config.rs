@@ -44,6 +44,8 @@ pub struct Limits {
     pub bench_ms: u64,
     /// A job whose dataset has too few owners online waits this long, then fails.
     pub patience_ms: u64,
+    /// Between a failed attempt and the next, doubled with each.
+    pub retry_ms: u64,
     pub accept_ms: u64,
     pub collect_ms: u64,
     pub survive_ms: u64,
@@ -62,6 +64,7 @@ impl Default for Limits {
             epoch_timeout_ms: 20_000,
             bench_ms: 30_000,
             patience_ms: 30_000,
+            retry_ms: 250,
             accept_ms: 5_000,
             collect_ms: 60_000,
             survive_ms: 5_000,

@@ -32,6 +32,8 @@ struct Run {
     waiting: Option<Waiting>,
     /// The attempt in the books was implied by the round before, and nobody has seen it yet.
     unseen: bool,
+    /// No new attempt before this: what made the last one fail may pass.
+    retry_at_ms: u64,
     /// Why the newest attempt failed.
     last: Option<Refused>,
     planned: Option<Planned>,
@@ -57,9 +59,16 @@ impl Runtime {
     }
 
     /// The round of this job ended without a sum.
-    pub(crate) fn attempt_failed(&mut self, job: &JobId, refused: Refused) {
+    pub(crate) fn attempt_failed(&mut self, job: &JobId, refused: Refused, retry_at_ms: u64) {
         self.active.remove(job);
-        self.jobs.entry(*job).or_default().last = Some(refused);
+        let run = self.jobs.entry(*job).or_default();
+        run.last = Some(refused);
+        run.retry_at_ms = retry_at_ms;
+    }
+
+    /// Whether a job has no open round and may have one.
+    fn is_due(&self, job: &JobId, now_ms: u64) -> bool {
+        !self.active.contains_key(job) && self.jobs.get(job).is_none_or(|run| run.retry_at_ms <= now_ms)
     }
 
     /// The round of this job was absorbed; its next round has an attempt that nobody has seen.
@@ -151,14 +160,13 @@ impl Coordinator {
 
     /// Starts whatever can start.
     pub(super) fn schedule(&mut self, turn: &mut Turn) {
-        let idle: Vec<JobId> = self
+        let due = self
             .books
             .open_jobs()
             .iter()
-            .filter(|job| !self.jobs.active.contains_key(job))
-            .copied()
-            .collect();
-        for job in idle {
+            .filter(|job| self.jobs.is_due(job, turn.now_ms));
+        let due: Vec<JobId> = due.copied().collect();
+        for job in due {
             if self.rounds.len() >= self.config.limits.open_jobs.max(1) {
                 break;
             }
@@ -345,14 +353,17 @@ impl Coordinator {
         }
     }
 
-    /// When patience with a waiting job ends. One whose time is up already waits for a free place, which wakes us anyway.
+    /// When patience with a waiting job ends, or a failed one may try again. One whose time is up already waits for a free place, which wakes us anyway.
     pub(super) fn jobs_wake(&self, now_ms: u64) -> Option<u64> {
         let patience_ms = self.config.limits.patience_ms;
-        let waiting = self.jobs.jobs.values().filter_map(|run| run.waiting.as_ref());
-        waiting
-            .map(|waiting| waiting.since_ms + patience_ms)
-            .filter(|at| *at > now_ms)
-            .min()
+        let runs = self.jobs.jobs.values();
+        let times = runs.flat_map(|run| {
+            [
+                run.waiting.as_ref().map(|waiting| waiting.since_ms + patience_ms),
+                Some(run.retry_at_ms),
+            ]
+        });
+        times.flatten().filter(|at| *at > now_ms).min()
     }
 }
 

@@ -254,7 +254,8 @@ impl Coordinator {
         if refused.code == codes::OWNERS_REFUSED {
             return self.fail_job(job, refused, turn);
         }
-        self.jobs.attempt_failed(&job, refused);
+        let wait_ms = self.config.limits.retry_ms << attempt.min(6);
+        self.jobs.attempt_failed(&job, refused, turn.now_ms + wait_ms);
     }
 
     /// Everybody in the epoch erases the slot; the owners hear of the next round in the same breath.
