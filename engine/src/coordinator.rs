@@ -41,6 +41,8 @@ pub struct Coordinator {
     jobs: jobs::Runtime,
     rounds: BTreeMap<SlotId, round::Round>,
     uploads: uploads::Uploads,
+    /// Of the newest input.
+    now_ms: u64,
 }
 
 /// Why a coordinator cannot start.
@@ -74,12 +76,14 @@ impl Coordinator {
             jobs: jobs::Runtime::default(),
             rounds: BTreeMap::new(),
             uploads: uploads::Uploads::new(config.limits.uploads),
+            now_ms: 0,
             config,
         })
     }
 
     /// What follows from one input. The coordinator draws no randomness: it has no secrets. The caller does the step before it hands in the next input.
     pub fn handle(&mut self, now_ms: u64, input: Input) -> CoordinatorStep {
+        self.now_ms = now_ms;
         let mut turn = Turn {
             now_ms,
             step: CoordinatorStep::default(),

@@ -62,7 +62,7 @@ impl JobId {
 
     /// Reads the 32 hexadecimal digits that `Display` writes.
     pub fn parse(text: &str) -> Option<Self> {
-        if text.len() != 32 || !text.is_ascii() {
+        if text.len() != 32 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return None;
         }
         let mut id = [0; 16];
@@ -113,5 +113,24 @@ pub struct SlotId {
 impl fmt::Display for SlotId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "epoch {} slot {}", self.epoch, self.slot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_id_reads_back_and_nothing_else_reads() {
+        let job = JobId([0xa5; 16]);
+        assert_eq!(JobId::parse(&job.to_string()), Some(job));
+        for bad in [
+            "",
+            "a5",
+            "+5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5",
+            "zza5a5a5a5a5a5a5a5a5a5a5a5a5a5a5",
+        ] {
+            assert_eq!(JobId::parse(bad), None, "{bad}");
+        }
     }
 }

@@ -38,7 +38,7 @@ pub enum CoordinatorRecord {
     },
     /// The answer. Durable before anybody sees it.
     Released {
-        release: SignedRelease,
+        release: Box<SignedRelease>,
         /// Plan, contract, snapshots, cohort and analyst: the same identity is answered from here at zero cost.
         identity: Option<secagg::Digest>,
         at_ms: u64,
@@ -166,5 +166,48 @@ fn bad(row: &Row, reason: &str) -> BadRow {
     BadRow {
         kind: row.kind.clone(),
         reason: reason.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_back(record: &CoordinatorRecord) -> CoordinatorRecord {
+        CoordinatorRecord::from_row(&record.to_row().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_record_reads_back_as_it_was_written() {
+        let job = JobId([7; 16]);
+        let request = SignedRequest {
+            body: b"{\"any\":\"text\"}".to_vec(),
+            signature: vec![1; 64],
+        };
+        let submitted = CoordinatorRecord::JobSubmitted { job, request, at_ms: 5 };
+        assert_eq!(read_back(&submitted), submitted);
+        let advanced = CoordinatorRecord::Advanced {
+            job,
+            round: 3,
+            previous_sum: secagg::Digest([9; 32]),
+            state: vec![0, 1, 255].into(),
+        };
+        assert_eq!(advanced.to_row().unwrap().kind, "advanced");
+        assert_eq!(read_back(&advanced), advanced);
+    }
+
+    #[test]
+    fn a_row_that_lost_its_blob_or_its_shape_is_refused() {
+        let advanced = CoordinatorRecord::Advanced {
+            job: JobId([7; 16]),
+            round: 3,
+            previous_sum: secagg::Digest([9; 32]),
+            state: vec![1].into(),
+        };
+        let mut row = advanced.to_row().unwrap();
+        row.blob = None;
+        assert!(CoordinatorRecord::from_row(&row).is_err());
+        row.json = row.json.replace("round", "sound");
+        assert!(CoordinatorRecord::from_row(&row).is_err());
     }
 }

@@ -102,3 +102,58 @@ mod exact {
         text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn release() -> Release {
+        let hash = governance::ContentHash([1; 32]);
+        Release {
+            id: JobId([2; 16]),
+            request_hash: hash,
+            analyst: "ada".to_owned(),
+            dataset: "plain".to_owned(),
+            body: "{}".to_owned(),
+            receipt: Receipt {
+                unit: "row".to_owned(),
+                neighbouring: "one row added or removed at one participant".to_owned(),
+                epsilon: Some(0.1 + 0.2),
+                delta: 1e-6,
+                rho: None,
+                epsilon_charged: Some(1.305_497_209_694_657),
+                mechanism: "discrete Gaussian".to_owned(),
+                contributors: 4,
+                cohort: 4,
+                members: 4,
+                s_min: 3,
+                c: 1,
+                rounds: 1,
+                attempts: 1,
+                contract: hash,
+                plan: secagg::Digest([3; 32]),
+                sum: secagg::Digest([4; 32]),
+                repeated: None,
+            },
+        }
+    }
+
+    #[test]
+    fn a_release_verifies_after_it_was_on_disk() {
+        let key = secagg::SigningKey::from_seed(&[5; 32]);
+        let signed = SignedRelease::sign(release(), &key);
+        let text = serde_json::to_string(&signed).unwrap();
+        let read: SignedRelease = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, signed);
+        assert!(read.verify(&key.verifying_key()));
+    }
+
+    #[test]
+    fn a_changed_number_or_another_key_does_not_verify() {
+        let key = secagg::SigningKey::from_seed(&[5; 32]);
+        let mut signed = SignedRelease::sign(release(), &key);
+        assert!(!signed.verify(&secagg::SigningKey::from_seed(&[6; 32]).verifying_key()));
+        signed.release.receipt.epsilon = Some(0.1);
+        assert!(!signed.verify(&key.verifying_key()));
+    }
+}

@@ -37,7 +37,7 @@ pub struct Job {
 #[derive(Clone, Debug, PartialEq)]
 pub enum JobState {
     Open(Progress),
-    Released { release: SignedRelease, at_ms: u64 },
+    Released { release: Box<SignedRelease>, at_ms: u64 },
     Failed { refused: Refused, at_ms: u64 },
 }
 

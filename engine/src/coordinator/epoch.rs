@@ -34,7 +34,7 @@ pub(crate) struct Epochs {
     look_at_ms: Option<u64>,
 }
 
-/// An agent that spoilt a setup.
+/// An agent that spoilt a setup or let a round wait.
 struct Bench {
     until_ms: u64,
     strikes: u32,
@@ -48,7 +48,7 @@ pub(crate) struct Live {
     pub book: Arc<EpochBook>,
     pub slots: u16,
     pub next_slot: u16,
-    roster_hash: governance::ContentHash,
+    pub roster_hash: governance::ContentHash,
 }
 
 impl Live {
@@ -89,6 +89,17 @@ impl Epochs {
         [deadline, self.look_at_ms].into_iter().flatten().min()
     }
 
+    /// It delivers again: forgotten.
+    pub(crate) fn unbench(&mut self, agent: &AgentId) {
+        self.benched.remove(agent);
+    }
+
+    /// Whether an agent is left out for now.
+    pub(crate) fn is_benched(&self, agent: &AgentId, now_ms: u64) -> bool {
+        self.benched.get(agent).is_some_and(|bench| bench.until_ms > now_ms)
+    }
+
+    /// Leaves an agent out for a while, longer each time, until it delivers or reconnects.
     pub(crate) fn bench(&mut self, agent: &AgentId, limits: &Limits, now_ms: u64) {
         let bench = self.benched.entry(agent.clone()).or_insert(Bench {
             until_ms: 0,
@@ -179,12 +190,7 @@ impl Coordinator {
         let connected = self.catalogue.agents().map(|(agent, _)| agent);
         let members = connected.filter(|agent| self.roster.agent(agent.as_str()).is_some());
         let mut members: Vec<AgentId> = members.take(MAX_MEMBERS).cloned().collect();
-        let benched = |agent: &AgentId| {
-            self.epochs
-                .benched
-                .get(agent)
-                .is_some_and(|bench| bench.until_ms > now_ms)
-        };
+        let benched = |agent: &AgentId| self.epochs.is_benched(agent, now_ms);
         let fit = members.iter().filter(|agent| !benched(agent)).count();
         if fit >= self.roster.min_cohort as usize {
             members.retain(|agent| !benched(agent));
@@ -249,7 +255,6 @@ impl Coordinator {
             slots: live.slots,
         });
         for name in &live.names {
-            self.epochs.benched.remove(name);
             if let Some(presence) = self.catalogue.agent_mut(name) {
                 presence.epochs.insert(live.seq);
             }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use governance::{ContentHash, SignedRequest};
 use secagg::adder::Gather;
 
+use super::epoch::Live;
 use super::round::{Head, Round};
 use super::{Coordinator, Offered, Turn};
 use crate::codes;
@@ -286,7 +287,7 @@ impl Coordinator {
         contract: &ContentHash,
     ) -> Result<(CohortTerms, Vec<(AgentId, String)>), Refusal> {
         let who = "`sotto participant` shows who is missing";
-        let Some(live) = self.epochs.serving().filter(|live| live.slots_left() > 0) else {
+        let Some(live) = self.epochs.serving().filter(|live| self.is_usable(live)) else {
             let connected = self.catalogue.agents().count();
             let text = format!(
                 "no epoch is ready: {connected} of {} participants are online",
@@ -296,7 +297,14 @@ impl Coordinator {
         };
         let least = (live.members.threshold() as u32).max(self.roster.min_cohort);
         let offered = self.catalogue.owners(&live.names, live.seq, dataset, contract);
-        let (owners, s_min) = willing(offered.collect(), least);
+        let all: Vec<Owner<'_>> = offered.collect();
+        let fit = all
+            .iter()
+            .filter(|(agent, _)| !self.epochs.is_benched(agent, self.now_ms));
+        let (mut owners, mut s_min) = willing(fit.copied().collect(), least);
+        if owners.len() < s_min as usize {
+            (owners, s_min) = willing(all, least); // a slow owner is better than no answer
+        }
         if owners.len() < s_min as usize {
             let found = owners.len();
             let text = format!("too few participants offer `{dataset}`: expected at least {s_min}, got {found}");
@@ -311,6 +319,11 @@ impl Coordinator {
             .into_iter()
             .map(|(agent, offered)| (agent.clone(), offered.snapshot.clone()));
         Ok((terms, owners.collect()))
+    }
+
+    /// Agents refuse rounds of an epoch that was made under an older roster.
+    fn is_usable(&self, live: &Live) -> bool {
+        live.slots_left() > 0 && live.roster_hash == self.roster_hash
     }
 
     /// Takes the slot and opens the round; the caller sends what is returned.

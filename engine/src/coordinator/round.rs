@@ -98,6 +98,9 @@ struct Desk<'a> {
     key: &'a secagg::SigningKey,
     /// Members of the epoch that are connected and hold it.
     present: &'a BTreeSet<AgentId>,
+    /// Who let the deadline pass, and who delivered: the next epoch is made without the silent.
+    silent: &'a mut BTreeSet<AgentId>,
+    delivered: &'a mut BTreeSet<AgentId>,
     turn: &'a mut Turn,
 }
 
@@ -170,11 +173,14 @@ impl Coordinator {
             .live(at.epoch)
             .map(|live| self.present(live))
             .unwrap_or_default();
+        let (mut silent, mut delivered) = (BTreeSet::new(), BTreeSet::new());
         let mut desk = Desk {
             head: &head,
             limits: &self.config.limits,
             key: &self.config.signing_key,
             present: &present,
+            silent: &mut silent,
+            delivered: &mut delivered,
             turn,
         };
         let flow = match phase {
@@ -183,6 +189,10 @@ impl Coordinator {
             Phase::Survive(phase) => phase.receive(event, &mut desk),
             Phase::Unmask(phase) => phase.receive(event, &mut desk),
         };
+        silent
+            .iter()
+            .for_each(|agent| self.epochs.bench(agent, &self.config.limits, turn.now_ms));
+        delivered.iter().for_each(|agent| self.epochs.unbench(agent));
         match flow {
             Flow::Stay(phase) => {
                 self.rounds.insert(

@@ -33,7 +33,7 @@ struct Setup {
 /// Moves consume the old stage.
 enum Stage {
     Greeting(Greeting),
-    Pairing(Pairing),
+    Pairing(Box<Pairing>),
     Dealing(Dealing),
     Acking(Acking),
 }
@@ -46,7 +46,7 @@ pub(crate) struct Live {
 
 /// What a stage leads to.
 enum Moved {
-    Next(Stage, SetupStep, Wire),
+    Next(Box<Stage>, SetupStep, Wire),
     Live(Box<Epoch>),
 }
 
@@ -113,6 +113,7 @@ impl Participant {
         }
         match setup.stage.receive(&message.parts, turn.entropy) {
             Ok(Moved::Next(stage, step, wire)) => {
+                let stage = *stage;
                 self.epochs.setups.insert(seq, Setup { stage, ..setup });
                 send_step(seq, step, wire, turn);
             }
@@ -227,15 +228,19 @@ impl Stage {
         Ok(match self {
             Self::Greeting(greeting) => {
                 let (pairing, cts) = greeting.receive(decoded(parts)?)?;
-                Moved::Next(Self::Pairing(pairing), SetupStep::PairCt, cts.encode().into())
+                Moved::Next(
+                    Box::new(Self::Pairing(Box::new(pairing))),
+                    SetupStep::PairCt,
+                    cts.encode().into(),
+                )
             }
             Self::Pairing(pairing) => {
                 let (dealing, deal) = pairing.receive(decoded(parts)?, entropy)?;
-                Moved::Next(Self::Dealing(dealing), SetupStep::Deal, deal.encode().into())
+                Moved::Next(Box::new(Self::Dealing(dealing)), SetupStep::Deal, deal.encode().into())
             }
             Self::Dealing(dealing) => {
                 let (acking, ack) = dealing.receive(decoded(parts)?)?;
-                Moved::Next(Self::Acking(acking), SetupStep::Ack, ack.encode().into())
+                Moved::Next(Box::new(Self::Acking(acking)), SetupStep::Ack, ack.encode().into())
             }
             Self::Acking(acking) => Moved::Live(Box::new(acking.receive(decoded(parts)?)?)),
         })

@@ -134,6 +134,7 @@ impl Participant {
             }
             self.record(ParticipantRecord::RequestClosed { request: hash }, turn);
             self.void_rest(&hash, turn);
+            self.send_offers(turn);
         }
     }
 

@@ -39,6 +39,7 @@ impl Collecting {
             Event::Masked(from, masked) if self.pending.contains(from) => {
                 match self.add(from, masked, desk) {
                     Ok(Some((header, vector))) => {
+                        desk.delivered.insert(from.clone());
                         let receipt = Receipt::sign(&header, desk.key).encode().into();
                         let (at, job) = (desk.at(), desk.head.start.job);
                         desk.turn.send(from, ToAgent::Receipt { at, receipt });
@@ -57,7 +58,10 @@ impl Collecting {
             Event::Lost(agent) => {
                 self.pending.remove(agent);
             }
-            Event::Late => return self.close(desk),
+            Event::Late => {
+                desk.silent.extend(self.pending.iter().cloned());
+                return self.close(desk);
+            }
             _ => {}
         }
         if self.pending.is_empty() {

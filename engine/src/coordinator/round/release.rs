@@ -146,7 +146,7 @@ impl Coordinator {
     fn publish(&mut self, job: JobId, release: Release, identity: Option<secagg::Digest>, turn: &mut Turn) {
         let repeated = release.receipt.repeated.is_some();
         let request_hash = release.request_hash.0;
-        let release = SignedRelease::sign(release, &self.config.signing_key);
+        let release = Box::new(SignedRelease::sign(release, &self.config.signing_key));
         let at_ms = turn.now_ms;
         self.record(
             CoordinatorRecord::Released {

@@ -44,7 +44,10 @@ impl Start {
             Event::Lost(agent) => {
                 self.pending.remove(agent);
             }
-            Event::Late => return self.close(desk),
+            Event::Late => {
+                desk.silent.extend(self.pending.iter().cloned());
+                return self.close(desk);
+            }
             _ => {}
         }
         if self.pending.is_empty() {

@@ -63,6 +63,9 @@ impl Participant {
             return Ok(());
         }
         self.commit(hash, &population, &planned, index, turn)?;
+        if planned.plan.rounds == 1 {
+            self.send_offers(turn); // what is left, for `sotto budget`; a run says it once, at its end
+        }
         turn.event(ParticipantEvent::Charged {
             job: compute.job,
             at,
