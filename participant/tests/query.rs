@@ -452,7 +452,7 @@ fn refusals_name_file_and_column_and_reports_hold_no_value() {
 }
 
 #[test]
-fn a_file_of_wrong_types_is_refused_and_one_that_is_gone_contributes_nothing() {
+fn a_file_of_wrong_types_is_refused_and_one_that_is_gone_delivers_no_vector() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.parquet");
     let glob = path.to_string_lossy().into_owned();
@@ -476,5 +476,5 @@ fn a_file_of_wrong_types_is_refused_and_one_that_is_gone_contributes_nothing() {
     fs::remove_file(&path).unwrap();
     let plan = plan(&contract(false), "SELECT COUNT(*) FROM clinic");
     let gone = execute(&plan, &dataset, &BoundingKey::new(&[0; 32])).unwrap();
-    assert!(!gone.whole && gone.values.iter().all(|v| *v == 0));
+    assert!(!gone.whole && gone.values.is_empty());
 }

@@ -27,7 +27,7 @@ pub struct Engine {
     key: BoundingKey,
 }
 
-/// Why there is no contribution. Never depends on a value.
+/// Why there is no contribution: the agent misses the round. Never depends on a value, since files are validated at open.
 #[derive(Debug, thiserror::Error)]
 pub enum ComputeFailed {
     #[error("malformed plan: expected {0}")]
@@ -36,6 +36,8 @@ pub enum ComputeFailed {
     NotServed(ContentHash),
     #[error(transparent)]
     Data(#[from] DataError),
+    #[error("a data file of {0} could not be read, though it could when it was opened")]
+    Unreadable(String),
     #[error("the operating system gave no randomness")]
     Entropy,
     #[error(transparent)]
@@ -84,8 +86,10 @@ impl Engine {
         dataset.unchanged()?;
         let contribution = execute(&query, dataset, &self.key).ok_or(ComputeFailed::Plan("columns of the contract"))?;
         if !contribution.whole {
-            tracing::warn!(dataset = %query.dataset, "a data file could not be read: this round's contribution is noise alone");
+            return Err(ComputeFailed::Unreadable(query.dataset.clone()));
         }
+        // Rows that changed while they were read were not checked.
+        dataset.unchanged()?;
         Ok(Clipped::clamp(contribution.values, &plan.bounds)?.add(noise)?)
     }
 }

@@ -3,7 +3,12 @@
 //! polars scans, maps, filters and computes the plan's expressions, with projection and predicate pushed into the files;
 //! each of its threads hands its batches to an accumulator of its own (`Worker`). Without a privacy unit that is a vector of
 //! cells, so memory does not grow with rows; with one it is packed rows (`units.rs`). Every cell of the layout is present
-//! in the answer whatever the data held. Nothing here is an error that depends on data: what cannot be read adds nothing.
+//! in the answer whatever the data held.
+//!
+//! A failure delivers no vector: zeros in its place would be a vector that one row could bring about, and no noise is
+//! calibrated to that. The agent misses the round instead, which everybody sees; so nothing a row holds may cause it. Files
+//! are read through when they are opened (`data/files.rs`), every function of a value is total, and what remains is a
+//! file that vanished or changed since, a disk or memory that failed.
 
 use super::batch::{Added, Batch, NO_BIN, Shape};
 use super::translate::Columns;
@@ -19,8 +24,9 @@ use workload::query::{BoundingKey, ComponentKind, QueryPlan};
 
 /// The contribution of a dataset to a plan, in the order of its layout.
 pub struct Contribution {
+    /// Of the layout's length; empty if the contribution is not whole.
     pub values: Vec<i64>,
-    /// `false`: a file could not be read, and all values are zero. Goes to the local log only.
+    /// `false`: a file could not be read. There is nothing to send then.
     pub whole: bool,
 }
 
@@ -30,7 +36,7 @@ pub fn execute(plan: &QueryPlan, dataset: &Dataset, key: &BoundingKey) -> Option
     let values = catch_unwind(AssertUnwindSafe(|| job.run())).ok().and_then(Result::ok);
     let whole = values.is_some();
     Some(Contribution {
-        values: values.unwrap_or_else(|| vec![0; plan.layout().dim()]),
+        values: values.unwrap_or_default(),
         whole,
     })
 }
@@ -109,8 +115,8 @@ impl<'a> Job<'a> {
             Some("contribution"),
         );
         frame.collect_with_engine(Engine::Streaming)?;
-        let workers = std::mem::take(&mut *self.sink.idle.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(self.sink.add_up(workers, self.plan))
+        let workers = std::mem::take(&mut *self.sink.idle.lock().map_err(died)?);
+        self.sink.add_up(workers, self.plan)
     }
 }
 
@@ -159,7 +165,7 @@ impl Sink {
         Ok(())
     }
 
-    fn add_up(&self, workers: Vec<Worker>, plan: &QueryPlan) -> Vec<i64> {
+    fn add_up(&self, workers: Vec<Worker>, plan: &QueryPlan) -> PolarsResult<Vec<i64>> {
         let mut cells = vec![0i64; self.shape.layout.dim()];
         let mut scattered = Vec::new();
         for worker in workers {
@@ -169,10 +175,10 @@ impl Sink {
             }
         }
         if let Some(packing) = &self.packing {
-            cells = units::add_up(scattered, &self.shape, packing, &plan.contribution, &self.key);
+            cells = units::add_up(scattered, &self.shape, packing, &plan.contribution, &self.key).ok_or_else(dead)?;
         }
         self.shape.fill_trees(&mut cells);
-        cells
+        Ok(cells)
     }
 }
 
@@ -200,6 +206,10 @@ fn add_rows(shape: &Shape, batch: &Batch, cells: &mut [i64]) {
 }
 
 fn died<T>(_: PoisonError<T>) -> PolarsError {
+    dead()
+}
+
+fn dead() -> PolarsError {
     PolarsError::ComputeError("a worker died".into())
 }
 

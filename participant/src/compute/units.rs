@@ -92,43 +92,38 @@ impl Scattered {
 }
 
 /// Adds up what bounding keeps of all workers' rows. Partitions are taken one by one by as many threads as there are cores.
+/// `None`: a thread died, and a part of the sum would be no sum.
 pub(super) fn add_up(
     scattered: Vec<Scattered>,
     shape: &Shape,
     packing: &Packing,
     limits: &Contribution,
     key: &BoundingKey,
-) -> Vec<i64> {
+) -> Option<Vec<i64>> {
     let mut partitions: Vec<Mutex<Vec<Vec<u32>>>> = (0..PARTITIONS).map(|_| Mutex::new(Vec::new())).collect();
     for worker in scattered {
         for (partition, records) in partitions.iter_mut().zip(worker.partitions) {
-            if let Ok(partition) = partition.get_mut() {
-                partition.push(records);
-            }
+            partition.get_mut().ok()?.push(records);
         }
     }
     let next = AtomicUsize::new(0);
     let work = || {
         let mut adder = Adder::new(shape, packing, limits, key);
         while let Some(partition) = partitions.get(next.fetch_add(1, Ordering::Relaxed)) {
-            // A poisoned lock would mean that a thread died; its rows are then left out, as any failure in data is.
-            let records = partition
-                .lock()
-                .map(|mut p| std::mem::take(&mut *p))
-                .unwrap_or_default();
+            let records = std::mem::take(&mut *partition.lock().ok()?);
             adder.partition(&records.concat());
         }
-        adder.cells
+        Some(adder.cells)
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let mut cells = work();
+        let mut cells = work()?;
         for other in others {
-            let other = other.join().unwrap_or_default();
+            let other = other.join().ok()??;
             cells.iter_mut().zip(other).for_each(|(a, b)| *a = a.wrapping_add(b));
         }
-        cells
+        Some(cells)
     })
 }
 

@@ -1,12 +1,15 @@
-//! The files of a dataset: globs expanded once, schemas read from headers and footers, a fingerprint that costs a `stat` each.
+//! The files of a dataset: globs expanded once, read through once when they are opened, a fingerprint that costs a `stat` each.
 //!
-//! CSV columns are all read as text, with errors ignored and ragged lines cut: what a cell means is decided by the mapping,
-//! so a bad cell is a NULL and a bad line is a line of NULLs, never a failure of the query. A file that cannot be opened at
-//! all is refused by name.
+//! A question must not fail, nor read one row differently, because of another row. So every CSV line is checked to be one
+//! record (`lines.rs`) and every Parquet row is decoded before a dataset is served, and a file that fails is refused by
+//! name; ignoring errors while scanning would not do, since a CSV reader carries an open quote into the next lines, and
+//! fails on some. CSV columns are then read as text: what a cell means is decided by the mapping, and a bad cell is a NULL.
 
 use super::DataError;
+use super::lines;
 use polars::prelude::*;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -102,12 +105,49 @@ impl File {
         let schema = scan(format, [reference(&path)].into_iter().collect())
             .and_then(|mut frame| frame.collect_schema())
             .map_err(|_| unreadable(&path, "its header is not that of a file of its ending"))?;
-        Ok(Self {
+        let file = Self {
             path,
             stamp,
             format,
             schema,
-        })
+        };
+        file.rows_are_readable()?;
+        match self::stamp(&file.path).ok() == Some(stamp) {
+            true => Ok(file),
+            false => Err(DataError::Changed { path: file.path }),
+        }
+    }
+
+    /// One pass over all rows, so that no row can make a question fail.
+    fn rows_are_readable(&self) -> Result<(), DataError> {
+        match self.format {
+            Format::Csv => match lines::first_bad(&self.path) {
+                Err(error) => Err(unreadable(&self.path, &error.to_string())),
+                Ok(None) => Ok(()),
+                Ok(Some(bad)) => Err(DataError::Line {
+                    path: self.path.clone(),
+                    number: bad.number,
+                    fault: bad.fault,
+                }),
+            },
+            Format::Parquet => {
+                let forget = |batch: DataFrame| Ok(batch.slice(0, 0));
+                let decoded = || -> PolarsResult<()> {
+                    scan(self.format, [reference(&self.path)].into_iter().collect())?
+                        .map(forget, AllowedOptimizations::STREAMING, None, Some("decoded"))
+                        .collect_with_engine(Engine::Streaming)
+                        .map(drop)
+                };
+                // The decoder is not ours: a panic on a damaged file is a refusal, too.
+                match catch_unwind(AssertUnwindSafe(decoded)) {
+                    Ok(Ok(())) => Ok(()),
+                    _ => Err(unreadable(
+                        &self.path,
+                        "its rows cannot be decoded: write the file again",
+                    )),
+                }
+            }
+        }
     }
 }
 

@@ -1,13 +1,15 @@
 //! A participant's local data as its contract describes it, whatever the files look like.
 //!
 //! `Dataset::open` finds the files, compares every file's schema with the contract and the mapping, and refuses by name of
-//! file and column; it reads headers and footers, never rows. What is opened delivers typed columns lazily (`Source`):
-//! every conversion is total, a value that does not convert is NULL, so no error can depend on a value.
+//! file and column; it reads every row once, to refuse files whose rows cannot all be read each by itself (`files.rs`).
+//! What is opened delivers typed columns lazily (`Source`): every conversion is total, a value that does not convert is
+//! NULL. So no error of a question can depend on a value, as long as the files stay as they were (`unchanged`).
 //! Errors and reports hold names and counts, never values. Only local files are opened (config refuses schemes).
 
 mod check;
 mod elementwise;
 mod files;
+mod lines;
 mod mapping;
 
 use crate::config;
@@ -46,6 +48,12 @@ pub enum DataError {
     NoFile { glob: String },
     #[error("{} cannot be read: {message}", .path.display())]
     Unreadable { path: PathBuf, message: String },
+    #[error("{} line {number} is not one record: {fault}", .path.display())]
+    Line {
+        path: PathBuf,
+        number: u64,
+        fault: &'static str,
+    },
     #[error("column `{column}` is missing in {}: it is looked for as `{physical}`; add a line to [dataset.rename]", .path.display())]
     MissingColumn {
         path: PathBuf,
@@ -78,7 +86,7 @@ impl Dataset {
         Self::open(contract, &dataset.files, dataset.mapping.clone())
     }
 
-    /// Finds the files and compares their schemas with the contract.
+    /// Finds the files, reads them through once and compares their schemas with the contract.
     pub fn open(contract: Contract, globs: &[String], mapping: config::Mapping) -> Result<Self, DataError> {
         known_columns(&contract, &mapping)?;
         let files = FileSet::find(globs)?;

@@ -1,0 +1,86 @@
+//! Attacks on "one row is one row": lines that try to change how other lines are read, and ids that try to be one person.
+
+mod support;
+
+use polars::prelude::{NamedFrom, Series};
+use proptest::prelude::*;
+use sotto_participant::compute::execute;
+use std::fs;
+use support::{Table, contract, key, plan};
+
+const HEADER: &str = "person,score,note";
+const ROWS: &str = "p1,10,x\np2,20,\"a, b\"\np3,30,\n\"p4\",40,\"say \"\"hi\"\"\"\n";
+const QUESTION: &str = "SELECT note, COUNT(*), SUM(score), MEDIAN(score) FROM visits GROUP BY note";
+
+#[test]
+fn a_line_that_reaches_into_others_is_refused_by_its_number_and_what_to_do() {
+    for (line, advice) in [
+        ("pX,30,say \"hi", "double the quote"),
+        ("\"pX,30,n", "export without line breaks"),
+        ("pX,30,\"two\nlines\"", "export without line breaks"),
+        ("pX,\"a\"b,n", "double the quotes"),
+        ("pX,30", "than the header"),
+        ("pX,30,x,y", "than the header"),
+    ] {
+        let table = Table::new(&[("x.csv", format!("{HEADER}\n{ROWS}{line}\n{ROWS}"))]);
+        let refused = table.open(contract("string", false)).err().unwrap().to_string();
+        assert!(
+            refused.contains("x.csv line 6 ") && refused.contains(advice) && !refused.contains("pX"),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn a_line_that_is_appended_is_refused_or_adds_what_it_adds_alone() {
+    let contract = contract("string", false);
+    let plan = plan(&contract, QUESTION);
+    let values = |content: Vec<u8>| {
+        let table = Table::new(&[("x.csv", content)]);
+        let opened = table.open(contract.clone()).map_err(|e| e.to_string())?;
+        let found = execute(&plan, &opened, &key()).unwrap();
+        assert!(found.whole, "an opened file must be executed");
+        Ok::<_, String>(found.values)
+    };
+    let file = |rows: &[u8], line: &[u8]| [HEADER.as_bytes(), b"\n", rows, line, b"\n"].concat();
+    let without = values([HEADER.as_bytes(), b"\n", ROWS.as_bytes()].concat()).unwrap();
+    let bytes = || prop_oneof![3 => prop::sample::select(b"\",\r x1p\n".to_vec()), 1 => any::<u8>()];
+    let noise = prop::collection::vec(bytes().prop_filter("one line", |b| *b != b'\n'), 0..12).boxed();
+    let field = prop_oneof!["[a-z0-9.]{0,4}", "\"([a-z,]|\"\"){0,4}\"", "nan|inf|-inf|1e999", "x"];
+    let fields = prop::collection::vec(field, 3)
+        .prop_map(|f| f.join(",").into_bytes())
+        .boxed();
+    let config = ProptestConfig {
+        cases: 300,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let opened = std::cell::Cell::new(0);
+    proptest!(config, |(line in prop_oneof![1 => noise, 1 => fields])| {
+        match values(file(ROWS.as_bytes(), &line)) {
+            Err(refused) => prop_assert!(refused.contains("line 6 "), "{}", refused),
+            Ok(with) => {
+                let alone = values(file(b"", &line)).unwrap();
+                let sum: Vec<i64> = without.iter().zip(&alone).map(|(a, b)| a + b).collect();
+                prop_assert_eq!(with, sum);
+                opened.set(opened.get() + 1);
+            }
+        }
+    });
+    assert!(opened.get() > 30, "only {} lines were records", opened.get());
+}
+
+#[test]
+fn a_parquet_file_whose_rows_cannot_be_decoded_is_refused_when_it_is_opened() {
+    let table = Table::new::<&str>(&[]);
+    let path = table.folder.path().join("x.parquet");
+    let people: Vec<String> = (0..5_000).map(|i| format!("p{i}")).collect();
+    table.parquet(Series::new("person".into(), people));
+    assert!(table.open(contract("string", false)).is_ok());
+    let mut bytes = fs::read(&path).unwrap();
+    let (start, end) = (8, bytes.len() / 3);
+    bytes[start..end].iter_mut().for_each(|b| *b = 0xff);
+    fs::write(&path, bytes).unwrap();
+    let refused = table.open(contract("string", false)).err().unwrap().to_string();
+    assert!(refused.contains("x.parquet"), "{refused}");
+}
