@@ -53,27 +53,27 @@ fn a_truncated_member_list_never_becomes_an_epoch() {
     let mut w = after_a_job();
     let names = w.world.consortium.names.clone();
     let roster_hash = w.world.consortium.signed_roster.hash().0;
-    let open = |members: Vec<engine::AgentId>, roster_hash| {
+    let open = |epoch, members: Vec<engine::AgentId>, roster_hash| {
         ToAgent::EpochOpen(EpochOpen {
-            epoch: 77,
+            epoch,
             roster_hash,
             members,
             slots: 4,
             timeout_ms: 5_000,
         })
     };
-    w.say(0, open(names[1..].to_vec(), roster_hash));
+    w.say(0, open(77, names[1..].to_vec(), roster_hash));
     assert!(w.heard("EpochLeft"), "not a member");
-    w.say(0, open(names[..2].to_vec(), roster_hash));
+    w.say(0, open(78, names[..2].to_vec(), roster_hash));
     assert!(w.heard("EpochLeft"), "too few to tolerate a colluder");
-    w.say(0, open(names.clone(), [1; 32]));
+    w.say(0, open(79, names.clone(), [1; 32]));
     assert!(w.heard("EpochLeft"), "another roster");
     // Told different lists, two agents sign different Hellos, and neither goes on with the other's.
-    w.say(0, open(names[..3].to_vec(), roster_hash));
+    w.say(0, open(80, names[..3].to_vec(), roster_hash));
     assert!(w.heard("EpochJoining"));
-    w.say(1, open(names, roster_hash));
+    w.say(1, open(80, names, roster_hash));
     w.wait(10_000);
-    assert!(!w.heard("EpochLive { epoch: 77"));
+    assert!(!w.heard("EpochLive { epoch: 80"));
 }
 
 #[test]

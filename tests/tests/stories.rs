@@ -313,3 +313,23 @@ fn a_blink_of_the_network_does_not_cost_the_epoch() {
     w.run();
     assert_eq!(ones(&w.expect_released(job)), [1, 1, 1, 1]);
 }
+
+#[test]
+fn a_hanging_owner_holds_up_one_round_and_not_the_run() {
+    let mut w = Story::with(Options {
+        slots: 64,
+        ..Options::quiet(5, 1)
+    });
+    let question = w.world.question(20);
+    let job = w.submit(question);
+    for _ in 0..3 {
+        w.until("RoundSummed");
+    }
+    let before_ms = w.world.now_ms;
+    w.participant(4).hang();
+    w.run();
+    let release = w.expect_released(job);
+    assert_eq!((release.receipt.rounds, release.receipt.contributors), (20, 4));
+    let took_ms = w.world.now_ms - before_ms;
+    assert!(took_ms < 100_000, "one collect deadline, not seventeen: {took_ms} ms");
+}

@@ -5,12 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use governance::{ContentHash, SignedRequest};
+use governance::SignedRequest;
 use secagg::adder::Gather;
 
-use super::epoch::Live;
 use super::round::{Head, Round};
-use super::{Coordinator, Offered, Turn};
+use super::{Coordinator, Turn};
 use crate::codes;
 use crate::context::{Planned, context_hash};
 use crate::ids::{AgentId, JobId, SlotId};
@@ -19,7 +18,7 @@ use crate::record::CoordinatorRecord;
 use crate::refused::Refused;
 use crate::release::SignedRelease;
 use crate::step::CoordinatorEvent;
-use crate::workload::{CohortTerms, Refusal};
+use crate::workload::Refusal;
 
 /// What is known about open jobs beside the books. Lost in a crash, and may be.
 #[derive(Default)]
@@ -280,52 +279,6 @@ impl Coordinator {
         Prepared::Go(Box::new(head), Box::new(gather))
     }
 
-    /// Who would contribute to a dataset now, from which snapshots, and under which terms.
-    pub(super) fn terms_of(
-        &self,
-        dataset: &str,
-        contract: &ContentHash,
-    ) -> Result<(CohortTerms, Vec<(AgentId, String)>), Refusal> {
-        let who = "`sotto participant` shows who is missing";
-        let Some(live) = self.epochs.serving().filter(|live| self.is_usable(live)) else {
-            let connected = self.catalogue.agents().count();
-            let text = format!(
-                "no epoch is ready: {connected} of {} participants are online",
-                self.roster.agents.len()
-            );
-            return Err(Refusal::new(codes::TOO_FEW, text).remedy(who));
-        };
-        let least = (live.members.threshold() as u32).max(self.roster.min_cohort);
-        let offered = self.catalogue.owners(&live.names, live.seq, dataset, contract);
-        let all: Vec<Owner<'_>> = offered.collect();
-        let fit = all
-            .iter()
-            .filter(|(agent, _)| !self.epochs.is_benched(agent, self.now_ms));
-        let (mut owners, mut s_min) = willing(fit.copied().collect(), least);
-        if owners.len() < s_min as usize {
-            (owners, s_min) = willing(all, least); // a slow owner is better than no answer
-        }
-        if owners.len() < s_min as usize {
-            let found = owners.len();
-            let text = format!("too few participants offer `{dataset}`: expected at least {s_min}, got {found}");
-            return Err(Refusal::new(codes::TOO_FEW, text).remedy(who));
-        }
-        let terms = CohortTerms {
-            n: live.members.n() as u32,
-            c: live.members.c() as u32,
-            s_min,
-        };
-        let owners = owners
-            .into_iter()
-            .map(|(agent, offered)| (agent.clone(), offered.snapshot.clone()));
-        Ok((terms, owners.collect()))
-    }
-
-    /// Agents refuse rounds of an epoch that was made under an older roster.
-    fn is_usable(&self, live: &Live) -> bool {
-        live.slots_left() > 0 && live.roster_hash == self.roster_hash
-    }
-
     /// Takes the slot and opens the round; the caller sends what is returned.
     pub(super) fn launch(&mut self, head: Head, gather: Gather, turn: &mut Turn) -> Launched {
         let RoundStart {
@@ -384,26 +337,6 @@ impl Coordinator {
 pub(crate) struct Launched {
     pub start: RoundStart,
     pub owners: BTreeSet<AgentId>,
-}
-
-/// An owner and its offer.
-type Owner<'a> = (&'a AgentId, &'a Offered);
-
-/// Owners whose own minimum cohort can be met, and the smallest cohort that satisfies all of them.
-fn willing(mut owners: Vec<Owner<'_>>, least: u32) -> (Vec<Owner<'_>>, u32) {
-    loop {
-        let count = owners.len();
-        owners.retain(|(_, offered)| offered.min_cohort as usize <= count);
-        if owners.len() == count {
-            let s_min = owners
-                .iter()
-                .map(|(_, offered)| offered.min_cohort)
-                .max()
-                .unwrap_or(0)
-                .max(least);
-            return (owners, s_min);
-        }
-    }
 }
 
 fn attempts_spent(attempts: u32, epsilon: f64, last: Option<&Refused>) -> Refused {

@@ -210,6 +210,11 @@ impl Site<'_> {
         self.world.partition(self.place, Some(for_ms));
     }
 
+    /// It keeps its connection and says nothing more.
+    pub fn hang(self) {
+        self.world.hung.insert(self.place);
+    }
+
     /// Its owner pauses the dataset.
     pub fn pause(self) {
         self.world.tell_participant(

@@ -1,7 +1,7 @@
 //! The loop: takes the next happening in virtual time, hands it to a party, does the step that comes back in the order that a shell
 //! must keep, and lets the checkers look. Everything is drawn from one generator, so a seed is a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use engine::coordinator::{self, Coordinator};
@@ -36,6 +36,8 @@ pub struct World {
     pub requests: BTreeMap<JobId, SignedRequest>,
     /// Whether faults happen now.
     pub faults: bool,
+    /// Agents that are connected and dead to the world.
+    pub hung: BTreeSet<usize>,
     /// What agents were sent, if a story wants to say it again.
     pub overheard: Option<Vec<(usize, ToAgent)>>,
     pub(super) rng: ChaCha8Rng,
@@ -107,6 +109,7 @@ impl World {
             checks: Checks::new(&options),
             requests: BTreeMap::new(),
             faults: false,
+            hung: BTreeSet::new(),
             overheard: None,
             adversary: Adversary::default(),
             links: (0..options.agents).map(|_| Link::default()).collect(),
@@ -252,6 +255,9 @@ impl World {
         let Some(engine) = self.participants[agent].engine.as_mut() else {
             return;
         };
+        if self.hung.contains(&agent) {
+            return;
+        }
         let step = engine.handle(self.now_ms, &mut self.entropy[agent], input);
         self.participant_step(agent, step);
     }
