@@ -14,6 +14,7 @@ use sotto_participant::Process;
 use sotto_participant::config::Config;
 use sotto_participant::driver::Executor;
 use sotto_participant::serving::Serving;
+use sotto_participant::status::Command;
 use sottovoce::local::child::{log_to_stderr, parent_gone, runtime};
 use sottovoce::local::{Analyst, Running, Site, Spec, State, start};
 use sottovoce::{Client, Question};
@@ -138,7 +139,7 @@ impl Executor for PlainExecutor {
 pub struct Consortium {
     pub running: Running,
     pub runtime: tokio::runtime::Runtime,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Consortium {
@@ -180,7 +181,7 @@ impl Consortium {
         Self {
             running,
             runtime,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -195,9 +196,24 @@ impl Consortium {
         Counters {
             coordinator_cpu: cpu[0],
             participants_cpu: cpu[1..].iter().sum(),
-            loopback_bytes: loopback_bytes(),
+            bytes_up: self.bytes_up() as f64,
             coordinator_peak_mib: peak_mib(ids[0]),
         }
+    }
+
+    /// What every agent says of itself over its local socket.
+    fn bytes_up(&self) -> u64 {
+        let folders = std::fs::read_dir(self.folder.path().join("participants")).expect("the participants' folder");
+        let sockets = folders.flatten().map(|folder| folder.path().join("participant.sock"));
+        let sent = sockets.map(|socket| {
+            let asked = sotto_participant::socket::ask(&socket, &Command::Status);
+            let status = self
+                .runtime
+                .block_on(asked)
+                .unwrap_or_else(|error| panic!("{}: {error}", socket.display()));
+            status["bytes_sent"].as_u64().unwrap_or_default()
+        });
+        sent.sum()
     }
 
     /// Asks one question in SQL at epsilon 1 and waits for the answer.
@@ -211,11 +227,11 @@ impl Consortium {
     }
 }
 
-/// CPU in seconds (user and system), bytes that crossed the loopback interface, memory in MiB.
+/// CPU in seconds (user and system), bytes that agents handed to TLS, memory in MiB.
 pub struct Counters {
     pub coordinator_cpu: f64,
     pub participants_cpu: f64,
-    pub loopback_bytes: f64,
+    pub bytes_up: f64,
     pub coordinator_peak_mib: f64,
 }
 
@@ -227,12 +243,6 @@ pub async fn answered(client: &mut Client, question: Question) {
         .released(&submitted.job)
         .await
         .unwrap_or_else(|error| panic!("{error}"));
-}
-
-/// Everything that crossed loopback: vectors and messages up, messages down, TLS, HTTP/2 and TCP headers and acknowledgements.
-fn loopback_bytes() -> f64 {
-    let bytes = std::fs::read_to_string("/sys/class/net/lo/statistics/tx_bytes").unwrap_or_default();
-    bytes.trim().parse().unwrap_or(f64::NAN)
 }
 
 fn cpu_seconds(process: u32) -> f64 {

@@ -1,7 +1,7 @@
 //! `round`: secure rounds over real mutual TLS, every party its own process with its own database, charge made durable
 //! before each contribution. One job of many rounds is submitted, as a training run is; the clock runs from submission to
-//! the release. Bytes up per value are
-//! measured from above: everything that crossed loopback in either direction, headers and all, divided by the values contributed.
+//! the release. Bytes up are all
+//! messages that agents handed to TLS, divided by the values contributed.
 
 use std::time::Instant;
 
@@ -52,7 +52,7 @@ pub fn run(arguments: &Arguments) -> serde_json::Value {
         "coordinator_cpu_seconds_per_round": (after.coordinator_cpu - before.coordinator_cpu) / rounds,
         "participant_cpu_seconds_per_round":
             (after.participants_cpu - before.participants_cpu) / rounds / arguments.participants as f64,
-        "bytes_up_per_value": (after.loopback_bytes - before.loopback_bytes) / values,
+        "bytes_up_per_value": (after.bytes_up - before.bytes_up) / values,
         "coordinator_peak_memory_mib": after.coordinator_peak_mib,
     })
 }

@@ -21,6 +21,7 @@ pub mod status;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use engine::coordinator::Workloads;
 use engine::participant::Participant;
@@ -95,7 +96,13 @@ pub async fn serve(
     }
     let store = SqliteStore::open(&process.store, &SCHEMA, process.store_max_pages)?;
     let records = serving::recovered(&store)?;
-    let status = Status::new(&identity.member.name, &process.coordinator, serving.refused.clone());
+    let bytes_sent = Arc::new(AtomicU64::new(0));
+    let status = Status::new(
+        &identity.member.name,
+        &process.coordinator,
+        serving.refused.clone(),
+        bytes_sent.clone(),
+    );
     let executor = serving.executor.clone();
     let engine = Participant::recover(serving.engine_config(&identity, workloads, process.tick_ms), records)
         .map_err(|error| Fatal::Books(error.to_string()))?;
@@ -122,6 +129,7 @@ pub async fn serve(
         process.coordinator.clone(),
         identity,
         software,
+        bytes_sent,
         events.clone(),
     ));
     let local = socket.map(|socket| tokio::spawn(socket.serve(events.clone())));

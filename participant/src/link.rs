@@ -5,9 +5,11 @@
 //! believes none of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use engine::participant::Input;
+use prost::Message;
 use proto::agents::{AgentAssembler, MAX_COORDINATOR_FRAME, frames, join_frame};
 use proto::handshake::{HandshakeError, SOFTWARE, Software, welcomed};
 use proto::identity::Identity;
@@ -29,11 +31,17 @@ const LARGEST_SKEW_MS: u64 = 30_000;
 const STREAM_WINDOW: u32 = 8 * 1024 * 1024;
 
 /// Keeps a session open until the driver is gone.
-pub async fn keep_connected(address: String, identity: Arc<Identity>, software: Software, driver: mpsc::Sender<Event>) {
+pub async fn keep_connected(
+    address: String,
+    identity: Arc<Identity>,
+    software: Software,
+    sent: Arc<AtomicU64>,
+    driver: mpsc::Sender<Event>,
+) {
     let mut wait = FIRST_WAIT;
     loop {
         let began = tokio::time::Instant::now();
-        let ended = session(&address, &identity, &software, &driver).await;
+        let ended = session(&address, &identity, &software, &sent, &driver).await;
         let _ = driver.send(Event::Engine(Input::Disconnected)).await;
         if driver.is_closed() {
             return;
@@ -55,6 +63,7 @@ async fn session(
     address: &str,
     identity: &Identity,
     software: &Software,
+    sent: &AtomicU64,
     driver: &mpsc::Sender<Event>,
 ) -> Result<(), LinkError> {
     let channel = Endpoint::from_shared(format!("https://{address}"))?
@@ -97,6 +106,7 @@ async fn session(
                 Outgoing::Join(join) => sender.send(join_frame(join)).await.map_err(|_| LinkError::Closed)?,
                 Outgoing::Message(message) => {
                     for frame in frames(message) {
+                        sent.fetch_add(frame.encoded_len() as u64, Ordering::Relaxed);
                         sender.send(frame).await.map_err(|_| LinkError::Closed)?;
                     }
                 }

@@ -2,6 +2,8 @@
 //! work while the coordinator is down. Nothing here depends on data.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use engine::message::Offer;
 use engine::participant::{Input, Participant};
@@ -30,6 +32,8 @@ pub struct Status {
     coordinator: String,
     connected: bool,
     epoch: Option<String>,
+    /// Bytes of messages handed to TLS, counted by the link.
+    bytes_sent: Arc<AtomicU64>,
     rounds_sent: u64,
     rounds_refused: u64,
     /// Datasets that are not served, and why.
@@ -38,12 +42,18 @@ pub struct Status {
 }
 
 impl Status {
-    pub fn new(agent: &str, coordinator: &str, refused_datasets: BTreeMap<String, String>) -> Self {
+    pub fn new(
+        agent: &str,
+        coordinator: &str,
+        refused_datasets: BTreeMap<String, String>,
+        bytes_sent: Arc<AtomicU64>,
+    ) -> Self {
         Self {
             agent: agent.to_owned(),
             coordinator: coordinator.to_owned(),
             connected: false,
             epoch: None,
+            bytes_sent,
             rounds_sent: 0,
             rounds_refused: 0,
             refused_datasets,
@@ -59,6 +69,7 @@ impl Status {
                 "coordinator": self.coordinator,
                 "connected": self.connected,
                 "epoch": self.epoch,
+                "bytes_sent": self.bytes_sent.load(Ordering::Relaxed),
                 "rounds_sent": self.rounds_sent,
                 "rounds_refused": self.rounds_refused,
                 "datasets": engine.offers(now_ms()).iter().map(offer_view).collect::<Vec<_>>(),
