@@ -310,12 +310,10 @@ async fn a_job_is_its_analysts_alone_and_ends_for_whoever_watches() {
         refused.metadata().get("sotto-code").unwrap(),
         engine::codes::BAD_REQUEST
     );
-    let job = ann.submit(signed("ann", 2, 1)).await.unwrap().into_inner().job_id;
-    assert_eq!(
-        ann.submit(signed("ann", 2, 1)).await.unwrap().into_inner().job_id,
-        job,
-        "the same request is the same job"
-    );
+    let request = signed("ann", 2, 1);
+    let job = ann.submit(request.clone()).await.unwrap().into_inner().job_id;
+    let again = ann.submit(request).await.unwrap().into_inner().job_id;
+    assert_eq!(again, job, "the same request is the same job");
     let reference = v1::JobRef { job_id: job.clone() };
     assert_eq!(bob.watch(reference.clone()).await.unwrap_err().code(), Code::NotFound);
     assert_eq!(bob.cancel(reference.clone()).await.unwrap_err().code(), Code::NotFound);
