@@ -141,9 +141,20 @@ impl Answer {
             "signature_verified": self.verified,
             "columns": self.table.columns,
             "rows": json_rows(&self.sheet()),
-            "receipt": self.release.receipt,
+            "receipt": receipt_json(&self.release.receipt),
         })
     }
+}
+
+/// The receipt with its figures as numbers; what is signed spells them as text, exactly.
+fn receipt_json(receipt: &engine::Receipt) -> Value {
+    let mut json = serde_json::to_value(receipt).unwrap_or_default();
+    for figure in ["epsilon", "delta", "rho", "epsilon_charged"] {
+        if let Some(number) = json[figure].as_str().and_then(|text| text.parse::<f64>().ok()) {
+            json[figure] = Value::from(number);
+        }
+    }
+    json
 }
 
 /// The coordinator's key is in the roster as bytes; the engine has its own type for it, with the same spelling.

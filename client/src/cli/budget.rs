@@ -1,5 +1,5 @@
-//! `sotto budget`: what the owners say is left. A query costs every participant the same, so what can still be asked is
-//! the smallest figure of a column.
+//! `sotto budget`: what the owners say is left, as the largest epsilon that one more question may ask for. A query costs
+//! every participant the same, so what can still be asked is the smallest figure of a column.
 
 use clap::Args;
 
@@ -13,7 +13,8 @@ Examples:
   sotto budget
   sotto budget heart --format json
 
-Figures are in epsilon at the cap's delta. An owner may keep its figures to itself: those cells are empty.")]
+`left` is the largest epsilon that one more question may ask for. An owner may keep its figures to itself:
+those cells are empty. The least of a column is what you can still ask for.")]
 pub struct Budget {
     /// Only this dataset
     dataset: Option<String>,
@@ -36,7 +37,6 @@ pub async fn sheet(client: &mut Client, only: Option<&str>) -> Result<Sheet, Pro
         ("dataset", Kind::Text),
         ("participant", Kind::Text),
         ("cap", Kind::Number),
-        ("spent", Kind::Number),
         ("left", Kind::Number),
         ("online", Kind::Boolean),
     ]);
@@ -50,9 +50,6 @@ pub async fn sheet(client: &mut Client, only: Option<&str>) -> Result<Sheet, Pro
                 dataset.name.as_str().into(),
                 site.participant.into(),
                 site.budget.map(|budget| budget.epsilon_cap).into(),
-                site.budget
-                    .map(|budget| budget.epsilon_cap - budget.epsilon_left)
-                    .into(),
                 site.budget.map(|budget| budget.epsilon_left).into(),
                 site.online.into(),
             ]);

@@ -1,7 +1,7 @@
 //! `sotto demo`: the tour. Real keys, real TLS, real noise, six processes; the only thing that no consortium has are the true
 //! answers beside the private ones, which exist because this data is public.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use proto::v1::DatasetSite;
@@ -93,8 +93,9 @@ impl Demo {
             self.say(&show(i, &asked, &answer, &rows));
             told.push(Told { asked, answer, rows });
         }
-        let before = left(&mut client).await?;
+        let before = charged(&mut client).await?;
         let again = ask::ask(&mut client, QUESTIONS[0].sql, QUESTIONS[0].epsilon, "research").await?;
+        tokio::time::sleep(PUBLISHED).await;
         let after = left(&mut client).await?;
         let same = again.table() == told[0].answer.table();
         self.say(&repeated(again.repeated() && same, &before, &after));
@@ -130,7 +131,7 @@ result under masks that cancel in the sum. Nobody, the coordinator included, see
 fn show(i: usize, asked: &Asked, answer: &Answer, rows: &[Row]) -> String {
     let paint = Paint::detect(&std::io::stdout());
     let mut sheet = Sheet::new([
-        ("", Kind::Text),
+        ("group", Kind::Text),
         ("output", Kind::Text),
         ("answer", Kind::Estimate),
         ("truth", Kind::Number),
@@ -199,6 +200,24 @@ fn lower_edge(key: &str) -> String {
         .to_owned()
 }
 
+/// How long a hospital may take to publish what a charge left.
+const PUBLISHED: Duration = Duration::from_millis(300);
+
+/// What each hospital says is left, once all have published their charges.
+async fn charged(client: &mut Client) -> Result<Vec<(String, f64)>, Problem> {
+    let deadline = Instant::now() + 10 * PUBLISHED;
+    let mut before = left(client).await?;
+    loop {
+        tokio::time::sleep(PUBLISHED).await;
+        let now = left(client).await?;
+        let told = now.iter().all(|(_, left)| *left < BUDGET) && now == before;
+        if told || Instant::now() > deadline {
+            return Ok(now);
+        }
+        before = now;
+    }
+}
+
 /// What each hospital says is left.
 async fn left(client: &mut Client) -> Result<Vec<(String, f64)>, Problem> {
     let sites = client.dataset("heart").await?.sites;
@@ -225,11 +244,11 @@ fn budget(left: &[(String, f64)]) -> String {
     for (hospital, epsilon) in left {
         sheet.push([hospital.as_str().into(), BUDGET.into(), (*epsilon).into()]);
     }
-    let asked: f64 = QUESTIONS.iter().map(|asked| asked.epsilon).sum();
+    let asked: Vec<String> = QUESTIONS.iter().map(|asked| plain(asked.epsilon)).collect();
     format!(
-        "What the hospitals have left, in epsilon. The questions cost {} one by one; together they cost less, because the\n\
-         account adds them up exactly.\n{}",
-        plain(asked),
+        "The most that one more question may cost at each hospital, in epsilon. Questions of {} cost less together than\n\
+         their sum: the account composes them instead of adding them up.\n{}",
+        asked.join(", "),
         table(&sheet, Paint::detect(&std::io::stdout()), None),
     )
 }

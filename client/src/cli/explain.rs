@@ -7,7 +7,7 @@ use workload::query::{Method, Prediction, QueryPlan, predict};
 use super::question::{Asked, LADDER, QuestionArgs};
 use super::remote::Shown;
 use crate::Problem;
-use crate::output::{Cell, Column, Format, Kind, Sheet, json_rows, plain};
+use crate::output::{Cell, Column, Format, Kind, Sheet, plain};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -40,7 +40,7 @@ impl Explain {
         let sheet = ladder(&predictions);
         let target = self.shown.target();
         if self.json {
-            return target.write_bytes(format!("{:#}\n", self.as_json(&asked, &sheet, plan.as_ref())).as_bytes());
+            return target.write_bytes(format!("{:#}\n", self.as_json(&asked, &predictions, plan.as_ref())).as_bytes());
         }
         target.write(&sheet)?;
         if target.format == Format::Table && target.file.is_none() {
@@ -49,7 +49,7 @@ impl Explain {
         Ok(())
     }
 
-    fn as_json(&self, asked: &Asked, sheet: &Sheet, plan: Option<&QueryPlan>) -> serde_json::Value {
+    fn as_json(&self, asked: &Asked, predictions: &[(f64, Prediction)], plan: Option<&QueryPlan>) -> serde_json::Value {
         json!({
             "sql": asked.sql,
             "dataset": asked.dataset.name,
@@ -58,7 +58,7 @@ impl Explain {
             "rho": plan.filter(|_| self.question.epsilon.is_some() || self.question.target_error.is_some()).map(rho),
             "cells": plan.map(|plan| plan.layout().dim()),
             "cohort": { "members": asked.terms.n, "at_least": asked.terms.s_min, "colluders": asked.terms.c },
-            "expected": json_rows(sheet),
+            "expected": expected(predictions),
             "left": asked.left().map(|(left, at)| json!({ "epsilon": left, "participant": at })),
         })
     }
@@ -88,6 +88,12 @@ fn words(asked: &Asked, chosen: Option<f64>, plan: Option<&QueryPlan>) -> String
         None => "left: the owners do not publish their budgets\n".to_owned(),
     };
     text + "nothing was asked and nothing was spent\n"
+}
+
+/// Per epsilon, the expected half-width of each output.
+fn expected(predictions: &[(f64, Prediction)]) -> serde_json::Value {
+    let at = |(epsilon, prediction): &(f64, Prediction)| json!({ "epsilon": epsilon, "outputs": prediction.columns });
+    predictions.iter().map(at).collect()
 }
 
 /// One row per output, one column per epsilon.

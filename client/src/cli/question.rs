@@ -110,7 +110,7 @@ impl Asked {
             Problem::new(
                 Exit::Refused,
                 error.code,
-                format!("this SQL cannot be asked\n{}", error.render(&self.sql)),
+                format!("this SQL cannot be asked\n{}", error.render(&self.sql).trim_end()),
             )
             .remedy("`sotto dataset show` lists columns, types and bounds; nothing was spent")
         })

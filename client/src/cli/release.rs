@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use super::query::print;
 use super::remote::{Remote, Shown};
 use crate::Problem;
+use crate::answer::Answer;
 use crate::output::{Kind, Sheet, plain};
 
 #[derive(Debug, Args)]
@@ -57,7 +58,7 @@ impl Release {
             ("release", Kind::Text),
             ("released", Kind::Text),
             ("dataset", Kind::Text),
-            ("epsilon", Kind::Text),
+            ("cost", Kind::Text),
             ("question", Kind::Text),
         ]);
         for answer in client.releases(self.limit).await? {
@@ -65,10 +66,18 @@ impl Release {
                 answer.id().into(),
                 answer.released().into(),
                 answer.dataset().into(),
-                plain(answer.epsilon()).into(),
+                cost(&answer).into(),
                 answer.sql().into(),
             ]);
         }
         self.shown.target().write(&sheet)
+    }
+}
+
+fn cost(answer: &Answer) -> String {
+    if answer.repeated() {
+        "free, a repeat".to_owned()
+    } else {
+        format!("epsilon {}", plain(answer.epsilon()))
     }
 }

@@ -50,9 +50,18 @@ impl Up {
             "Logs are in {}. Ctrl-C stops everything.",
             state.log("x").with_file_name("").display()
         );
-        let ended = tokio::select! {
-            problem = running.ended() => Err(problem),
-            () = asked_to_stop() => Ok(()),
+        let mut stop = std::pin::pin!(asked_to_stop());
+        let ended = loop {
+            tokio::select! {
+                (coordinator, problem) = running.ended() => {
+                    if coordinator {
+                        break Err(problem);
+                    }
+                    // The others go on without it, as they would in deployment.
+                    super::report(&problem);
+                }
+                () = &mut stop => break Ok(()),
+            }
         };
         if output::watched() {
             eprintln!("\nstopping");

@@ -36,6 +36,8 @@ struct Party {
     /// Kept open: a closed pipe would be an error to whoever prints.
     announcements: Lines<BufReader<ChildStdout>>,
     command: Command,
+    /// Its end was reported.
+    told: bool,
 }
 
 /// Starts coordinator and participants with `executable` and waits until all are in one live epoch; `tell` hears of each
@@ -113,12 +115,13 @@ impl Running {
             .ok_or_else(unknown)
     }
 
-    /// Waits until a child ends, which none should.
-    pub async fn ended(&mut self) -> Problem {
+    /// Waits until a child ends that has not been told of: whether the consortium ended with it, and why.
+    pub async fn ended(&mut self) -> (bool, Problem) {
         loop {
-            for child in &mut self.children {
+            for (i, child) in self.children.iter_mut().enumerate().filter(|(_, child)| !child.told) {
                 if let Ok(Some(status)) = child.process.try_wait() {
-                    return child.problem(&format!("ended: {status}"));
+                    child.told = true;
+                    return (i == 0, child.problem(&format!("ended: {status}")));
                 }
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -218,6 +221,7 @@ impl Party {
             stdin,
             announcements,
             command,
+            told: false,
         })
     }
 

@@ -1,4 +1,4 @@
-//! Rows as JSON objects in column order; a missing value is null.
+//! Rows as JSON objects; a missing value is null.
 
 use serde_json::{Map, Value};
 
