@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use sotto_participant::compute::execute;
 use std::fs;
 use support::{Table, contract, key, plan};
+use workload::query::{Row, Value, evaluate};
 
 const HEADER: &str = "person,score,note";
 const ROWS: &str = "p1,10,x\np2,20,\"a, b\"\np3,30,\n\"p4\",40,\"say \"\"hi\"\"\"\n";
@@ -83,4 +84,93 @@ fn a_parquet_file_whose_rows_cannot_be_decoded_is_refused_when_it_is_opened() {
     fs::write(&path, bytes).unwrap();
     let refused = table.open(contract("string", false)).err().unwrap().to_string();
     assert!(refused.contains("x.parquet"), "{refused}");
+}
+
+/// Units of a table, by a question that counts each person's one row.
+fn units(table: &Table, logical_type: &str) -> i64 {
+    let contract = contract(logical_type, true);
+    let plan = plan(&contract, "SELECT COUNT(*) FROM visits");
+    let found = execute(&plan, &table.open(contract).unwrap(), &key()).unwrap();
+    assert!(found.whole);
+    found.values[0] / plan.components[0].kind.weight()
+}
+
+fn csv(ids: &[&str]) -> Table {
+    let rows: String = ids.iter().map(|id| format!("{id},1,x\n{id},2,x\n")).collect();
+    Table::new(&[("x.csv", format!("{HEADER}\n{rows}"))])
+}
+
+#[test]
+fn neighbouring_ids_beyond_what_doubles_hold_are_two_people() {
+    let (a, b) = (1i64 << 53, (1i64 << 53) + 1);
+    assert_eq!(units(&csv(&["9007199254740992", "9007199254740993"]), "integer"), 2);
+    assert_eq!(
+        units(&csv(&["12345678901234567890123", "12345678901234567890124"]), "integer"),
+        2
+    );
+    let table = Table::new::<&str>(&[]);
+    table.parquet(Series::new("person".into(), [a, b, a]));
+    assert_eq!(units(&table, "integer"), 2);
+    table.parquet(Series::new("person".into(), [u64::MAX, u64::MAX - 1, u64::MAX]));
+    assert_eq!(units(&table, "integer"), 2);
+    // The same people in files of both formats are the same people.
+    let both = csv(&["9007199254740992", "9007199254740994"]);
+    both.parquet(Series::new("person".into(), [a, b, a]));
+    assert_eq!(units(&both, "integer"), 3);
+}
+
+#[test]
+fn ids_that_are_no_integer_or_no_text_name_nobody() {
+    assert_eq!(
+        units(
+            &csv(&["nan", "NaN", "inf", "-inf", "1.5", "1e300", "", "7", "7.0"]),
+            "integer"
+        ),
+        1
+    );
+    let table = Table::new::<&str>(&[]);
+    let ids = [
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        0.5,
+        9_007_199_254_740_992.0,
+        7.0,
+        -0.0,
+        0.0,
+    ];
+    table.parquet(Series::new("person".into(), ids));
+    assert_eq!(units(&table, "integer"), 2);
+    assert_eq!(units(&csv(&["", "\"\"", "nan", "7", "07"]), "string"), 3);
+}
+
+#[test]
+fn texts_that_an_unkeyed_hash_confuses_are_two_people() {
+    assert_eq!(
+        units(&csv(&["8yn0iYCKYHlIj4-BwPqk", "GReLUrM4wMqfg9yzV3KQ"]), "string"),
+        2
+    );
+}
+
+#[test]
+fn bounding_of_ids_that_doubles_do_not_hold_is_that_of_the_specification() {
+    let contract = contract("integer", true);
+    let plan = plan(&contract, "SELECT note, COUNT(*), SUM(score) FROM visits GROUP BY note");
+    let ids = ["9007199254740992", "9007199254740993", "-4", "12345678901234567890123"];
+    let rows = (0..200).map(|i| (ids[i * i % 7 % 4], i % 50, ["x", "a, b"][i % 2]));
+    let text: String = rows
+        .clone()
+        .map(|(id, score, note)| format!("{id},{score},\"{note}\"\n"))
+        .collect();
+    let table = Table::new(&[("x.csv", format!("{HEADER}\n{text}"))]);
+    let row = |(id, score, note): (&str, usize, &str)| {
+        let values = [
+            Value::Text(id.into()),
+            Value::Number(score as f64),
+            Value::Text(note.into()),
+        ];
+        HEADER.split(',').map(String::from).zip(values).collect::<Row>()
+    };
+    let found = execute(&plan, &table.open(contract).unwrap(), &key()).unwrap();
+    assert_eq!(found.values, evaluate(&plan, &key(), rows.map(row)));
 }

@@ -3,11 +3,11 @@
 //! The batch's columns were computed by polars (`Shape::outputs` says which); what becomes an integer becomes it here, by
 //! the specification's own functions. Costs a pass per group key and per component, all within the batch (100 000 rows).
 
-use super::texts::{TextTable, optional_text_bits};
+use super::texts::TextTable;
 use super::translate::Columns;
 use polars::prelude::{Column, DataFrame, DataType, Expr, PolarsResult};
 use workload::query::{
-    self, Bins, ComponentKind, Domain, GroupKey, Lattice, Layout, QueryPlan, ScanKind, Value, value_bits,
+    self, Bins, BoundingKey, ComponentKind, Domain, GroupKey, Lattice, Layout, QueryPlan, ScanKind, UnitId, Value,
 };
 
 /// How a plan's rows become integers. Holds no data.
@@ -64,8 +64,8 @@ pub(super) struct Batch {
     /// The group of each row; rows in no group have the number of groups.
     pub groups: Vec<u32>,
     pub added: Vec<Added>,
-    /// `value_bits` of the unit (`None`: NULL) and of each column of the content.
-    pub units: Vec<Option<u64>>,
+    /// Who the row is about (`None`: nobody), and `BoundingKey::bits` of each column of the content.
+    pub units: Vec<Option<UnitId>>,
     pub content: Vec<Vec<u64>>,
 }
 
@@ -116,7 +116,7 @@ impl Shape {
         ))
     }
 
-    pub fn measure(&self, frame: &DataFrame) -> PolarsResult<Batch> {
+    pub fn measure(&self, frame: &DataFrame, key: &BoundingKey) -> PolarsResult<Batch> {
         let height = frame.height();
         let mut groups = vec![0u32; height];
         for key in &self.keys {
@@ -131,16 +131,10 @@ impl Shape {
             .collect::<PolarsResult<_>>()?;
         let (mut units, mut content) = (Vec::new(), Vec::new());
         if let Some((unit, columns)) = self.content.split_first() {
-            let unit = frame.column(unit)?;
-            let valid = unit.is_not_null();
-            units = bits(unit)?
-                .into_iter()
-                .zip(valid.iter())
-                .map(|(b, v)| (v == Some(true)).then_some(b))
-                .collect();
+            units = unit_ids(frame.column(unit)?, key)?;
             content = columns
                 .iter()
-                .map(|name| bits(frame.column(name)?))
+                .map(|name| bits(frame.column(name)?, key))
                 .collect::<PolarsResult<_>>()?;
         }
         Ok(Batch {
@@ -310,25 +304,30 @@ fn bin(bins: &Bins, x: f64) -> u32 {
     bins.index(x)
 }
 
-/// `value_bits` of every row.
-fn bits(column: &Column) -> PolarsResult<Vec<u64>> {
-    let null = value_bits(&Value::Null);
+/// Who every row is about.
+fn unit_ids(column: &Column, key: &BoundingKey) -> PolarsResult<Vec<Option<UnitId>>> {
+    let integer = |id: Option<i64>| id.map(UnitId::integer);
     Ok(match column.dtype() {
-        DataType::Float64 => column
-            .f64()?
+        DataType::Int64 => column.i64()?.iter().map(integer).collect(),
+        DataType::Int32 => column.i32()?.iter().map(|d| integer(d.map(i64::from))).collect(),
+        DataType::Boolean => column.bool()?.iter().map(|b| integer(b.map(i64::from))).collect(),
+        DataType::Float64 => column.f64()?.iter().map(|x| key.unit(&Value::Number(x?))).collect(),
+        _ => column.str()?.iter().map(|text| key.text_unit(text?)).collect(),
+    })
+}
+
+/// `BoundingKey::bits` of every row.
+fn bits(column: &Column, key: &BoundingKey) -> PolarsResult<Vec<u64>> {
+    let null = key.bits(&Value::Null);
+    let of = |value: Option<Value>| value.map_or(null, |value| key.bits(&value));
+    Ok(match column.dtype() {
+        DataType::Float64 => column.f64()?.iter().map(|x| of(x.map(Value::Number))).collect(),
+        DataType::Int32 => column.i32()?.iter().map(|d| of(d.map(Value::Date))).collect(),
+        DataType::Boolean => column.bool()?.iter().map(|b| of(b.map(Value::Boolean))).collect(),
+        _ => column
+            .str()?
             .iter()
-            .map(|x| x.map_or(null, |x| value_bits(&Value::Number(x))))
+            .map(|t| t.map_or(null, |t| key.text_bits(t)))
             .collect(),
-        DataType::Int32 => column
-            .i32()?
-            .iter()
-            .map(|d| d.map_or(null, |d| value_bits(&Value::Date(d))))
-            .collect(),
-        DataType::Boolean => column
-            .bool()?
-            .iter()
-            .map(|b| b.map_or(null, |b| value_bits(&Value::Boolean(b))))
-            .collect(),
-        _ => column.str()?.iter().map(optional_text_bits).collect(),
     })
 }

@@ -124,7 +124,7 @@ impl<'a> Job<'a> {
 fn select(plan: &QueryPlan, source: Source<'_>) -> Option<(LazyFrame, Shape)> {
     let columns = Columns::new(plan, &source)?;
     let unit = match &plan.unit {
-        Some(unit) => Some(source.column(unit)?),
+        Some(unit) => Some(source.unit(unit)?),
         None => None,
     };
     let (shape, mut outputs) = Shape::new(plan, &columns, unit)?;
@@ -148,7 +148,7 @@ fn select(plan: &QueryPlan, source: Source<'_>) -> Option<(LazyFrame, Shape)> {
 
 impl Sink {
     fn absorb(&self, frame: &DataFrame) -> PolarsResult<()> {
-        let batch = self.shape.measure(frame)?;
+        let batch = self.shape.measure(frame, &self.key)?;
         let taken = self.idle.lock().map_err(died)?.pop();
         let mut worker = taken.unwrap_or_else(|| match &self.packing {
             Some(_) => Worker::Units(Scattered::new()),

@@ -4,7 +4,6 @@
 
 use polars::prelude::StringChunked;
 use std::collections::HashMap;
-use workload::query::{Value, text_bits, value_bits};
 
 /// Text -> its position in a list of categories; anything else, and NULL, is `other`.
 pub(super) struct TextTable {
@@ -80,11 +79,6 @@ fn short_view(text: &str) -> Option<u128> {
     view[..4].copy_from_slice(&(bytes.len() as u32).to_le_bytes());
     view.get_mut(4..4 + bytes.len())?.copy_from_slice(bytes);
     (bytes.len() <= SHORT).then(|| u128::from_le_bytes(view))
-}
-
-/// `value_bits` of a text or a NULL, without an owned text.
-pub(super) fn optional_text_bits(text: Option<&str>) -> u64 {
-    text.map_or_else(|| value_bits(&Value::Null), text_bits)
 }
 
 #[cfg(test)]

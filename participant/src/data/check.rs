@@ -99,11 +99,7 @@ impl Dataset {
     fn count(&self, source: Source<'_>) -> PolarsResult<Vec<u64>> {
         let none = || lit(0u64);
         let mut counts = vec![len().cast(DataType::UInt64)];
-        let unit = self
-            .contract
-            .privacy_unit
-            .as_deref()
-            .and_then(|unit| source.column(unit));
+        let unit = self.contract.privacy_unit.as_deref().and_then(|unit| source.unit(unit));
         counts.push(unit.map_or(none(), |unit| number_of(unit.is_null())));
         for column in &self.contract.columns {
             let (Some(typed), physical) = (source.column(&column.name), col(self.physical(&column.name))) else {

@@ -9,7 +9,7 @@ use governance::{Column, LogicalType};
 use polars::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use workload::query::parse_date;
+use workload::query::{integer_id, parse_date, whole_id};
 
 /// A file's type that cannot become the contract's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +77,44 @@ pub(super) fn mapped(file: Expr, dtype: &DataType, column: &Column, mapping: &Ma
             })
         }
     }
+}
+
+/// Whether integer ids in a column of type `dtype` are Int64 as they are; else they are carried as text.
+pub(super) fn is_narrow_id(dtype: &DataType, column: &Column, mapping: &Mapping) -> bool {
+    use DataType as D;
+    let narrow = matches!(
+        dtype,
+        D::Int8 | D::Int16 | D::Int32 | D::Int64 | D::UInt8 | D::UInt16 | D::UInt32
+    );
+    narrow && !mapping.categories.contains_key(&column.name) && !mapping.nulls.contains_key(&column.name)
+}
+
+/// The ids of the privacy unit, exact: Int64 if `narrow`, spelled integers (`integer_id`) where the contract says integer,
+/// texts as they are, Int32 days. A conversion of unit is left out: it makes no two ids differ, and could make them alike.
+/// What is no id is NULL.
+pub(super) fn unit_id(file: Expr, dtype: &DataType, column: &Column, mapping: &Mapping, narrow: bool) -> Expr {
+    if column.logical_type != LogicalType::Integer {
+        return mapped(file, dtype, column, mapping);
+    }
+    if narrow {
+        return file.cast(DataType::Int64);
+    }
+    let empty = Vec::new();
+    let codes = mapping.nulls.get(&column.name).unwrap_or(&empty);
+    let renamed = Renamed::new(codes, mapping.categories.get(&column.name));
+    let nulls: BTreeSet<String> = renamed.nulls.iter().filter_map(|code| integer_id(code)).collect();
+    let text = match dtype {
+        // Booleans are 0 and 1, as they are where they are numbers.
+        DataType::Boolean => file.cast(DataType::Int64).cast(DataType::String),
+        // A float that may stand for several integers is none, whatever it spells.
+        d if d.is_float() => map_values::<Float64Type, StringType, _>(float(file, d), DataType::String, |x| {
+            whole_id(x).map(|id| id.to_string())
+        }),
+        d => text(file, d),
+    };
+    map_values::<StringType, StringType, _>(renamed.apply(text), DataType::String, move |t| {
+        integer_id(t).filter(|id| !nulls.contains(id))
+    })
 }
 
 /// Text -> text or NULL: null codes and the category map in one look-up.

@@ -173,6 +173,25 @@ impl Source<'_> {
         let dtype = self.schema.get(physical)?;
         Some(mapping::mapped(col(physical), dtype, column, &self.dataset.mapping))
     }
+
+    /// The column as ids of the privacy unit: of one type in all sources (Int64, String, Int32 or Boolean), never by way of
+    /// a float, which would make one person of two.
+    pub fn unit(&self, name: &str) -> Option<Expr> {
+        let (dataset, physical) = (self.dataset, self.dataset.physical(name));
+        let column = dataset.contract.column(name)?;
+        let narrow = |dtype: &DataType| mapping::is_narrow_id(dtype, column, &dataset.mapping);
+        let all = dataset
+            .files
+            .schemas()
+            .all(|(_, schema)| schema.get(physical).is_some_and(narrow));
+        Some(mapping::unit_id(
+            col(physical),
+            self.schema.get(physical)?,
+            column,
+            &dataset.mapping,
+            all,
+        ))
+    }
 }
 
 fn known_columns(contract: &Contract, mapping: &config::Mapping) -> Result<(), DataError> {

@@ -1,7 +1,7 @@
 //! The meaning of a plan on rows, without noise: small, slow and exact. The simulator runs it, and whatever an executor
 //! answers must equal it cell by cell.
 
-use super::bounding::{BoundingKey, choose, value_bits};
+use super::bounding::{BoundingKey, UnitId, choose};
 use super::{Component, ComponentKind, QueryPlan, ScanColumn, ScanKind, Value, tree_path};
 use governance::Scalar;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ pub type Row = BTreeMap<String, Value>;
 pub fn evaluate(plan: &QueryPlan, key: &BoundingKey, rows: impl Iterator<Item = Row>) -> Vec<i64> {
     let layout = plan.layout();
     let mut cells = vec![0i64; layout.dim()];
-    let mut counted: BTreeSet<(usize, usize, String)> = BTreeSet::new();
+    let mut counted: BTreeSet<(usize, usize, UnitId)> = BTreeSet::new();
     for (unit, kept) in units(plan, key, rows) {
         for (group, row) in kept {
             let column = |name: &str| row.get(name).cloned().unwrap_or(Value::Null);
@@ -22,9 +22,7 @@ pub fn evaluate(plan: &QueryPlan, key: &BoundingKey, rows: impl Iterator<Item = 
                 if component.filter.as_ref().is_some_and(|f| !f.holds(&column)) {
                     continue;
                 }
-                if matches!(component.kind, ComponentKind::Units { .. })
-                    && !counted.insert((index, group, unit.clone()))
-                {
+                if matches!(component.kind, ComponentKind::Units { .. }) && !counted.insert((index, group, unit)) {
                     continue;
                 }
                 let start = layout.cell(group, index);
@@ -73,16 +71,13 @@ pub fn scan(column: &ScanColumn, raw: &Value) -> Value {
 }
 
 /// The rows that count, scanned, with their groups, by unit.
-fn units(plan: &QueryPlan, key: &BoundingKey, rows: impl Iterator<Item = Row>) -> BTreeMap<String, Vec<(usize, Row)>> {
-    let mut units: BTreeMap<String, (u64, Vec<(usize, Row)>)> = BTreeMap::new();
-    for (number, raw) in rows.enumerate() {
+fn units(plan: &QueryPlan, key: &BoundingKey, rows: impl Iterator<Item = Row>) -> BTreeMap<UnitId, Vec<(usize, Row)>> {
+    let mut units: BTreeMap<UnitId, Vec<(usize, Row)>> = BTreeMap::new();
+    for (number, raw) in (0..).zip(rows) {
         let value = |name: &str| raw.get(name).cloned().unwrap_or(Value::Null);
-        let (unit, bits) = match &plan.unit {
-            None => (number.to_string(), 0),
-            Some(name) => match value(name) {
-                Value::Null => continue,
-                unit => (format!("{unit:?}"), value_bits(&unit)),
-            },
+        let unit = match &plan.unit {
+            None => Some(UnitId::integer(number)),
+            Some(name) => key.unit(&value(name)),
         };
         let row: Row = plan
             .columns
@@ -91,30 +86,36 @@ fn units(plan: &QueryPlan, key: &BoundingKey, rows: impl Iterator<Item = Row>) -
             .collect();
         let column = |name: &str| row.get(name).cloned().unwrap_or(Value::Null);
         let wanted = plan.filter.as_ref().is_none_or(|f| f.holds(&column));
-        let Some(group) = plan.group(&column).filter(|_| wanted) else {
-            continue;
-        };
-        units
-            .entry(unit)
-            .or_insert_with(|| (bits, Vec::new()))
-            .1
-            .push((group, row));
-    }
-    let bounded = |(unit, (bits, rows)): (String, (u64, Vec<(usize, Row)>))| {
-        if plan.unit.is_none() {
-            return (unit, rows);
+        let group = plan.group(&column).filter(|_| wanted);
+        if let (Some(unit), Some(group)) = (unit, group) {
+            units.entry(unit).or_default().push((group, row));
         }
-        let hashes: Vec<(usize, u64)> = rows
-            .iter()
-            .map(|(group, row)| {
-                let content = plan.columns.iter().map(|c| row.get(&c.name).map_or(0, value_bits));
-                (*group, key.row(bits, content))
-            })
-            .collect();
-        let kept = choose(&hashes, &plan.contribution, |group| key.group(bits, group as u64));
-        (unit, kept.into_iter().map(|i| rows[i].clone()).collect())
+    }
+    if plan.unit.is_some() {
+        for (unit, rows) in &mut units {
+            bound(plan, key, *unit, rows);
+        }
+    }
+    units
+}
+
+/// Leaves the rows of a unit that count.
+fn bound(plan: &QueryPlan, key: &BoundingKey, unit: UnitId, rows: &mut Vec<(usize, Row)>) {
+    let hash = |row: &Row| {
+        key.row(
+            unit,
+            plan.columns.iter().map(|c| row.get(&c.name).map_or(0, |v| key.bits(v))),
+        )
     };
-    units.into_iter().map(bounded).collect()
+    let mut hashed: Vec<_> = rows.drain(..).map(|(group, row)| (hash(&row), group, row)).collect();
+    hashed.sort_by(|(a, g, x), (b, h, y)| {
+        (a, g)
+            .cmp(&(b, h))
+            .then_with(|| format!("{x:?}").cmp(&format!("{y:?}")))
+    });
+    let hashes: Vec<(usize, u64)> = hashed.iter().map(|(hash, group, _)| (*group, *hash)).collect();
+    let kept = choose(&hashes, &plan.contribution, |group| key.group(unit, group as u64));
+    rows.extend(kept.into_iter().map(|i| (hashed[i].1, hashed[i].2.clone())));
 }
 
 /// What one row adds to the cells of a component.

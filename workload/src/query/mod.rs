@@ -32,7 +32,7 @@ mod table;
 mod types;
 mod workload;
 
-pub use bounding::{BoundingKey, choose, text_bits, value_bits};
+pub use bounding::{BoundingKey, UnitId, choose, integer_id, whole_id};
 pub use compile::{compile, epsilon_for_error};
 pub use error::SqlError;
 pub use evaluate::{Row, clamp, evaluate, scan};
