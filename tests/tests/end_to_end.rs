@@ -127,10 +127,10 @@ async fn a_participant_killed_mid_query_is_a_dropout() {
     let mut world = World::of_hospitals().await;
     let mut analyst = world.analyst().await;
     let asking = tokio::spawn(async move { sottovoce::ask::ask(&mut analyst, COUNT, 1.0, "research").await });
-    world.running.kill("switzerland").await.unwrap();
+    world.running.kill("zurich").await.unwrap();
     let answer = asking.await.unwrap().unwrap();
     assert!((3..=4).contains(&answer.receipt().contributors));
-    world.running.restart("switzerland").await.unwrap();
+    world.running.restart("zurich").await.unwrap();
     world.agents_in_epoch(4).await;
     assert_eq!(
         world
@@ -148,7 +148,7 @@ async fn a_participant_killed_mid_query_is_a_dropout() {
 async fn a_coordinator_killed_mid_query_comes_back_and_the_budget_is_spent_once_at_most_per_attempt() {
     let mut world = World::of_hospitals().await;
     let mut analyst = world.analyst().await;
-    let before = world.left("hungary").await;
+    let before = world.left("budapest").await;
     let dataset = analyst.dataset("heart").await.unwrap();
     let request = analyst
         .sign(sottovoce::ask::question(&dataset, COUNT, 1.0, "research", 2))
@@ -160,7 +160,7 @@ async fn a_coordinator_killed_mid_query_comes_back_and_the_budget_is_spent_once_
     // The request was durable before it was acknowledged, so the job goes on by itself.
     let released = world.analyst().await.released(&job).await.unwrap();
     assert!(released.release.receipt.attempts <= 2);
-    assert!(before - world.left("hungary").await < 2.5);
+    assert!(before - world.left("budapest").await < 2.5);
     world.running.stop().await;
 }
 
@@ -245,9 +245,10 @@ async fn planted_values_appear_in_no_log_store_spool_or_answer() {
         .await
         .unwrap();
     assert!(!format!("{:?}", answer.table()).contains(word));
+    let state = world.state();
     world.running.stop().await;
     let mut searched = 0;
-    for path in files(&world.state()) {
+    for path in files(&state) {
         let bytes = std::fs::read(&path).unwrap();
         for canary in [number, word, "57731", "990017"] {
             let found = bytes.windows(canary.len()).any(|window| window == canary.as_bytes());

@@ -85,7 +85,11 @@ fn cargo_tree(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
         .current_dir(root())
         .args(["tree", "--locked", "--prefix", "none"])
-        .args(if arguments.contains(&"-e") { &[][..] } else { &["-e", "normal"][..] })
+        .args(if arguments.contains(&"-e") {
+            &[][..]
+        } else {
+            &["-e", "normal"][..]
+        })
         .args(arguments)
         .output()
         .expect("cargo runs");

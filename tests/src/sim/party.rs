@@ -9,6 +9,7 @@ use rand::RngExt;
 use super::World;
 use super::world::Happening;
 
+/// A sampler that draws zeros: the simulator looks at sums to find replays, and noise would hide them. Charges stay real.
 struct Silence;
 
 impl Sampler for Silence {

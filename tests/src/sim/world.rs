@@ -90,8 +90,6 @@ pub(super) enum Happening {
     },
 }
 
-/// A sampler that draws zeros: the simulator looks at sums to find replays, and noise would hide them. Charges stay real.
-
 impl World {
     /// A consortium whose agents connect within a second, the late ones later.
     pub fn new(seed: u64, options: Options) -> Self {
