@@ -59,6 +59,11 @@ impl Answer {
         self.release.id.to_string()
     }
 
+    /// The release that holds the same table and was paid for: the earlier one if this is a repeat.
+    pub fn first_id(&self) -> String {
+        self.release.receipt.repeated.unwrap_or(self.release.id).to_string()
+    }
+
     pub fn sql(&self) -> &str {
         &self.sql
     }
@@ -121,7 +126,7 @@ impl Answer {
         }
         text += "intervals are 95 % and cover the noise only\n";
         text += &match self.repeated() {
-            true => format!("release {}, answered before: this cost nothing", self.id()),
+            true => format!("release {}, answered before: this cost nothing", self.first_id()),
             false => format!("release {}; asking the same again is free", self.id()),
         };
         if !self.verified {

@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn every_code_is_explained_in_the_documents() {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let root = std::path::Path::new("..");
         let mut codes = std::collections::BTreeSet::new();
         codes_in(root, &mut codes);
         assert!(codes.len() > 40, "found only {codes:?}");

@@ -18,7 +18,7 @@ use proto::store::Store;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::status::{Command, Status};
+use crate::status::{Command, Reply, Status};
 
 /// Turns a plan and local data into a clipped and noised vector. The only code that sees rows.
 pub trait Executor: Send + Sync + 'static {
@@ -72,14 +72,14 @@ pub fn run<S: Store>(
         let input = match event {
             Event::Stop => break,
             Event::Local(command, reply) => match status.answer(command, &engine) {
-                Ok(answer) => {
+                Reply::Known(answer) => {
                     // The asker may have gone away; then nobody needs the answer.
                     let _ = reply.send(answer);
                     continue;
                 }
-                Err(input) => {
+                Reply::Pause { dataset, paused } => {
                     ordered = Some(reply);
-                    input
+                    Input::Pause { dataset, paused }
                 }
             },
             Event::Connected { outbox: new } => {

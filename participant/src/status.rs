@@ -23,6 +23,16 @@ pub enum Command {
     Resume { dataset: String },
 }
 
+/// What a command comes to.
+pub enum Reply {
+    Known(Value),
+    /// An order for the engine, answered once it is durable.
+    Pause {
+        dataset: String,
+        paused: bool,
+    },
+}
+
 /// Notices kept for `status`.
 const RECENT: usize = 20;
 
@@ -61,10 +71,10 @@ impl Status {
         }
     }
 
-    /// The answer to a question, or the input that an order becomes.
-    pub fn answer(&self, command: Command, engine: &Participant) -> Result<Value, Input> {
-        match command {
-            Command::Status => Ok(json!({
+    /// The answer to a question, or the order that it is.
+    pub fn answer(&self, command: Command, engine: &Participant) -> Reply {
+        Reply::Known(match command {
+            Command::Status => json!({
                 "agent": self.agent,
                 "coordinator": self.coordinator,
                 "connected": self.connected,
@@ -75,17 +85,17 @@ impl Status {
                 "datasets": engine.offers(now_ms()).iter().map(offer_view).collect::<Vec<_>>(),
                 "refused_datasets": self.refused_datasets,
                 "recent": self.recent,
-            })),
-            Command::Ledger { population } => Ok(engine
+            }),
+            Command::Ledger { population } => engine
                 .books()
                 .ledgers()
                 .filter(|(id, _)| population.as_ref().is_none_or(|wanted| wanted == *id))
                 .map(|(id, ledger)| (id.to_owned(), ledger_view(ledger)))
                 .collect::<serde_json::Map<_, _>>()
-                .into()),
-            Command::Pause { dataset } => Err(Input::Pause { dataset, paused: true }),
-            Command::Resume { dataset } => Err(Input::Pause { dataset, paused: false }),
-        }
+                .into(),
+            Command::Pause { dataset } => return Reply::Pause { dataset, paused: true },
+            Command::Resume { dataset } => return Reply::Pause { dataset, paused: false },
+        })
     }
 
     pub fn saw(&mut self, input: &Input) {

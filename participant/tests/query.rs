@@ -279,6 +279,39 @@ fn random_questions_bounded_per_person_give_what_the_specification_gives() {
 }
 
 #[test]
+fn a_condition_that_no_row_meets_gives_zeros_and_not_a_missing_vector() {
+    let folder = tempfile::tempdir().unwrap();
+    let contract = contract(false);
+    let rows: Vec<Row> = (0..200i32)
+        .map(|i| {
+            let number = |x: i32| Value::Number(f64::from(x));
+            let (sex, ward) = (Value::Text("male".into()), Value::Text("a".into()));
+            let smoker = Value::Boolean(false);
+            row([
+                number(i),
+                sex,
+                ward,
+                number(i % 90),
+                number(i),
+                number(i % 3),
+                smoker,
+                Value::Date(17_500),
+            ])
+        })
+        .collect();
+    let dataset = dataset(folder.path(), &contract, &rows, 2);
+    for aggregate in AGGREGATES.iter().chain(&["SUM(1)", "SUM(2 / 3)", "AVG(FLOOR(2.5))"]) {
+        let sql = format!("SELECT {aggregate} FROM clinic WHERE smoker");
+        let Ok(plan) = compile(&sql, &contract, &TERMS, 1.0, 1e-6) else {
+            continue;
+        };
+        let found = execute(&plan, &dataset, &BoundingKey::new(&[5; 32])).unwrap();
+        assert!(found.whole, "not executed: {sql}");
+        assert!(found.values.iter().all(|v| *v == 0), "{sql}");
+    }
+}
+
+#[test]
 fn every_condition_key_and_aggregate_of_the_suite_is_accepted() {
     for (list, shape) in [
         (CONDITIONS, "SELECT COUNT(*) FROM clinic WHERE @"),

@@ -54,8 +54,7 @@ impl World {
         for _ in 0..600 {
             if let Ok(mut analyst) = self.running.connect().await
                 && let Ok(status) = analyst.status().await
-                && status.epoch_live
-                && status.epoch_members == agents
+                && status.epoch_present == agents
             {
                 return;
             }
@@ -116,7 +115,7 @@ async fn a_repeated_question_is_answered_from_the_release_at_no_cost() {
         .await
         .unwrap();
     assert!(again.repeated());
-    assert_eq!(again.id(), first.id());
+    assert_eq!(again.first_id(), first.id());
     assert_eq!(again.table(), first.table());
     assert_eq!(world.left("cleveland").await, left);
     world.running.stop().await;

@@ -263,9 +263,9 @@ fn cohort(status: &v1::Status) -> Finding {
     let needed = status.threshold.max(status.min_cohort);
     let found = format!(
         "{} participants online, {} in the epoch, {needed} needed, {} tolerated colluders",
-        status.agents_online, status.epoch_members, status.colluders
+        status.agents_online, status.epoch_present, status.colluders
     );
-    let live = status.epoch_live && status.epoch_members.min(status.agents_online) >= needed;
+    let live = status.epoch_present >= needed;
     let remedy = "`sotto participant` says who is missing; their operators read `sotto-participant status`";
     if live {
         fine("cohort", found)
@@ -361,13 +361,14 @@ mod tests {
         let mut status = v1::Status {
             epoch_live: true,
             epoch_members: 4,
+            epoch_present: 4,
             agents_online: 4,
             threshold: 3,
             min_cohort: 3,
             ..Default::default()
         };
         assert_eq!(cohort(&status).state, State::Fine);
-        status.agents_online = 2;
+        status.epoch_present = 2;
         assert_eq!(cohort(&status).state, State::Wrong);
         (status.protocol_min, status.protocol_max) = (7, 9);
         assert!(protocol(&status).remedy.contains("upgrade this"));

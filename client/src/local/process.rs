@@ -147,8 +147,8 @@ impl Running {
         let deadline = Instant::now() + EPOCH;
         loop {
             let status = client.status().await?;
-            let members = status.epoch_members as usize;
-            if status.epoch_live && members >= self.participants {
+            let members = status.epoch_present as usize;
+            if members >= self.participants {
                 return Ok(());
             }
             tell(&format!(

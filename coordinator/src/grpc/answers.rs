@@ -136,6 +136,7 @@ pub fn status(desk: &Desk<'_>, signed_roster: SignedRoster) -> v1::Status {
         jobs_open: desk.engine.books().jobs().filter(open).count() as u32,
         roster: Some(signed_roster.into()),
         agents_online: desk.links.len() as u32,
+        epoch_present: epoch.map_or(0, |epoch| epoch.present),
     }
 }
 

@@ -203,12 +203,16 @@ impl Coordinator {
             return true;
         };
         let low = serving.slots_left() <= serving.slots / 4;
-        let holders = serving.names.iter().filter(|name| {
+        low || serving.roster_hash != self.roster_hash || !self.epoch_holders(serving).eq(eligible)
+    }
+
+    /// Members that are connected and still hold the epoch's keys.
+    pub(super) fn epoch_holders<'a>(&'a self, live: &'a Live) -> impl Iterator<Item = &'a AgentId> {
+        live.names.iter().filter(|name| {
             self.catalogue
                 .agent(name)
-                .is_some_and(|presence| presence.epochs.contains(&serving.seq))
-        });
-        low || serving.roster_hash != self.roster_hash || !holders.eq(eligible)
+                .is_some_and(|presence| presence.epochs.contains(&live.seq))
+        })
     }
 
     fn open_epoch(&mut self, names: Vec<AgentId>, turn: &mut Turn) {

@@ -28,6 +28,8 @@ impl Coordinator {
         let least = (live.members.threshold() as u32).max(self.roster.min_cohort);
         let offered = self.catalogue.owners(&live.names, live.seq, dataset, contract);
         let all: Vec<Owner<'_>> = offered.collect();
+        let found = all.len();
+        let modest = all.iter().map(|(_, offered)| offered.min_cohort).min().unwrap_or(0);
         let fit = all
             .iter()
             .filter(|(agent, _)| !self.epochs.is_benched(agent, self.now_ms));
@@ -36,8 +38,10 @@ impl Coordinator {
             (owners, s_min) = willing(all, least); // a slow owner is better than no answer
         }
         if owners.len() < s_min as usize {
-            let found = owners.len();
-            let text = format!("too few participants offer `{dataset}`: expected at least {s_min}, got {found}");
+            let wanted = least.max(modest);
+            let text = format!(
+                "too few participants offer `{dataset}` now: {found}, and those who do ask for at least {wanted}"
+            );
             return Err(Refusal::new(codes::TOO_FEW, text).remedy(who));
         }
         let terms = CohortTerms {

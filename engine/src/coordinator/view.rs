@@ -37,6 +37,8 @@ pub struct JobView {
 pub struct EpochView {
     pub epoch: EpochSeq,
     pub members: u32,
+    /// Members that are connected and still hold the epoch's keys.
+    pub present: u32,
     pub c: u32,
     pub threshold: u32,
     pub slots_left: u16,
@@ -123,6 +125,7 @@ impl Coordinator {
             c: live.members.c() as u32,
             threshold: live.members.threshold() as u32,
             slots_left: live.slots_left(),
+            present: self.epoch_holders(live).count() as u32,
         })
     }
 

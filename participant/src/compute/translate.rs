@@ -292,16 +292,24 @@ fn in_list(e: Expr, dtype: &DataType, list: &[query::Expr]) -> Expr {
 fn by_spec(arguments: Vec<Expr>, of: impl Fn(&[f64]) -> Value + Send + Sync + 'static) -> Expr {
     polars::prelude::map_multiple(
         move |columns| {
-            let height = columns.iter().map(|c| c.len()).max().unwrap_or(0);
+            // A constant comes as one value and is stretched to the batch, also to a batch of no rows.
+            let empty = columns.iter().any(|c| c.is_empty());
+            let height = if empty {
+                0
+            } else {
+                columns.iter().map(|c| c.len()).max().unwrap_or(0)
+            };
             let name: PlSmallStr = columns[0].name().clone();
             let columns: Vec<Float64Chunked> = columns.iter().map(|c| c.f64().cloned()).collect::<Result<_, _>>()?;
             let mut numbers = Vec::with_capacity(columns.len());
-            let mut iterators: Vec<_> = columns.iter().map(|c| (c.len() == 1, c.get(0), c.iter())).collect();
+            let mut iterators: Vec<_> = columns
+                .iter()
+                .map(|c| ((c.len() == 1).then(|| c.get(0)), c.iter()))
+                .collect();
             let row = |_| {
                 numbers.clear();
-                for (constant, first, values) in &mut iterators {
-                    let next = if *constant { *first } else { values.next().flatten() };
-                    numbers.extend(next);
+                for (constant, values) in &mut iterators {
+                    numbers.extend(constant.unwrap_or_else(|| values.next().flatten()));
                 }
                 if numbers.len() == columns.len() {
                     as_number(of(&numbers))
