@@ -328,7 +328,10 @@ async fn a_job_is_its_analysts_alone_and_ends_for_whoever_watches() {
     assert_eq!(failure.attempts_charged, 0);
     assert_eq!(failure.refused.unwrap().code, engine::codes::TOO_FEW);
     let cancelled = ann.submit(signed("ann", 2, 2)).await.unwrap().into_inner().job_id;
-    ann.cancel(v1::JobRef { job_id: cancelled }).await.unwrap();
+    let reference = v1::JobRef { job_id: cancelled };
+    ann.cancel(reference.clone()).await.unwrap();
+    let refused = ann.cancel(reference).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition, "it has ended: {refused}");
     assert!(
         ann.list_releases(v1::ListReleasesRequest { limit: 0 })
             .await

@@ -25,6 +25,8 @@ pub const EXPIRED: &str = "SOTTO-2009";
 pub const OWNERS_REFUSED: &str = "SOTTO-2010";
 /// There is no such job, or it is not this analyst's.
 pub const UNKNOWN_JOB: &str = "SOTTO-2011";
+/// The job has ended: there is nothing to cancel.
+pub const JOB_ENDED: &str = "SOTTO-2012";
 
 /// The request does not verify at this participant.
 pub const REQUEST_REFUSED: &str = "SOTTO-3002";

@@ -72,12 +72,21 @@ impl From<&config::Config> for Process {
 /// Runs an agent from its configuration file until `shutdown` resolves. With `announce`, one line of JSON on standard
 /// output says that it is ready.
 pub async fn run(path: &Path, announce: bool, shutdown: impl Future<Output = ()>) -> Result<(), Fatal> {
+    panics_say_where_and_not_what();
     let config = config::Config::load(path)?;
     let process = Process::from(&config);
     let serving = tokio::task::spawn_blocking(move || Serving::open(&config))
         .await
         .map_err(|_| Fatal::Stopped)?;
     serve(&process, workload::workloads(), serving?, announce, shutdown).await
+}
+
+/// The text of a panic inside a library may quote a value of the data; its place in the source cannot.
+fn panics_say_where_and_not_what() {
+    std::panic::set_hook(Box::new(|panic| match panic.location() {
+        Some(at) => tracing::error!("panic at {}:{}", at.file(), at.line()),
+        None => tracing::error!("panic"),
+    }));
 }
 
 /// Runs an agent over whatever `serving` offers.

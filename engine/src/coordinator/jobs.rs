@@ -149,12 +149,14 @@ impl Coordinator {
         if !own {
             return Err(Refusal::new(codes::UNKNOWN_JOB, format!("no job {job} of yours")));
         }
-        if self.books.open(&job).is_some() {
-            if let Some(at) = self.jobs.slot(&job) {
-                self.abandon_round(at, turn);
-            }
-            self.fail_job(job, Refusal::new(codes::CANCELLED, "cancelled by its analyst"), turn);
+        if self.books.open(&job).is_none() {
+            let text = format!("job {job} has ended: there is nothing to cancel");
+            return Err(Refusal::new(codes::JOB_ENDED, text).remedy("`sotto job` shows how it ended"));
         }
+        if let Some(at) = self.jobs.slot(&job) {
+            self.abandon_round(at, turn);
+        }
+        self.fail_job(job, Refusal::new(codes::CANCELLED, "cancelled by its analyst"), turn);
         Ok(job)
     }
 

@@ -279,8 +279,7 @@ impl Coordinator {
     }
 
     fn present(&self, live: &Live) -> BTreeSet<AgentId> {
-        let holds = |name: &&AgentId| self.catalogue.agent(name).is_some_and(|p| p.epochs.contains(&live.seq));
-        live.names.iter().filter(holds).cloned().collect()
+        self.epoch_holders(live).cloned().collect()
     }
 }
 

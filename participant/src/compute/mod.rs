@@ -19,7 +19,7 @@ use std::sync::Arc;
 use workload::query::{BoundingKey, QueryPlan};
 use zeroize::Zeroize;
 
-pub use query::{Contribution, execute};
+pub use query::{NotExecuted, execute};
 
 /// The datasets that are served, by the hash of their contract, and the local key that bounding chooses rows with.
 pub struct Engine {
@@ -36,8 +36,8 @@ pub enum ComputeFailed {
     NotServed(ContentHash),
     #[error(transparent)]
     Data(#[from] DataError),
-    #[error("a data file of {0} could not be read, though it could when it was opened")]
-    Unreadable(String),
+    #[error("{dataset}: {reason}")]
+    NotExecuted { dataset: String, reason: NotExecuted },
     #[error("the operating system gave no randomness")]
     Entropy,
     #[error(transparent)]
@@ -84,12 +84,12 @@ impl Engine {
         }
         let dataset = self.datasets.get(contract).ok_or(ComputeFailed::NotServed(*contract))?;
         dataset.unchanged()?;
-        let contribution = execute(&query, dataset, &self.key).ok_or(ComputeFailed::Plan("columns of the contract"))?;
-        if !contribution.whole {
-            return Err(ComputeFailed::Unreadable(query.dataset.clone()));
-        }
+        let values = execute(&query, dataset, &self.key).map_err(|reason| ComputeFailed::NotExecuted {
+            dataset: query.dataset.clone(),
+            reason,
+        })?;
         // Rows that changed while they were read were not checked.
         dataset.unchanged()?;
-        Ok(Clipped::clamp(contribution.values, &plan.bounds)?.add(noise)?)
+        Ok(Clipped::clamp(values, &plan.bounds)?.add(noise)?)
     }
 }

@@ -22,23 +22,34 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use workload::query::{BoundingKey, ComponentKind, QueryPlan};
 
-/// The contribution of a dataset to a plan, in the order of its layout.
-pub struct Contribution {
-    /// Of the layout's length; empty if the contribution is not whole.
-    pub values: Vec<i64>,
-    /// `false`: a file could not be read. There is nothing to send then.
-    pub whole: bool,
+/// Why a plan was not executed. It names no value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotExecuted {
+    #[error("the plan reads a column that the contract does not have, or is not in its canonical form")]
+    Plan,
+    #[error("a data file could not be read, though it could when it was opened ({0})")]
+    Unreadable(&'static str),
 }
 
-/// Executes `plan`. `None`: the plan reads a column that the contract does not have, or is not in its canonical form.
-pub fn execute(plan: &QueryPlan, dataset: &Dataset, key: &BoundingKey) -> Option<Contribution> {
+/// The contribution of a dataset to a plan, in the order of its layout.
+pub fn execute(plan: &QueryPlan, dataset: &Dataset, key: &BoundingKey) -> Result<Vec<i64>, NotExecuted> {
     let job = Job::new(plan, dataset, key)?;
-    let values = catch_unwind(AssertUnwindSafe(|| job.run())).ok().and_then(Result::ok);
-    let whole = values.is_some();
-    Some(Contribution {
-        values: values.unwrap_or_default(),
-        whole,
-    })
+    match catch_unwind(AssertUnwindSafe(|| job.run())) {
+        Ok(Ok(values)) => Ok(values),
+        Ok(Err(error)) => Err(NotExecuted::Unreadable(kind(&error))),
+        Err(_) => Err(NotExecuted::Unreadable("panic")),
+    }
+}
+
+/// What kind of error, without its text, which may quote a value.
+fn kind(error: &PolarsError) -> &'static str {
+    match error {
+        PolarsError::IO { .. } => "input or output",
+        PolarsError::ComputeError(_) => "computation",
+        PolarsError::SchemaMismatch(_) | PolarsError::SchemaFieldNotFound(_) => "schema",
+        PolarsError::ShapeMismatch(_) => "shape",
+        _ => "other",
+    }
 }
 
 /// A plan made ready: the lazy query and what becomes of its batches.
@@ -64,35 +75,29 @@ enum Worker {
 }
 
 impl<'a> Job<'a> {
-    fn new(plan: &'a QueryPlan, dataset: &Dataset, key: &BoundingKey) -> Option<Self> {
+    fn new(plan: &'a QueryPlan, dataset: &Dataset, key: &BoundingKey) -> Result<Self, NotExecuted> {
         let mut frames = Vec::new();
         let mut shape = None;
-        for source in dataset.sources().ok()? {
-            let (frame, its_shape) = select(plan, source)?;
+        for source in dataset.sources().map_err(|_| NotExecuted::Unreadable("opening"))? {
+            let (frame, its_shape) = select(plan, source).ok_or(NotExecuted::Plan)?;
             frames.push(frame);
             shape = Some(its_shape);
         }
-        let shape = shape?;
+        let shape = shape.ok_or(NotExecuted::Unreadable("no file"))?;
         let filtered = |i: usize| plan.components[i].filter.is_some();
         let packing = plan.unit.as_ref().map(|_| Packing::new(&shape, filtered));
-        let frame = match frames.len() {
-            1 => frames.pop()?,
-            _ => concat(
-                frames,
-                UnionArgs {
-                    maintain_order: false,
-                    ..Default::default()
-                },
-            )
-            .ok()?,
+        let in_any_order = UnionArgs {
+            maintain_order: false,
+            ..Default::default()
         };
+        let frame = concat(frames, in_any_order).map_err(|error| NotExecuted::Unreadable(kind(&error)))?;
         let sink = Sink {
             shape,
             packing,
             key: key.clone(),
             idle: Mutex::default(),
         };
-        Some(Self {
+        Ok(Self {
             plan,
             frame,
             sink: Arc::new(sink),
@@ -137,7 +142,8 @@ fn select(plan: &QueryPlan, source: Source<'_>) -> Option<(LazyFrame, Shape)> {
         .iter()
         .any(|output| output.into_iter().any(|e| matches!(e, Expr::Column(_))))
     {
-        outputs.push(anchor.alias("rows"));
+        // Of one type whatever the file holds: files of different formats stand in one union.
+        outputs.push(anchor.is_null().alias("rows"));
     }
     let mut frame = source.frame;
     if let Some(filter) = &plan.filter {
