@@ -38,12 +38,24 @@ pub struct Approved {
     pub missing: Option<String>,
 }
 
-/// Grants the requests in `requests`. Answers lie beside them, or in `output` if there is one request only.
+/// Grants the requests in `requests`, whoever sent them: for a consortium whose requests were made here.
 pub fn approve(
     folder: &Path,
     requests: &[PathBuf],
     output: Option<&Path>,
     replace: bool,
+) -> Result<Approved, EnrollError> {
+    approve_confirmed(folder, requests, output, replace, &mut |_, _| true)
+}
+
+/// Grants the requests in `requests` if `confirm` says yes to the fingerprint of each; before that nothing is published.
+/// Answers lie beside the requests, or in `output` if there is one request only.
+pub fn approve_confirmed(
+    folder: &Path,
+    requests: &[PathBuf],
+    output: Option<&Path>,
+    replace: bool,
+    confirm: &mut dyn FnMut(&RequestBody, &str) -> bool,
 ) -> Result<Approved, EnrollError> {
     // Two approvals at once would each publish a roster without the other's member.
     let lock = File::open(folder.join(MEMBERS)).map_err(|error| EnrollError::io(&folder.join(MEMBERS), error))?;
@@ -60,6 +72,15 @@ pub fn approve(
     for path in requests {
         let request = EnrolRequest::parse(&files::read(path)?)?;
         let body = request.verify()?;
+        let fingerprint = request.fingerprint();
+        if !confirm(&body, &fingerprint) {
+            let (role, name) = (body.role.as_str(), body.name);
+            return Err(EnrollError::Unconfirmed {
+                role,
+                name,
+                fingerprint,
+            });
+        }
         let issued = pki::issue(
             &authority,
             body.role,
@@ -72,7 +93,7 @@ pub fn approve(
         if file.exists() {
             return Err(EnrollError::Exists(file));
         }
-        granted.push((request.fingerprint(), body, issued.certificate_pem, file));
+        granted.push((fingerprint, body, issued.certificate_pem, file));
     }
 
     let roster = members.publish(folder)?;

@@ -26,6 +26,11 @@ pub struct Installed {
     pub roster_version: u64,
 }
 
+/// Whether a governance key is pinned in `folder`: after the first installation it is.
+pub fn is_pinned(folder: &Path) -> bool {
+    folder.join(GOVERNANCE).exists()
+}
+
 /// Checks the approval in `file` against `folder` and installs it. `governance` pins the governance key, if it is known
 /// from another channel; `roster` is a newer roster than the approval carries.
 pub fn install(

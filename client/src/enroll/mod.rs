@@ -22,10 +22,10 @@ use std::path::{Path, PathBuf};
 
 use governance::{ContentHash, SigningKey};
 
-pub use approve::{Approval, Approved, approve};
+pub use approve::{Approval, Approved, approve, approve_confirmed};
 pub use consortium::{Existing, Founding, Members, init};
-pub use install::{Installed, install};
-pub use request::{EnrolRequest, RequestBody, Requested, request};
+pub use install::{Installed, install, is_pinned};
+pub use request::{EnrolRequest, RequestBody, Requested, request, show};
 
 /// What can go wrong between two files. None of it names a secret.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +46,12 @@ pub enum EnrollError {
     Organisation,
     #[error("the request is not signed by the signing key that it names")]
     Possession,
+    #[error("{role} `{name}`: fingerprint {fingerprint} was not confirmed, so nothing was published")]
+    Unconfirmed {
+        role: &'static str,
+        name: String,
+        fingerprint: String,
+    },
     #[error("{role} `{name}` is a member already")]
     Member { role: &'static str, name: String },
     #[error("the consortium has a coordinator already: `{0}`")]
@@ -94,6 +100,9 @@ impl EnrollError {
                 "use a short name such as `cleveland`; the organisation's full name goes into --organisation"
             }
             Self::Organisation => "give the organisation's name in plain words",
+            Self::Unconfirmed { .. } => {
+                "have the member read its fingerprint to you by telephone, then give it with --fingerprint, or answer yes"
+            }
             Self::Member { .. } => {
                 "`sotto enroll approve --replace` gives the member new keys; the old ones stop working"
             }
@@ -123,6 +132,7 @@ impl From<EnrollError> for crate::Problem {
             EnrollError::Member { .. } | EnrollError::Coordinator(_) | EnrollError::Organisations(_) => "SOTTO-7105",
             EnrollError::OtherMember { .. } | EnrollError::OtherKey(_) => "SOTTO-7106",
             EnrollError::OtherGovernance { .. } => "SOTTO-7107",
+            EnrollError::Unconfirmed { .. } => "SOTTO-7110",
             EnrollError::NotInRoster | EnrollError::NoRoster | EnrollError::Roster(_) => "SOTTO-7108",
         };
         Self::new(crate::Exit::Local, code, error.to_string()).remedy(error.remedy())

@@ -91,6 +91,12 @@ pub fn request(
     })
 }
 
+/// Who asks, verified, and the fingerprint to compare.
+pub fn show(file: &Path) -> Result<(RequestBody, String), EnrollError> {
+    let request = EnrolRequest::parse(&files::read(file)?)?;
+    Ok((request.verify()?, request.fingerprint()))
+}
+
 impl EnrolRequest {
     pub fn parse(bytes: &[u8]) -> Result<Self, EnrollError> {
         serde_json::from_slice(bytes).map_err(EnrollError::malformed)

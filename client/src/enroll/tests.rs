@@ -142,6 +142,33 @@ fn keys_are_never_overwritten() {
 }
 
 #[test]
+fn nothing_is_published_before_every_fingerprint_is_confirmed() {
+    let world = World::new();
+    let requests = [world.asks(Role::Agent, "a"), world.asks(Role::Agent, "b")];
+    let told = show(&requests[0]).unwrap().1;
+    let before = fs::read(world.consortium().join("members.json")).unwrap();
+    let mut only_a = |_: &RequestBody, fingerprint: &str| fingerprint == told;
+    let refused = approve_confirmed(&world.consortium(), &requests, None, false, &mut only_a);
+    assert!(
+        matches!(&refused, Err(EnrollError::Unconfirmed { name, .. }) if name == "b"),
+        "{refused:?}"
+    );
+    assert_eq!(fs::read(world.consortium().join("members.json")).unwrap(), before);
+    assert!(!world.member("a").join("approval.json").exists());
+    approve_confirmed(&world.consortium(), &requests[..1], None, false, &mut only_a).unwrap();
+}
+
+#[test]
+fn the_governance_key_is_pinned_by_the_first_installation() {
+    let world = World::new();
+    world.founded();
+    let folder = world.member("a");
+    assert!(!is_pinned(&folder));
+    install(&folder.join("approval.json"), &folder, None, None).unwrap();
+    assert!(is_pinned(&folder));
+}
+
+#[test]
 fn an_altered_request_is_not_approved() {
     let world = World::new();
     for (name, from, to) in [
