@@ -33,6 +33,8 @@ pub struct Problem {
     pub message: String,
     pub remedy: Option<String>,
     pub exit: Exit,
+    /// It stands in the JSON object that is on standard output already.
+    pub told: bool,
 }
 
 impl Problem {
@@ -42,7 +44,14 @@ impl Problem {
             message: message.into(),
             remedy: None,
             exit,
+            told: false,
         }
+    }
+
+    /// Says that standard output holds it already, within the command's own object.
+    pub(crate) fn told(mut self, told: bool) -> Self {
+        self.told = told;
+        self
     }
 
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
@@ -114,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn every_code_is_explained_in_the_documents() {
+    fn every_code_is_explained_in_the_documents_and_every_code_explained_is_one() {
         let root = std::path::Path::new("..");
         let mut codes = std::collections::BTreeSet::new();
         codes_in(root, &mut codes);
@@ -125,5 +134,12 @@ mod tests {
             .filter(|code| !text.contains(&format!("| {code} |")))
             .collect();
         assert!(missing.is_empty(), "not in docs/errors.md: {missing:?}");
+        let explained = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("| ")?.split(' ').next());
+        let gone: Vec<_> = explained
+            .filter(|code| code.starts_with("SOTTO-") && !codes.contains(*code))
+            .collect();
+        assert!(gone.is_empty(), "nothing says these any more: {gone:?}");
     }
 }

@@ -1,4 +1,5 @@
-//! The analyst's profile: where the coordinator is and which identity speaks, so that nobody types five flags.
+//! The analyst's profile: where the coordinator is and which identity speaks, so that nobody types addresses and
+//! folders.
 //!
 //! One small TOML file, `$XDG_CONFIG_HOME/sottovoce/profile.toml` unless `--profile` or `SOTTO_PROFILE` names another.
 //! It holds no secret: the keys stay in the identity folder that it points to.

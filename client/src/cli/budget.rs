@@ -25,10 +25,10 @@ pub struct Budget {
 }
 
 impl Budget {
-    pub async fn run(self) -> Result<(), Problem> {
+    pub async fn run(self, json: bool) -> Result<(), Problem> {
         let (mut client, _) = self.remote.connect().await?;
         let sheet = sheet(&mut client, self.dataset.as_deref()).await?;
-        self.shown.target().write(&sheet)
+        self.shown.target(json)?.write(&sheet)
     }
 }
 

@@ -39,14 +39,14 @@ struct Show {
 }
 
 impl Dataset {
-    pub async fn run(self) -> Result<(), Problem> {
+    pub async fn run(self, json: bool) -> Result<(), Problem> {
         match self.act {
-            Some(Act::Show(show)) => show.run().await,
-            None => self.list().await,
+            Some(Act::Show(show)) => show.run(json).await,
+            None => self.list(json).await,
         }
     }
 
-    async fn list(self) -> Result<(), Problem> {
+    async fn list(self, json: bool) -> Result<(), Problem> {
         let (mut client, _) = self.remote.connect().await?;
         let mut sheet = Sheet::new([
             ("dataset", Kind::Text),
@@ -69,15 +69,15 @@ impl Dataset {
                 dataset.contract.description.as_str().into(),
             ]);
         }
-        self.shown.target().write(&sheet)
+        self.shown.target(json)?.write(&sheet)
     }
 }
 
 impl Show {
-    async fn run(self) -> Result<(), Problem> {
+    async fn run(self, json: bool) -> Result<(), Problem> {
         let (mut client, _) = self.remote.connect().await?;
         let dataset = client.dataset(&self.name).await?;
-        let target = self.shown.target();
+        let target = self.shown.target(json)?;
         if target.format == crate::output::Format::Table && target.file.is_none() {
             heading(&dataset.contract);
         }

@@ -1,6 +1,7 @@
 //! `sotto demo`: the tour. Real keys, real TLS, real noise, six processes; the only thing that no consortium has are the true
 //! answers beside the private ones, which exist because this data is public.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -24,9 +25,8 @@ pub struct Demo {
     /// Leave the consortium running until Ctrl-C
     #[arg(long)]
     keep: bool,
-    /// One JSON object instead of the tour
-    #[arg(long)]
-    pub json: bool,
+    #[arg(skip)]
+    json: bool,
 }
 
 /// What one question of the tour gave.
@@ -46,7 +46,8 @@ struct Row {
 }
 
 impl Demo {
-    pub async fn run(self) -> Result<(), Problem> {
+    pub async fn run(mut self, json: bool) -> Result<(), Problem> {
+        self.json = json;
         let began = Instant::now();
         let folder = tempfile::Builder::new().prefix("sotto-demo-").tempdir();
         let mut folder = folder.map_err(|error| Problem::local("temporary folder", error))?;
@@ -72,15 +73,15 @@ impl Demo {
             toured = self.tour(&running) => toured,
             _ = tokio::signal::ctrl_c() => Err(super::interrupted("stopped in the middle of the tour")),
         };
+        if let (Ok(told), true) = (&toured, self.json) {
+            println!("{}", with_profile(told, self.keep.then(|| state.profile())));
+        }
         if toured.is_ok() && self.keep {
             self.wait(&state).await;
         }
         running.stop().await;
-        let told = toured?;
+        toured?;
         self.say(&format!("The whole tour took {:.1} s.", began.elapsed().as_secs_f64()));
-        if self.json {
-            println!("{told}");
-        }
         Ok(())
     }
 
@@ -109,9 +110,6 @@ impl Demo {
              sotto explain \"SELECT cp, AVG(oldpeak) FROM heart GROUP BY cp\"\n\nCtrl-C ends it and deletes everything.",
             state.profile().display()
         ));
-        if self.json {
-            println!("{}", json!({ "profile": state.profile() }));
-        }
         let _ = tokio::signal::ctrl_c().await;
     }
 
@@ -251,6 +249,15 @@ fn budget(left: &[(String, f64)]) -> String {
         asked.join(", "),
         table(&sheet, Paint::detect(&std::io::stdout()), None),
     )
+}
+
+/// What `--keep --json` adds: where the questions of one's own go.
+fn with_profile(told: &Value, profile: Option<PathBuf>) -> Value {
+    let mut told = told.clone();
+    if let Some(profile) = profile {
+        told["profile"] = json!(profile);
+    }
+    told
 }
 
 fn as_json(participants: usize, told: &[Told], left: &[(String, f64)]) -> Value {

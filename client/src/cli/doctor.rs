@@ -25,9 +25,6 @@ Examples:
   sotto doctor
   sotto doctor --json                  for a monitoring script; exit code 7 if something is wrong")]
 pub struct Doctor {
-    /// One JSON object
-    #[arg(long)]
-    pub json: bool,
     #[command(flatten)]
     remote: Remote,
 }
@@ -57,10 +54,15 @@ struct Finding {
 }
 
 impl Doctor {
-    pub async fn run(self) -> Result<(), Problem> {
+    pub async fn run(self, json: bool) -> Result<(), Problem> {
         let findings = examine(&self.remote).await;
         let wrong = findings.iter().filter(|finding| finding.state == State::Wrong).count();
-        if self.json {
+        let problem = (wrong > 0).then(|| {
+            let text = format!("{wrong} of {} checks found something wrong", findings.len());
+            Problem::new(Exit::Unwell, "SOTTO-7501", text)
+                .remedy("the first line marked WRONG: what follows it often follows from it")
+        });
+        if json {
             let checks = findings.iter().map(|finding| {
                 let Finding {
                     check,
@@ -71,18 +73,17 @@ impl Doctor {
                 json!({ "check": check, "state": state.word(), "found": found, "remedy": remedy })
             });
             let checks: Vec<_> = checks.collect();
-            println!("{:#}", json!({ "well": wrong == 0, "checks": checks }));
+            let mut object = json!({ "well": wrong == 0, "checks": checks });
+            if let Some(problem) = &problem {
+                object["error"] = problem.to_json()["error"].take();
+            }
+            println!("{object:#}");
         } else {
             print!("{}", list(&findings, Paint::detect(&std::io::stdout())));
         }
-        match wrong {
-            0 => Ok(()),
-            n => Err(Problem::new(
-                Exit::Unwell,
-                "SOTTO-7501",
-                format!("{n} of {} checks found something wrong", findings.len()),
-            )
-            .remedy("the first line marked WRONG: what follows it often follows from it")),
+        match problem {
+            None => Ok(()),
+            Some(problem) => Err(problem.told(json)),
         }
     }
 }

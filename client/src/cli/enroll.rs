@@ -1,9 +1,11 @@
 //! `sotto init` and `sotto enroll`: the file exchange of [`crate::enroll`] with its fingerprints printed.
 
+use std::io::{BufRead, IsTerminal, stdin};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use proto::identity::Role;
+use serde_json::json;
 
 use crate::Problem;
 use crate::enroll;
@@ -37,7 +39,7 @@ pub struct Init {
 }
 
 impl Init {
-    pub fn run(self) -> Result<(), Problem> {
+    pub fn run(self, json: bool) -> Result<(), Problem> {
         let founding = enroll::Founding {
             consortium: self.name,
             colluders: self.colluders,
@@ -48,6 +50,11 @@ impl Init {
                 .map(|(certificate, key)| enroll::Existing { certificate, key }),
         };
         let governance = enroll::init(&self.folder, &founding)?;
+        if json {
+            let made = json!({ "consortium": founding.consortium, "folder": self.folder, "governance": governance });
+            println!("{made}");
+            return Ok(());
+        }
         println!(
             "Made the consortium `{}` in {}.",
             founding.consortium,
@@ -66,11 +73,14 @@ impl Init {
 #[command(after_help = "\
 Examples:
   sotto enroll request --role agent --name cleveland --organisation \"Cleveland Clinic\" --dir ./identity
-  sotto enroll approve cleveland.request.json hub.request.json --consortium ./consortium
-  sotto enroll install approval.json --dir ./identity")]
+  sotto enroll show cleveland.request.json                  its fingerprint, to compare by telephone
+  sotto enroll approve cleveland.request.json --consortium ./consortium --fingerprint \"3f9c 2b6e 8d0a 4f11\"
+  sotto enroll install approval.json --dir ./identity --governance 5f0c..")]
 pub enum Enroll {
     /// Make keys here and a request that may travel
     Request(Request),
+    /// Who a request is from, and its fingerprint
+    Show(Show),
     /// At the governance key: grant requests, sign the next roster
     Approve(Approve),
     /// Check an approval against the keys here and install it
@@ -109,10 +119,20 @@ pub struct Request {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  sotto enroll show *.request.json")]
+pub struct Show {
+    #[arg(required = true)]
+    requests: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  sotto enroll approve *.request.json --consortium ./consortium        found the consortium in one step
-  sotto enroll approve ann.request.json --consortium ./consortium -o ann.approval.json
+  sotto enroll approve *.request.json --consortium ./consortium        asks for each, and founds the consortium in one step
+  sotto enroll approve ann.request.json --consortium ./consortium --fingerprint \"3f9c 2b6e 8d0a 4f11\" -o ann.approval.json
+
+Nothing is published before the fingerprint of every request is confirmed: have each member read its own to you by
+telephone, and give it with --fingerprint or answer yes on the terminal.
 
 The consortium's roster.json is signed again with each approval. Give the new one to the coordinator; agents receive it
 over their stream and check the signature themselves.")]
@@ -123,6 +143,9 @@ pub struct Approve {
     /// Folder that `sotto init` made
     #[arg(long)]
     consortium: PathBuf,
+    /// A fingerprint as its member read it to you; once for each request
+    #[arg(long, value_name = "HEX")]
+    fingerprint: Vec<String>,
     /// Where the approval goes, for a single request [default: beside the request]
     #[arg(short, long)]
     output: Option<PathBuf>,
@@ -135,13 +158,14 @@ pub struct Approve {
 #[command(after_help = "\
 Examples:
   sotto enroll install approval.json --dir ./identity --governance 5f0c..
-  sotto enroll install approval.json --dir ./identity --roster roster.json     approved before the roster was complete")]
+  sotto enroll install approval.json --dir ./identity --governance 5f0c.. --roster roster.json
+                                                   approved before the roster was complete")]
 pub struct Install {
     approval: PathBuf,
     /// Folder that made the request
     #[arg(long)]
     dir: PathBuf,
-    /// The governance key as you know it from another channel
+    /// The governance key as you know it from another channel; needed once, it is pinned from then on
     #[arg(long)]
     governance: Option<String>,
     /// A newer roster than the approval carries
@@ -150,23 +174,28 @@ pub struct Install {
 }
 
 impl Enroll {
-    pub fn run(self) -> Result<(), Problem> {
+    pub fn run(self, json: bool) -> Result<(), Problem> {
         match self {
-            Self::Request(request) => request.run(),
-            Self::Approve(approve) => approve.run(),
-            Self::Install(install) => install.run(),
+            Self::Request(request) => request.run(json),
+            Self::Show(show) => show.run(json),
+            Self::Approve(approve) => approve.run(json),
+            Self::Install(install) => install.run(json),
         }
     }
 }
 
 impl Request {
-    fn run(self) -> Result<(), Problem> {
+    fn run(self, json: bool) -> Result<(), Problem> {
         let role = match self.role {
             RoleName::Agent => Role::Agent,
             RoleName::Analyst => Role::Analyst,
             RoleName::Coordinator => Role::Coordinator,
         };
         let made = enroll::request(role, &self.name, &self.organisation, &self.dir, self.output.as_deref())?;
+        if json {
+            println!("{}", json!({ "request": made.file, "fingerprint": made.fingerprint }));
+            return Ok(());
+        }
         println!("Keys are in {} and stay there.", self.dir.display());
         println!("Send {} to the governance holder.", made.file.display());
         println!("Fingerprint: {}", made.fingerprint);
@@ -174,17 +203,59 @@ impl Request {
     }
 }
 
+impl Show {
+    fn run(self, json: bool) -> Result<(), Problem> {
+        let mut shown = Vec::new();
+        for file in &self.requests {
+            let (body, fingerprint) = enroll::show(file)?;
+            shown.push(json!({
+                "request": file,
+                "role": body.role.as_str(),
+                "name": body.name,
+                "organisation": body.organisation,
+                "fingerprint": fingerprint,
+            }));
+            if !json {
+                let (role, name, organisation) = (body.role, body.name, body.organisation);
+                println!("{role} {name} ({organisation})  fingerprint {fingerprint}");
+            }
+        }
+        if json {
+            println!("{}", json!({ "requests": shown }));
+        }
+        Ok(())
+    }
+}
+
 impl Approve {
-    fn run(self) -> Result<(), Problem> {
+    fn run(self, json: bool) -> Result<(), Problem> {
         if self.output.is_some() && self.requests.len() > 1 {
             return Err(Problem::usage("-o names one file, but there are several requests")
                 .remedy("leave -o away: each approval is written beside its request"));
         }
-        let done = enroll::approve(&self.consortium, &self.requests, self.output.as_deref(), self.replace)?;
+        let told: Vec<String> = self.fingerprint.iter().map(|told| digits(told)).collect();
+        let ask = !json && told.is_empty() && stdin().is_terminal();
+        let mut confirm = |body: &enroll::RequestBody, fingerprint: &str| {
+            told.contains(&digits(fingerprint)) || (ask && confirmed_by_hand(body, fingerprint))
+        };
+        let output = self.output.as_deref();
+        let done = enroll::approve_confirmed(&self.consortium, &self.requests, output, self.replace, &mut confirm)?;
+        if json {
+            let approved = done
+                .members
+                .iter()
+                .map(|(who, fingerprint, file)| json!({ "member": who, "fingerprint": fingerprint, "approval": file }));
+            let approved: Vec<_> = approved.collect();
+            let (version, missing) = (done.roster_version, &done.missing);
+            println!(
+                "{}",
+                json!({ "approved": approved, "rosterVersion": version, "missing": missing })
+            );
+            return Ok(());
+        }
         for (who, fingerprint, file) in &done.members {
             println!("{who}  fingerprint {fingerprint}  -> {}", file.display());
         }
-        println!("Compare each fingerprint with its member before you send the approval.");
         match done.missing {
             None => println!(
                 "Roster version {} is in {}.",
@@ -197,26 +268,52 @@ impl Approve {
     }
 }
 
+/// A fingerprint without the spaces and colons that people put between its digits.
+fn digits(told: &str) -> String {
+    let digits = told.chars().filter(char::is_ascii_alphanumeric);
+    digits.map(|digit| digit.to_ascii_lowercase()).collect()
+}
+
+fn confirmed_by_hand(body: &enroll::RequestBody, fingerprint: &str) -> bool {
+    eprintln!(
+        "{} {} ({})  fingerprint {fingerprint}",
+        body.role, body.name, body.organisation
+    );
+    eprint!("Did this member read just this fingerprint to you? [yes/no] ");
+    let mut answer = String::new();
+    stdin().lock().read_line(&mut answer).is_ok() && answer.trim() == "yes"
+}
+
 impl Install {
-    fn run(self) -> Result<(), Problem> {
-        let done = enroll::install(
-            &self.approval,
-            &self.dir,
-            self.governance.as_deref(),
-            self.roster.as_deref(),
-        )?;
-        println!(
-            "Installed {} in {}, roster version {}.",
-            done.member,
-            self.dir.display(),
-            done.roster_version
-        );
-        if self.governance.is_none() {
-            println!(
-                "Compare the governance key by another channel: {}",
-                done.governance.trim()
-            );
+    fn run(self, json: bool) -> Result<(), Problem> {
+        if self.governance.is_none() && !enroll::is_pinned(&self.dir) {
+            return Err(Problem::usage("no governance key: the first installation pins it")
+                .remedy("--governance KEY, as the governance holder told it to you by a channel of its own"));
+        }
+        let governance = self.governance.as_deref();
+        let done = enroll::install(&self.approval, &self.dir, governance, self.roster.as_deref())?;
+        let (member, version) = (done.member, done.roster_version);
+        match json {
+            true => println!(
+                "{}",
+                json!({ "member": member, "folder": self.dir, "rosterVersion": version })
+            ),
+            false => println!(
+                "Installed {member} in {}, roster version {version}.",
+                self.dir.display()
+            ),
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_is_the_same_however_its_digits_are_grouped() {
+        assert_eq!(digits("3F9C 2b6e"), digits("3f:9c:2b:6e"));
+        assert_ne!(digits("3f9c 2b6e"), digits("3f9c 2b6f"));
     }
 }

@@ -18,15 +18,12 @@ Examples:
 pub struct Explain {
     #[command(flatten)]
     question: QuestionArgs,
-    /// One JSON object
-    #[arg(long, conflicts_with = "format")]
-    pub json: bool,
     #[command(flatten)]
     shown: Shown,
 }
 
 impl Explain {
-    pub async fn run(self) -> Result<(), Problem> {
+    pub async fn run(self, json: bool) -> Result<(), Problem> {
         let asked = self.question.open().await?;
         let chosen = asked.epsilon(&self.question)?;
         let epsilons = chosen.map_or_else(|| LADDER.to_vec(), |epsilon| vec![epsilon]);
@@ -38,8 +35,8 @@ impl Explain {
             plan = Some(compiled);
         }
         let sheet = ladder(&predictions);
-        let target = self.shown.target();
-        if self.json {
+        let target = self.shown.target(json)?;
+        if json {
             return target.write_bytes(format!("{:#}\n", self.as_json(&asked, &predictions, plan.as_ref())).as_bytes());
         }
         target.write(&sheet)?;
@@ -85,7 +82,7 @@ fn words(asked: &Asked, chosen: Option<f64>, plan: Option<&QueryPlan>) -> String
             "left: epsilon {} at {participant}, the least of all owners that show it\n",
             plain(left)
         ),
-        None => "left: the owners do not publish their budgets\n".to_owned(),
+        None => "left: no owner that is online and not paused publishes its budget\n".to_owned(),
     };
     text + "nothing was asked and nothing was spent\n"
 }

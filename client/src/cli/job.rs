@@ -51,9 +51,6 @@ struct Watch {
     /// Seconds to wait; the job goes on after that
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
-    /// One JSON object: rows, intervals and privacy receipt
-    #[arg(long, conflicts_with = "format")]
-    json: bool,
     #[command(flatten)]
     remote: Remote,
     #[command(flatten)]
@@ -69,24 +66,27 @@ struct Cancel {
 }
 
 impl Job {
-    pub async fn run(self) -> Result<(), Problem> {
+    pub async fn run(self, json: bool) -> Result<(), Problem> {
         match self.act {
             Some(Act::Watch(watch)) => {
                 let (mut client, _) = watch.remote.connect().await?;
                 let answer = wait(&mut client, &watch.id, watch.timeout.map(Duration::from_secs)).await?;
-                print(&answer, &watch.shown, watch.json)
+                print(&answer, &watch.shown, json)
             }
             Some(Act::Cancel(cancel)) => {
                 let (mut client, _) = cancel.remote.connect().await?;
                 client.cancel(&cancel.id).await?;
-                println!("cancelled {}", cancel.id);
+                match json {
+                    true => println!("{}", serde_json::json!({ "cancelled": cancel.id })),
+                    false => println!("cancelled {}", cancel.id),
+                }
                 Ok(())
             }
-            None => self.list().await,
+            None => self.list(json).await,
         }
     }
 
-    async fn list(self) -> Result<(), Problem> {
+    async fn list(self, json: bool) -> Result<(), Problem> {
         let (mut client, profile) = self.remote.connect().await?;
         let answered: Vec<String> = client
             .releases(KEPT as u32)
@@ -108,7 +108,7 @@ impl Job {
             };
             sheet.push([note.job.into(), state.into(), note.dataset.into(), note.sql.into()]);
         }
-        self.shown.target().write(&sheet)
+        self.shown.target(json)?.write(&sheet)
     }
 }
 

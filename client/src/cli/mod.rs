@@ -37,12 +37,17 @@ Examples:
   sotto query   \"SELECT sex, AVG(chol) FROM heart GROUP BY sex\" --epsilon 1
   sotto doctor                                           what stands between you and an answer
 
+With --json every command prints one JSON object, or its error as one.
+
 Exit codes:
   0 done                             4 coordinator not reachable, certificate not accepted
   1 this machine: a file, a key      5 started and failed; says what was charged
   2 the command line                 6 timed out; the job goes on
   3 refused, nothing was spent       7 doctor found something       130 interrupted")]
 pub struct Cli {
+    /// One JSON object on standard output: the answer, or the error with its code
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -68,7 +73,7 @@ enum Command {
     Dataset(dataset::Dataset),
     /// Check clock, identity, connection, roster, cohort and contracts; a remedy for whatever is wrong
     Doctor(doctor::Doctor),
-    /// Write or show the profile, so that nobody types five flags
+    /// Write or show the profile, so that nobody types addresses and folders
     Profile(profile::Profile),
     /// Found a consortium: certificate authority, governance key, list of members
     Init(enroll::Init),
@@ -90,14 +95,17 @@ enum Command {
 
 /// Runs one command line and answers the process's exit code.
 pub fn main() -> u8 {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_understood(&error, std::env::args_os().any(|word| word == "--json")),
+    };
     // polars brings a second TLS provider; ours is chosen before anything could ask for a default.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let json = cli.command.wants_json();
-    match run(cli.command) {
+    let json = cli.json;
+    match run(cli.command, json) {
         Ok(()) => 0,
         Err(problem) => {
-            if json {
+            if json && !problem.told {
                 println!("{}", problem.to_json());
             }
             report(&problem);
@@ -106,12 +114,29 @@ pub fn main() -> u8 {
     }
 }
 
-fn run(command: Command) -> Result<(), Problem> {
+/// clap's own words for people; for a script the same four parts as of every other error. Help and version are no errors.
+fn not_understood(error: &clap::Error, json: bool) -> u8 {
+    // A closed standard error is nobody's loss.
+    let _ = error.print();
+    if json && error.use_stderr() {
+        println!("{}", misused(error).to_json());
+    }
+    u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8)
+}
+
+/// The first lines say what is wrong; usage and hints follow after an empty one.
+fn misused(error: &clap::Error) -> Problem {
+    let text = error.render().to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    Problem::usage(first.trim_start_matches("error: ").trim()).remedy("--help of the command")
+}
+
+fn run(command: Command, json: bool) -> Result<(), Problem> {
     match command {
         Command::Completions(command) => command.run(),
-        Command::Init(command) => command.run(),
-        Command::Enroll(command) => command.run(),
-        Command::Profile(command) => command.run(),
+        Command::Init(command) => command.run(json),
+        Command::Enroll(command) => command.run(json),
+        Command::Profile(command) => command.run(json),
         #[cfg(feature = "agents")]
         Command::Coordinator(child) => child.run_coordinator(),
         #[cfg(feature = "agents")]
@@ -122,42 +147,29 @@ fn run(command: Command) -> Result<(), Problem> {
                 .enable_all()
                 .build();
             let runtime = runtime.map_err(|error| Problem::local("cannot start threads", error))?;
-            let result = runtime.block_on(run_async(other));
+            let result = runtime.block_on(run_async(other, json));
             runtime.shutdown_background();
             result
         }
     }
 }
 
-async fn run_async(command: Command) -> Result<(), Problem> {
+async fn run_async(command: Command, json: bool) -> Result<(), Problem> {
     match command {
         #[cfg(feature = "agents")]
-        Command::Demo(command) => command.run().await,
+        Command::Demo(command) => command.run(json).await,
         #[cfg(feature = "agents")]
-        Command::Up(command) => command.run().await,
-        Command::Query(command) => command.run().await,
-        Command::Explain(command) => command.run().await,
-        Command::Release(command) => command.run().await,
-        Command::Job(command) => command.run().await,
-        Command::Budget(command) => command.run().await,
-        Command::Participant(command) => command.run().await,
-        Command::Dataset(command) => command.run().await,
-        Command::Doctor(command) => command.run().await,
+        Command::Up(command) => command.run(json).await,
+        Command::Query(command) => command.run(json).await,
+        Command::Explain(command) => command.run(json).await,
+        Command::Release(command) => command.run(json).await,
+        Command::Job(command) => command.run(json).await,
+        Command::Budget(command) => command.run(json).await,
+        Command::Participant(command) => command.run(json).await,
+        Command::Dataset(command) => command.run(json).await,
+        Command::Doctor(command) => command.run(json).await,
         // The rest needs no connection and was run before there was a runtime.
         _ => Ok(()),
-    }
-}
-
-impl Command {
-    fn wants_json(&self) -> bool {
-        match self {
-            #[cfg(feature = "agents")]
-            Self::Demo(command) => command.json,
-            Self::Query(command) => command.json,
-            Self::Explain(command) => command.json,
-            Self::Doctor(command) => command.json,
-            _ => false,
-        }
     }
 }
 
@@ -187,6 +199,27 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_command_line_that_is_not_understood_is_a_problem_with_a_code() {
+        let error = Cli::try_parse_from(["sotto", "query", "--epsilom", "1", "--json"]).unwrap_err();
+        let told = misused(&error).to_json();
+        assert_eq!(told["error"]["code"], "SOTTO-7002");
+        assert_eq!(told["error"]["exit"], 2);
+        let message = told["error"]["message"].as_str().unwrap();
+        assert!(message.contains("--epsilom") && !message.contains("Usage"), "{message}");
+    }
+
+    #[test]
+    fn json_is_understood_before_and_after_every_command() {
+        for line in [
+            "sotto --json dataset show heart",
+            "sotto dataset show heart --json",
+            "sotto --json doctor",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).unwrap().json, "{line}");
+        }
     }
 
     #[test]

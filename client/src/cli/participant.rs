@@ -21,7 +21,7 @@ pub struct Participant {
 }
 
 impl Participant {
-    pub async fn run(self) -> Result<(), Problem> {
+    pub async fn run(self, json: bool) -> Result<(), Problem> {
         let (mut client, _) = self.remote.connect().await?;
         let mut sheet = Sheet::new([
             ("participant", Kind::Text),
@@ -41,6 +41,6 @@ impl Participant {
                 participant.datasets.join(", ").into(),
             ]);
         }
-        self.shown.target().write(&sheet)
+        self.shown.target(json)?.write(&sheet)
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::json;
 
 use crate::Problem;
 use crate::profile::{self, Profile as Stored};
@@ -31,7 +32,7 @@ pub struct Profile {
 }
 
 impl Profile {
-    pub fn run(self) -> Result<(), Problem> {
+    pub fn run(self, json: bool) -> Result<(), Problem> {
         let path = profile::locate(self.profile.as_deref())?;
         if let (Some(coordinator), Some(identity)) = (self.coordinator, self.identity) {
             let identity = std::path::absolute(&identity).map_err(|e| Problem::local(identity.display(), e))?;
@@ -41,15 +42,24 @@ impl Profile {
                 purpose: self.purpose,
             };
             stored.save(&path, self.force)?;
-            println!("Wrote {}. `sotto doctor` checks it.", path.display());
+            match json {
+                true => println!("{}", json!({ "profile": path })),
+                false => println!("Wrote {}. `sotto doctor` checks it.", path.display()),
+            }
             return Ok(());
         }
-        show(&path)
+        show(&path, json)
     }
 }
 
-fn show(path: &Path) -> Result<(), Problem> {
+fn show(path: &Path, json: bool) -> Result<(), Problem> {
     let stored = Stored::load(path)?;
+    if json {
+        let (coordinator, identity, purpose) = (stored.coordinator, stored.identity, stored.purpose);
+        let profile = json!({ "profile": path, "coordinator": coordinator, "identity": identity, "purpose": purpose });
+        println!("{profile}");
+        return Ok(());
+    }
     println!("profile      {}", path.display());
     println!("coordinator  {}", stored.coordinator);
     println!("identity     {}", stored.identity.display());

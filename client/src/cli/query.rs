@@ -1,5 +1,5 @@
-//! `sotto query`: compile here, sign, submit, wait, print. The question is refused here before anything is spent whenever
-//! this side can see that it would be.
+//! `sotto query`: compile here, sign, submit, wait, print. What the SQL and the contract forbid is refused here; whether the
+//! budget allows it only the owners decide, because the same question again is free however little is left.
 
 use std::time::Duration;
 
@@ -41,39 +41,46 @@ pub struct Query {
     /// Attempts to allow; each that fails after participants computed was charged
     #[arg(long, default_value_t = ask::ATTEMPTS)]
     attempts: u32,
-    /// One JSON object: rows, intervals and privacy receipt
-    #[arg(long, conflicts_with = "format")]
-    pub json: bool,
     #[command(flatten)]
     shown: Shown,
 }
 
 impl Query {
-    pub async fn run(self) -> Result<(), Problem> {
+    pub async fn run(self, json: bool) -> Result<(), Problem> {
         let mut asked = self.question.open().await?;
         let Some(epsilon) = asked.epsilon(&self.question)? else {
             return Err(self.refuse_without_epsilon(&asked));
         };
         asked.plan(epsilon)?;
         let purpose = self.purpose(&asked)?;
-        check_budget(&asked, epsilon)?;
 
         let question = ask::question(&asked.dataset, &asked.sql, epsilon, &purpose, self.attempts);
         let request = asked.client.sign(question)?;
-        let submitted = asked.client.submit(request).await?;
+        let short = shortage(asked.left(), epsilon);
+        let submitted = asked
+            .client
+            .submit(request)
+            .await
+            .map_err(|problem| explained(problem, short.as_deref()))?;
         remember(&asked.profile, &submitted.job, &asked.dataset.name, &asked.sql);
         let answer = match submitted.repeated {
             Some(answer) => answer,
             None if self.detach => {
-                match self.json {
+                warn(short.as_deref());
+                match json {
                     true => println!("{}", serde_json::json!({ "job": submitted.job })),
                     false => println!("{}", submitted.job),
                 }
                 return Ok(());
             }
-            None => wait(&mut asked.client, &submitted.job, self.timeout.map(Duration::from_secs)).await?,
+            None => {
+                warn(short.as_deref());
+                wait(&mut asked.client, &submitted.job, self.timeout.map(Duration::from_secs))
+                    .await
+                    .map_err(|problem| explained(problem, short.as_deref()))?
+            }
         };
-        print(&answer, &self.shown, self.json)
+        print(&answer, &self.shown, json)
     }
 
     fn purpose(&self, asked: &Asked) -> Result<String, Problem> {
@@ -122,25 +129,33 @@ fn ladder(asked: &Asked) -> Result<String, Problem> {
     ))
 }
 
-/// Refuses here what an owner would refuse; owners that keep their budget to themselves decide later.
-fn check_budget(asked: &Asked, epsilon: f64) -> Result<(), Problem> {
-    match asked.left() {
-        Some((left, participant)) if left < epsilon => Err(Problem::new(
-            Exit::Refused,
-            "SOTTO-3008",
-            format!("epsilon {epsilon} is more than is left: {left:.4} at {participant}"),
-        )
-        .remedy(format!(
-            "--epsilon {:.4}, or `sotto release` for answers that are free already",
-            left * 0.99
-        ))),
-        _ => Ok(()),
+/// Why the owners will hardly answer; owners that keep their budget to themselves decide unseen.
+fn shortage(left: Option<(f64, &str)>, epsilon: f64) -> Option<String> {
+    let (left, participant) = left.filter(|(left, _)| *left < epsilon)?;
+    Some(format!(
+        "{left:.4} is left at {participant}, less than epsilon {epsilon}: --epsilon {:.4}, or `sotto release` for answers that \
+         are free already",
+        left * 0.99
+    ))
+}
+
+fn warn(short: Option<&str>) {
+    if let Some(short) = short {
+        eprintln!("note: {short}");
+    }
+}
+
+/// The owners' refusal with what their published budgets say about it.
+fn explained(problem: Problem, short: Option<&str>) -> Problem {
+    match short {
+        Some(short) if matches!(problem.exit, Exit::Refused | Exit::Failed) => problem.remedy(short),
+        _ => problem,
     }
 }
 
 /// Writes an answer: the table with its statement below, or the format that was asked for.
 pub fn print(answer: &Answer, shown: &Shown, json: bool) -> Result<(), Problem> {
-    let target = shown.target();
+    let target = shown.target(json)?;
     if json {
         let text = serde_json::to_string_pretty(&answer.to_json()).map_err(|e| Problem::local("json", e))?;
         return target.write_bytes(format!("{text}\n").as_bytes());
@@ -153,4 +168,21 @@ pub fn print(answer: &Answer, shown: &Shown, json: bool) -> Result<(), Problem> 
         eprintln!("{statement}");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shortage_is_the_remedy_of_a_refusal_and_nothing_else() {
+        assert_eq!(shortage(Some((2.0, "zurich")), 1.0), None);
+        assert_eq!(shortage(None, 1.0), None);
+        let short = shortage(Some((0.5, "zurich")), 1.0).unwrap();
+        assert!(short.contains("0.5000 is left at zurich"), "{short}");
+        let refused = Problem::new(Exit::Failed, "SOTTO-2010", "owners refused");
+        assert_eq!(explained(refused, Some(&short)).remedy, Some(short.clone()));
+        let gone = Problem::new(Exit::Unreachable, "SOTTO-7201", "gone");
+        assert_eq!(explained(gone, Some(&short)).remedy, None);
+    }
 }

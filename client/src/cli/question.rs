@@ -135,9 +135,10 @@ impl Asked {
         })
     }
 
-    /// The least that is left at any owner that shows its budget.
+    /// The least that is left at any owner that would be asked and shows its budget.
     pub fn left(&self) -> Option<(f64, &str)> {
-        let shown = self.dataset.sites.iter().filter_map(|site| {
+        let asked = self.dataset.sites.iter().filter(|site| site.online && !site.paused);
+        let shown = asked.filter_map(|site| {
             site.budget
                 .as_ref()
                 .map(|budget| (budget.epsilon_left, site.participant.as_str()))

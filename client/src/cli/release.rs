@@ -37,9 +37,6 @@ enum Act {
 #[command(after_help = "Example:\n  sotto release show 3f9c2b6e8d0a4f1199aa55bb66cc77dd --json")]
 struct Show {
     id: String,
-    /// One JSON object: rows, intervals and privacy receipt
-    #[arg(long, conflicts_with = "format")]
-    json: bool,
     #[command(flatten)]
     remote: Remote,
     #[command(flatten)]
@@ -47,11 +44,11 @@ struct Show {
 }
 
 impl Release {
-    pub async fn run(self) -> Result<(), Problem> {
+    pub async fn run(self, json: bool) -> Result<(), Problem> {
         if let Some(Act::Show(show)) = self.act {
             let (mut client, _) = show.remote.connect().await?;
             let answer = client.release(&show.id).await?;
-            return print(&answer, &show.shown, show.json);
+            return print(&answer, &show.shown, json);
         }
         let (mut client, _) = self.remote.connect().await?;
         let mut sheet = Sheet::new([
@@ -70,7 +67,7 @@ impl Release {
                 answer.sql().into(),
             ]);
         }
-        self.shown.target().write(&sheet)
+        self.shown.target(json)?.write(&sheet)
     }
 }
 

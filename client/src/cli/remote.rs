@@ -74,7 +74,15 @@ pub struct Shown {
 }
 
 impl Shown {
-    pub fn target(&self) -> Target {
-        Target::new(self.format, self.output.clone())
+    /// `--json` is `--format json`; any other format beside it is a contradiction.
+    pub fn target(&self, json: bool) -> Result<Target, Problem> {
+        let format = match (json, self.format) {
+            (true, Some(format)) if format != Format::Json => {
+                return Err(Problem::usage("--json and --format name two formats").remedy("leave one of them away"));
+            }
+            (true, _) => Some(Format::Json),
+            (false, format) => format,
+        };
+        Ok(Target::new(format, self.output.clone()))
     }
 }

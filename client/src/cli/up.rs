@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::json;
 
 use super::wait::Spinner;
 use crate::local::{Spec, State, start};
@@ -26,7 +27,7 @@ pub struct Up {
 }
 
 impl Up {
-    pub async fn run(self) -> Result<(), Problem> {
+    pub async fn run(self, json: bool) -> Result<(), Problem> {
         let spec = Spec::load(&self.consortium)?;
         let state = State::prepare(&self.state, &spec)?;
         let executable = std::env::current_exe().map_err(|error| Problem::local("this executable", error))?;
@@ -37,19 +38,22 @@ impl Up {
             _ = tokio::signal::ctrl_c() => return Err(super::interrupted("stopped while starting")),
         };
         spinner.clear();
-        println!(
-            "`{}` is up: a coordinator at {} and {} participants.",
-            spec.name,
-            running.profile.coordinator,
-            spec.participants.len()
-        );
-        println!("In another terminal:\n");
-        println!("  export SOTTO_PROFILE={}", state.profile().display());
-        println!("  sotto doctor\n  sotto dataset\n");
-        println!(
-            "Logs are in {}. Ctrl-C stops everything.",
-            state.log("x").with_file_name("").display()
-        );
+        let (coordinator, participants) = (&running.profile.coordinator, spec.participants.len());
+        let (profile, logs) = (state.profile(), state.log("x").with_file_name(""));
+        if json {
+            let up =
+                json!({ "coordinator": coordinator, "participants": participants, "profile": profile, "logs": logs });
+            println!("{up}");
+        } else {
+            println!(
+                "`{}` is up: a coordinator at {coordinator} and {participants} participants.",
+                spec.name
+            );
+            println!("In another terminal:\n");
+            println!("  export SOTTO_PROFILE={}", profile.display());
+            println!("  sotto doctor\n  sotto dataset\n");
+            println!("Logs are in {}. Ctrl-C stops everything.", logs.display());
+        }
         let mut stop = std::pin::pin!(asked_to_stop());
         let ended = loop {
             tokio::select! {
@@ -67,7 +71,7 @@ impl Up {
             eprintln!("\nstopping");
         }
         running.stop().await;
-        ended
+        ended.map_err(|problem| problem.told(json))
     }
 }
 

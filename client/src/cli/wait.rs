@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use proto::printable;
 use proto::v1;
 
 use crate::answer::Answer;
@@ -83,7 +84,7 @@ fn describe(progress: &v1::Progress) -> String {
     let reason = progress
         .reason
         .as_ref()
-        .map(|reason| format!(" ({})", reason.message))
+        .map(|reason| format!(" ({})", printable(reason.message.clone())))
         .unwrap_or_default();
     format!("{}{round}{cohort}{attempt}{reason}", progress.phase)
 }

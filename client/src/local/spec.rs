@@ -66,6 +66,7 @@ struct Participant {
     #[serde(default)]
     population: Vec<Table>,
     tick_ms: Option<i64>,
+    reopen_s: Option<i64>,
     metrics_port: Option<i64>,
 }
 
@@ -154,7 +155,12 @@ impl Participant {
             "population".into(),
             Value::Array(self.population.into_iter().map(Value::Table).collect()),
         );
-        for (key, value) in [("tick_ms", self.tick_ms), ("metrics_port", self.metrics_port)] {
+        let numbers = [
+            ("tick_ms", self.tick_ms),
+            ("reopen_s", self.reopen_s),
+            ("metrics_port", self.metrics_port),
+        ];
+        for (key, value) in numbers {
             if let Some(value) = value {
                 config.insert(key.into(), Value::Integer(value));
             }
