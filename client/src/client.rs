@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use governance::{ContentHash, Contract, Request, SignedRequest, SigningKey};
 use proto::identity::Identity;
+use proto::printable;
 use proto::v1;
 use proto::v1::analysts_client::AnalystsClient;
 use tonic::transport::{Channel, Endpoint};
@@ -300,8 +301,8 @@ fn failed(failure: v1::Failure) -> Problem {
         n => format!("{n} attempts were charged to the participants' budgets"),
     };
     let refused = failure.refused.unwrap_or_default();
-    let message = format!("{}; {charged}", refused.message);
-    Problem::new(Exit::Failed, refused.code, message).remedy(refused.remedy.unwrap_or_default())
+    let message = format!("{}; {charged}", printable(refused.message));
+    Problem::new(Exit::Failed, printable(refused.code), message).remedy(printable(refused.remedy.unwrap_or_default()))
 }
 
 fn timed<T>(message: T) -> tonic::Request<T> {
@@ -318,7 +319,7 @@ fn refused(status: tonic::Status) -> Problem {
             .metadata()
             .get(name)
             .and_then(|value| value.to_str().ok())
-            .map(str::to_owned)
+            .map(|value| printable(value.to_owned()))
             .unwrap_or_default()
     };
     let (exit, code) = match status.code() {
@@ -334,7 +335,7 @@ fn refused(status: tonic::Status) -> Problem {
     let message = if message.is_empty() {
         chain(&status)
     } else {
-        message.to_owned()
+        printable(message.to_owned())
     };
     let remedy = match (remedy.is_empty(), exit) {
         (false, _) => remedy,

@@ -28,6 +28,8 @@ pub const MAX_AGENT_FRAME: usize = 16 << 20;
 pub const MAX_COORDINATOR_FRAME: usize = 128 << 20;
 /// The largest setup step, of all members together, that an agent puts together.
 pub const MAX_SETUP: usize = 1 << 30;
+/// The most parts of one: one a member, and no epoch has more. Bytes alone would not bound empty parts.
+pub const MAX_PARTS: usize = secagg::MAX_MEMBERS;
 
 impl From<SetupStep> for v1::SetupStep {
     fn from(step: SetupStep) -> Self {

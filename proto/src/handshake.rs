@@ -6,7 +6,7 @@ use std::io;
 use prost::bytes::Bytes;
 
 use crate::v1;
-use crate::wire::{MAX_NAME, Malformed, fixed, text};
+use crate::wire::{MAX_NAME, MAX_SOFTWARE, Malformed, fixed, printable, text};
 
 /// The protocol versions that this build speaks, both ends included.
 pub const PROTOCOL_MIN: u32 = 1;
@@ -100,8 +100,8 @@ pub fn greeted(frame: v1::AgentFrame) -> Result<Greeted, HandshakeError> {
     let Some(v1::agent_frame::Frame::Greeting(greeting)) = frame.frame else {
         return Err(Malformed::Missing("greeting").into());
     };
-    let agent = text("agent name", MAX_NAME, greeting.agent)?;
-    let software = text("software version", MAX_NAME, greeting.software)?;
+    let agent = printable(text("agent name", MAX_NAME, greeting.agent)?);
+    let software = software(greeting.software)?;
     let protocol = greeting.protocol_max.min(PROTOCOL_MAX);
     if protocol < greeting.protocol_min.max(PROTOCOL_MIN) {
         return Err(HandshakeError::Unsupported {
@@ -124,16 +124,21 @@ pub fn greeted(frame: v1::AgentFrame) -> Result<Greeted, HandshakeError> {
 
 /// Reads the coordinator's first frame.
 pub fn welcomed(frame: v1::CoordinatorFrame) -> Result<v1::Welcome, HandshakeError> {
-    let Some(v1::coordinator_frame::Frame::Welcome(welcome)) = frame.frame else {
+    let Some(v1::coordinator_frame::Frame::Welcome(mut welcome)) = frame.frame else {
         return Err(Malformed::Missing("welcome").into());
     };
+    welcome.software = software(welcome.software)?;
     if !(PROTOCOL_MIN..=PROTOCOL_MAX).contains(&welcome.protocol) {
         return Err(HandshakeError::Chosen {
-            software: text("software version", MAX_NAME, welcome.software)?,
+            software: welcome.software,
             chosen: welcome.protocol,
         });
     }
     Ok(welcome)
+}
+
+fn software(version: String) -> Result<String, Malformed> {
+    Ok(printable(text("software version", MAX_SOFTWARE, version)?))
 }
 
 #[cfg(test)]
@@ -171,6 +176,19 @@ mod tests {
         );
         let software = Software { digest: [0; 32] };
         assert!(welcomed(software.welcome(7, 0)).is_err());
+    }
+
+    #[test]
+    fn a_version_is_short_and_printable_whoever_says_it() {
+        let software = |version: &str| {
+            let mut frame = Software { digest: [0; 32] }.welcome(1, 0);
+            if let Some(v1::coordinator_frame::Frame::Welcome(welcome)) = &mut frame.frame {
+                welcome.software = version.to_owned();
+            }
+            welcomed(frame).map(|welcome| welcome.software)
+        };
+        assert_eq!(software("0.3.0\x1b]0;").unwrap(), "0.3.0\u{fffd}]0;");
+        assert!(software(&"9".repeat(MAX_SOFTWARE + 1)).is_err());
     }
 
     #[test]

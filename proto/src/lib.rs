@@ -17,7 +17,7 @@ pub mod identity;
 pub mod store;
 mod wire;
 
-pub use wire::Malformed;
+pub use wire::{Malformed, printable};
 
 /// The generated package `sottovoce.v1`.
 #[allow(clippy::all, missing_docs)] // generated

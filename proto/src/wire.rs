@@ -12,6 +12,8 @@ use crate::v1;
 
 /// Longest name of an agent, analyst or dataset.
 pub const MAX_NAME: usize = 128;
+/// Longest version of a peer's software.
+pub const MAX_SOFTWARE: usize = 64;
 /// Longest sentence of a refusal; longer ones are cut before they are sent.
 pub const MAX_SENTENCE: usize = 4096;
 /// Longest document: a request, a contract, a roster.
@@ -137,10 +139,10 @@ impl TryFrom<v1::Refused> for Refused {
 
     fn try_from(refused: v1::Refused) -> Result<Self, Malformed> {
         Ok(Self {
-            code: text("refusal code", MAX_NAME, refused.code)?,
-            message: text("refusal", MAX_SENTENCE, refused.message)?,
+            code: printable(text("refusal code", MAX_NAME, refused.code)?),
+            message: printable(text("refusal", MAX_SENTENCE, refused.message)?),
             remedy: match refused.remedy {
-                Some(remedy) => Some(text("remedy", MAX_SENTENCE, remedy)?),
+                Some(remedy) => Some(printable(text("remedy", MAX_SENTENCE, remedy)?)),
                 None => None,
             },
         })
@@ -188,6 +190,16 @@ impl TryFrom<v1::SignedRoster> for SignedRoster {
     }
 }
 
+/// What a peer wrote, made fit for a terminal and a log: a control character could move the cursor, recolour, or forge the
+/// next line. Only for text that people read; what is hashed or signed stays as it came.
+pub fn printable(text: String) -> String {
+    if text.chars().any(char::is_control) {
+        text.replace(char::is_control, "\u{fffd}")
+    } else {
+        text
+    }
+}
+
 /// The longest beginning of `text` that fits and ends between two characters.
 fn cut(mut text: String, limit: usize) -> String {
     text.truncate(text.floor_char_boundary(limit));
@@ -213,6 +225,19 @@ mod tests {
             remedy: None,
         };
         assert!(matches!(Refused::try_from(uncut), Err(Malformed::Oversized { .. })));
+    }
+
+    #[test]
+    fn what_a_peer_says_cannot_steer_a_terminal_or_forge_a_line_of_a_log() {
+        let refused = v1::Refused {
+            code: "SOTTO-3005\r".to_owned(),
+            message: "no\x1b[2J\n2026-01-01 INFO all is well".to_owned(),
+            remedy: Some("\u{9b}31m".to_owned()),
+        };
+        let read = Refused::try_from(refused).unwrap();
+        let all = format!("{}{}{}", read.code, read.message, read.remedy.unwrap());
+        assert!(!all.chars().any(char::is_control), "{all:?}");
+        assert_eq!(printable("Zürich, 5 °C".to_owned()), "Zürich, 5 °C");
     }
 
     #[test]

@@ -77,7 +77,6 @@ pub fn datasets(desk: &Desk<'_>) -> Vec<v1::Dataset> {
                     online: true,
                     paused: offered.paused,
                     min_cohort: offered.min_cohort,
-                    snapshot: offered.snapshot.clone(),
                     budget: offered.budget.map(|budget: BudgetView| budget.into()),
                 });
         }

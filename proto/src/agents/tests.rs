@@ -57,7 +57,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn refusals()(code in "[A-Z]{0,9}", message in ".{0,40}", remedy in proptest::option::of(".{0,9}")) -> Refused {
+    fn refusals()(code in "[A-Z]{0,9}", message in "\\PC{0,40}", remedy in proptest::option::of("\\PC{0,9}")) -> Refused {
         Refused { code, message, remedy }
     }
 }

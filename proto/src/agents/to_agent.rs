@@ -6,7 +6,7 @@ use std::sync::Arc;
 use engine::message::{Cohort, EpochOpen, RoundStart, SetupToAgent, ToAgent};
 use prost::bytes::Bytes;
 
-use super::{CHUNK, MAX_SETUP, setup_step};
+use super::{CHUNK, MAX_PARTS, MAX_SETUP, setup_step};
 use crate::v1::{self, coordinator_frame::Frame};
 use crate::wire::{Malformed, agent, at_most, bytes, fixed, job, required, slot, small, wire};
 
@@ -155,6 +155,11 @@ impl AgentAssembler {
                 found: "another setup step",
             });
         }
+        at_most(
+            "parts of a setup step",
+            MAX_PARTS,
+            gathered.step.parts.len() + setup.parts.len(),
+        )?;
         gathered.bytes += setup.parts.iter().map(Bytes::len).sum::<usize>();
         at_most("setup step", MAX_SETUP, gathered.bytes)?;
         gathered.step.parts.extend(setup.parts.into_iter().map(wire));
