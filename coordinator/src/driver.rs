@@ -272,7 +272,7 @@ impl<S: Store> Running<S> {
         Ok(())
     }
 
-    /// Ends every stream in order; what agents still hold they erase when they see their stream end or the deadline pass.
+    /// Ends every stream in order; agents keep their epochs and dial again.
     fn stop(self) -> Result<(), DriverError> {
         drop(self.links);
         drop(self.parts.jobs);

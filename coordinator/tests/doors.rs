@@ -74,7 +74,7 @@ impl Hub {
             if tokio::net::TcpStream::connect(&hub.address).await.is_ok() {
                 return hub;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await; // polls a port, for at most four seconds
         }
         panic!("the coordinator does not listen: {:?}", hub.running.await);
     }
@@ -145,7 +145,7 @@ async fn online(client: &mut AnalystsClient<Channel>, expected: usize) {
         if listed.participants.iter().filter(|p| p.online).count() == expected {
             return;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await; // polls a condition
     }
     panic!("never {expected} online");
 }
@@ -354,6 +354,9 @@ async fn a_newer_roster_is_adopted_and_those_it_leaves_out_are_disconnected() {
     let mut ann = analyst(&hub, &consortium.identity("ann")).await;
     let mut west = join(&hub, &consortium.identity("west")).await;
     online(&mut ann, 1).await;
+    let mut bob = analyst(&hub, &consortium.identity("bob")).await;
+    let job_id = bob.submit(signed("bob", 3, 1)).await.unwrap().into_inner().job_id;
+    let mut watched = bob.watch(v1::JobRef { job_id }).await.unwrap().into_inner();
     let mut newer = consortium.roster.clone();
     newer.version = 2;
     newer.agents[2].tls_key = ContentHash([9; 32]);
@@ -363,7 +366,20 @@ async fn a_newer_roster_is_adopted_and_those_it_leaves_out_are_disconnected() {
     assert_eq!(ended.unwrap().code(), Code::PermissionDenied);
     let status = ann.get_status(v1::GetStatusRequest {}).await.unwrap().into_inner();
     assert_eq!(status.roster_version, 2);
-    let mut bob = analyst(&hub, &consortium.identity("bob")).await;
+    let seen = async {
+        loop {
+            match watched.message().await {
+                Ok(Some(_)) => {}
+                ended => return ended,
+            }
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(10), seen).await.unwrap();
+    assert_eq!(
+        ended.unwrap_err().code(),
+        Code::PermissionDenied,
+        "a watch ends with the membership"
+    );
     assert_eq!(
         bob.get_status(v1::GetStatusRequest {}).await.unwrap_err().code(),
         Code::PermissionDenied

@@ -128,7 +128,8 @@ impl Coordinator {
                 refused: fault,
             });
         }
-        self.epochs.membership_changed(Some(&agent), turn.now_ms);
+        self.forget_contracts();
+        self.epochs.came_back(&agent, turn.now_ms);
     }
 
     fn agent_left(&mut self, agent: &AgentId, turn: &mut Turn) {
@@ -136,7 +137,8 @@ impl Coordinator {
             return;
         }
         self.uploads.left(agent);
-        self.epochs.membership_changed(None, turn.now_ms);
+        self.forget_contracts();
+        self.epochs.membership_changed(turn.now_ms);
         self.epoch_member_left(agent, turn);
         let open: Vec<SlotId> = self.rounds.keys().copied().collect();
         for at in open {
@@ -157,6 +159,7 @@ impl Coordinator {
                     let agent = from.clone();
                     turn.event(CoordinatorEvent::Misbehaved { agent, refused });
                 }
+                self.forget_contracts();
             }
             M::Setup(part) => self.setup_message(&from, part, turn),
             M::EpochLeft {
@@ -207,6 +210,12 @@ impl Coordinator {
         }
     }
 
+    fn forget_contracts(&mut self) {
+        let open = self.books.open_jobs().iter();
+        let named = open.filter_map(|job| self.books.job(job).map(|entry| entry.request.contract));
+        self.catalogue.forget_contracts(&named.collect());
+    }
+
     fn adopt_roster(&mut self, signed: governance::SignedRoster, turn: &mut Turn) {
         let verified = signed.verify(&self.config.governance_key);
         let adopted = verified.and_then(|roster| roster.supersedes(&self.roster).map(|()| roster));
@@ -219,7 +228,7 @@ impl Coordinator {
                 for agent in agents {
                     turn.send(&agent, ToAgent::Roster(self.config.roster.clone()));
                 }
-                self.epochs.membership_changed(None, turn.now_ms);
+                self.epochs.membership_changed(turn.now_ms);
             }
             Err(error) => {
                 let refused = Refusal::new(codes::ROSTER, error.to_string());

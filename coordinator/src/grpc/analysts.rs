@@ -7,7 +7,7 @@ use engine::JobId;
 use governance::SignedRequest;
 use proto::Malformed;
 use proto::analysts::job_id;
-use proto::identity::{Role, peer};
+use proto::identity::{Peer, Role, peer};
 use proto::v1;
 use proto::v1::analysts_server::Analysts;
 use tokio::sync::{mpsc, watch};
@@ -76,6 +76,7 @@ impl Analysts for AnalystsDoor {
     type WatchStream = ReceiverStream<Result<v1::JobEvent, Status>>;
 
     async fn watch(&self, request: Request<v1::JobRef>) -> Result<Response<Self::WatchStream>, Status> {
+        let peer = peer(&request)?;
         let analyst = self.caller(&request)?;
         let job = job_id(request.into_inner().job_id).map_err(malformed)?;
         let asked = analyst.clone();
@@ -89,7 +90,14 @@ impl Analysts for AnalystsDoor {
             .await?;
         let following = following.ok_or_else(|| status(&answers::unknown_job(&job)))?;
         let (events, stream) = mpsc::channel(4);
-        tokio::spawn(follow(self.driver.clone(), job, analyst, following, events));
+        let watcher = Watcher {
+            driver: self.driver.clone(),
+            members: self.members.clone(),
+            peer,
+            job,
+            events,
+        };
+        tokio::spawn(watcher.follow(following));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
@@ -148,35 +156,62 @@ impl Analysts for AnalystsDoor {
     }
 }
 
-/// Passes news on until the job ends, then its end.
-async fn follow(
+/// One analyst's stream about one job.
+struct Watcher {
     driver: Driver,
+    members: watch::Receiver<Arc<Membership>>,
+    peer: Peer,
     job: JobId,
-    analyst: String,
-    following: Following,
     events: mpsc::Sender<Result<v1::JobEvent, Status>>,
-) {
-    if let Following::Open(mut news) = following {
-        loop {
-            let latest: News = news.borrow_and_update().clone();
-            if events.send(Ok(answers::progress(latest))).await.is_err() {
-                return;
-            }
-            tokio::select! {
-                changed = news.changed() => if changed.is_err() { break },
-                () = events.closed() => return,
+}
+
+impl Watcher {
+    /// Passes news on until the job ends, then its end; or until the roster no longer holds this analyst with this key.
+    async fn follow(mut self, following: Following) {
+        if let Following::Open(mut news) = following {
+            loop {
+                if let Err(status) = self.still_enrolled() {
+                    return self.tell(Err(status)).await;
+                }
+                let latest: News = news.borrow_and_update().clone();
+                if self.events.send(Ok(answers::progress(latest))).await.is_err() {
+                    return;
+                }
+                let mut members = self.members.clone();
+                tokio::select! {
+                    changed = news.changed() => if changed.is_err() { break },
+                    // An error here means that the server ends; the news end with it.
+                    Ok(()) = members.changed() => self.members = members,
+                    () = self.events.closed() => return,
+                }
             }
         }
+        let (job, analyst) = (self.job, self.peer.name.clone());
+        let ending = self
+            .driver
+            .read(move |desk| answers::ending(desk, &job, &analyst))
+            .await;
+        let last = match (self.still_enrolled(), ending) {
+            (Err(status), _) => Err(status),
+            (Ok(()), Ok(Some(ending))) => Ok(ending),
+            (Ok(()), Ok(None) | Err(_)) => Err(Status::unavailable(
+                "the coordinator stopped before the job ended; watch it again",
+            )),
+        };
+        self.tell(last).await;
     }
-    let ending = driver.read(move |desk| answers::ending(desk, &job, &analyst)).await;
-    let last = match ending {
-        Ok(Some(ending)) => Ok(ending),
-        Ok(None) | Err(_) => Err(Status::unavailable(
-            "the coordinator stopped before the job ended; watch it again",
-        )),
-    };
-    // A watcher that went away can watch again.
-    let _ = events.send(last).await;
+
+    /// As at the stream's beginning, by the roster of now.
+    fn still_enrolled(&self) -> Result<(), Status> {
+        let members = self.members.borrow().clone();
+        self.peer.clone().enrolled_as(Role::Analyst, &members.roster)?;
+        Ok(())
+    }
+
+    async fn tell(&self, last: Result<v1::JobEvent, Status>) {
+        // A watcher that went away can watch again.
+        let _ = self.events.send(last).await;
+    }
 }
 
 fn malformed(error: Malformed) -> Status {

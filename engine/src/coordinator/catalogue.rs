@@ -11,7 +11,7 @@ use crate::message::{BudgetView, Join, Offer};
 use crate::refused::Refused;
 use crate::workload::Refusal;
 
-/// All agents that are connected now, and every contract that was offered since the start.
+/// All agents that are connected now, and every contract that one of them offers or an open job names.
 #[derive(Default)]
 pub struct Catalogue {
     agents: BTreeMap<AgentId, Presence>,
@@ -101,6 +101,14 @@ impl Catalogue {
             let offered = presence.datasets.get(dataset)?;
             (offered.contract == *contract && !offered.paused).then_some((member, offered))
         })
+    }
+
+    /// Forgets contracts that nobody offers any more and that are not `needed`: agents cannot fill this memory.
+    pub(crate) fn forget_contracts(&mut self, needed: &BTreeSet<ContentHash>) {
+        let offered = self.agents.values().flat_map(|presence| presence.datasets.values());
+        let offered: BTreeSet<ContentHash> = offered.map(|offered| offered.contract).collect();
+        self.contracts
+            .retain(|hash, _| offered.contains(hash) || needed.contains(hash));
     }
 
     fn read(&mut self, offers: Vec<Offer>) -> (BTreeMap<String, Offered>, Vec<Refused>) {

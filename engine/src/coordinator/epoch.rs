@@ -76,12 +76,18 @@ impl Epochs {
         self.live.keys().copied().collect()
     }
 
-    /// Somebody came or went; whoever came back gets a new chance.
-    pub(crate) fn membership_changed(&mut self, joined: Option<&AgentId>, now_ms: u64) {
-        if let Some(agent) = joined {
-            self.benched.remove(agent);
-        }
+    /// Somebody came or went.
+    pub(crate) fn membership_changed(&mut self, now_ms: u64) {
         self.changed_at_ms = Some(now_ms);
+    }
+
+    /// Whoever came back gets a new chance, once: a restart heals an honest agent, and one that spoils, leaves and comes
+    /// back for ever would hold everybody up.
+    pub(crate) fn came_back(&mut self, agent: &AgentId, now_ms: u64) {
+        if let Some(bench) = self.benched.get_mut(agent).filter(|bench| bench.strikes == 1) {
+            bench.until_ms = now_ms;
+        }
+        self.membership_changed(now_ms);
     }
 
     pub(crate) fn wake_at_ms(&self) -> Option<u64> {
@@ -99,14 +105,14 @@ impl Epochs {
         self.benched.get(agent).is_some_and(|bench| bench.until_ms > now_ms)
     }
 
-    /// Leaves an agent out for a while, longer each time, until it delivers or reconnects.
+    /// Leaves an agent out for a while, longer each time, until it delivers.
     pub(crate) fn bench(&mut self, agent: &AgentId, limits: &Limits, now_ms: u64) {
         let bench = self.benched.entry(agent.clone()).or_insert(Bench {
             until_ms: 0,
             strikes: 0,
         });
         bench.until_ms = now_ms + (limits.bench_ms << bench.strikes.min(6));
-        bench.strikes += 1;
+        bench.strikes = bench.strikes.saturating_add(1);
     }
 }
 
@@ -154,7 +160,7 @@ impl Coordinator {
     pub(super) fn epoch_member_left(&mut self, agent: &AgentId, turn: &mut Turn) {
         if let Some(setup) = self.epochs.setup.take_if(|setup| setup.names.contains(agent)) {
             let reason = Refusal::new(codes::SETUP, format!("epoch setup: member `{agent}` left"));
-            self.void(setup, &[], reason, turn);
+            self.void(setup, std::slice::from_ref(agent), reason, turn);
         }
     }
 
@@ -181,7 +187,7 @@ impl Coordinator {
                     .unwrap_or_else(|| from.clone());
                 self.void(setup, &[guilty], refused, turn);
             }
-            None => self.epochs.membership_changed(None, turn.now_ms),
+            None => self.epochs.membership_changed(turn.now_ms),
         }
     }
 
@@ -282,7 +288,7 @@ impl Coordinator {
         for name in names.iter().filter(|name| self.catalogue.agent(name).is_some()) {
             turn.send(name, ToAgent::EpochClosed { epoch });
         }
-        self.epochs.membership_changed(None, turn.now_ms);
+        self.epochs.membership_changed(turn.now_ms);
     }
 
     /// Closes epochs that neither serve nor have an open round.

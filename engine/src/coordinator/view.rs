@@ -97,7 +97,7 @@ impl Coordinator {
         &self.catalogue
     }
 
-    /// A contract that some agent offered since the start.
+    /// A contract that some agent offers, or that an open job names.
     pub fn contract(&self, hash: &ContentHash) -> Option<&Arc<Contract>> {
         self.catalogue.contract(hash)
     }
@@ -127,11 +127,6 @@ impl Coordinator {
             slots_left: live.slots_left(),
             present: self.epoch_holders(live).count() as u32,
         })
-    }
-
-    /// The terms that the next round of a dataset would run under, for `explain`; none while too few owners are ready.
-    pub fn terms(&self, dataset: &str, contract: &ContentHash) -> Option<crate::workload::CohortTerms> {
-        self.terms_of(dataset, contract).ok().map(|(terms, _)| terms)
     }
 
     fn own_job(&self, job: &JobId, analyst: &str) -> Option<&Job> {
