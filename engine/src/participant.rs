@@ -19,7 +19,7 @@ pub use books::{Books, Inconsistent, Tokens};
 pub use config::{Budget, ComputeFailed, Config, Dataset, Input, Limits};
 
 use crate::codes;
-use crate::ids::SlotId;
+use crate::ids::{EpochSeq, SlotId};
 use crate::message::{BudgetView, Join, Offer, ToAgent, ToCoordinator};
 use crate::record::ParticipantRecord;
 use crate::step::{ParticipantEvent, ParticipantStep};
@@ -146,7 +146,7 @@ impl Participant {
             contract_json: dataset.contract.canonical_json(),
             snapshot: dataset.snapshot.clone(),
             min_cohort: dataset.min_cohort,
-            paused: self.books.is_paused(&dataset.contract.name),
+            paused: self.is_paused(dataset),
             budget: dataset
                 .show_budget
                 .then(|| self.budget_view(&dataset.population, now_ms))
@@ -155,7 +155,23 @@ impl Participant {
         self.config.datasets.iter().map(offer).collect()
     }
 
-    fn budget_view(&self, population: &str, now_ms: u64) -> Option<BudgetView> {
+    /// The datasets that are served now, the operator's own view.
+    pub fn datasets(&self) -> &[Dataset] {
+        &self.config.datasets
+    }
+
+    /// Epochs whose secrets this agent holds.
+    pub fn epochs(&self) -> Vec<EpochSeq> {
+        self.epochs.held()
+    }
+
+    /// By the configuration, or by the operator since.
+    pub fn is_paused(&self, dataset: &Dataset) -> bool {
+        dataset.paused || self.books.is_paused(&dataset.contract.name)
+    }
+
+    /// What is left of a population's budget, shown to analysts or not.
+    pub fn budget_view(&self, population: &str, now_ms: u64) -> Option<BudgetView> {
         let left = self.books.ledger(population)?.left(now_ms)?;
         Some(BudgetView {
             epsilon_left: left.epsilon,

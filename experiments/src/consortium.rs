@@ -91,6 +91,7 @@ fn plain_serving(drops: bool) -> Serving {
         snapshot: "none".to_owned(),
         population: "nobody".to_owned(),
         min_cohort: 0,
+        paused: false,
         without_noise: approvals(),
         show_budget: false,
     };
@@ -106,6 +107,7 @@ fn plain_serving(drops: bool) -> Serving {
         rules,
         budgets: [("nobody".to_owned(), budget)].into(),
         executor: Arc::new(PlainExecutor { drops }),
+        watch: None,
     }
 }
 

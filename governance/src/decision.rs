@@ -42,23 +42,14 @@ pub trait Decide: Send + Sync {
 pub struct LocalRules {
     /// Per dataset, the analysts who may ask; the entry `*` admits every analyst of the roster.
     pub analysts: BTreeMap<String, BTreeSet<String>>,
-    pub paused: BTreeSet<String>,
     /// Columns that this owner withholds beyond what the contract withholds.
     pub forbidden_columns: BTreeMap<String, BTreeSet<String>>,
-    pub min_cohort: u32,
 }
 
 impl Decide for LocalRules {
     fn decide(&self, q: &Question<'_>) -> Verdict {
         let dataset = &q.request.dataset;
         let analyst = &q.request.analyst;
-        if self.paused.contains(dataset) {
-            return deny(
-                "local.paused",
-                format!("dataset `{dataset}` is paused by its owner"),
-                "ask again later; the owner resumes it with `sotto-participant resume`".into(),
-            );
-        }
         if q.request.contract != q.contract_hash || *dataset != q.contract.name {
             return deny(
                 "local.contract",
@@ -82,16 +73,6 @@ impl Decide for LocalRules {
                     q.request.purpose
                 ),
                 format!("allowed purposes: {}", q.contract.purposes.join(", ")),
-            );
-        }
-        if q.s_min < self.min_cohort {
-            return deny(
-                "local.min-cohort",
-                format!(
-                    "the round may release a sum over {} participants: the owner asks for at least {}",
-                    q.s_min, self.min_cohort
-                ),
-                "wait until more participants are online, or raise the minimum cohort of the roster".into(),
             );
         }
         let withheld = self.forbidden_columns.get(dataset);

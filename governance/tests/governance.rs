@@ -332,9 +332,7 @@ fn the_owner_decides_and_absence_is_refusal() {
     assert_eq!(rule(&LocalRules::default(), &question), "local.analyst");
     let mut rules = LocalRules::default();
     rules.analysts.entry("heart".into()).or_default().insert("ana".into());
-    rules.min_cohort = 3;
     assert_eq!(rule(&rules, &question), "allow");
-    assert_eq!(rule(&rules, &Question { s_min: 2, ..question }), "local.min-cohort");
     assert_eq!(
         rule(
             &rules,
@@ -376,8 +374,6 @@ fn the_owner_decides_and_absence_is_refusal() {
         .or_default()
         .insert("chol".into());
     assert_eq!(rule(&rules, &question), "local.column");
-    rules.paused.insert("heart".into());
-    assert_eq!(rule(&rules, &question), "local.paused");
 }
 
 proptest! {

@@ -33,6 +33,8 @@ pub struct Config {
     pub store_max_pages: Option<u32>,
     /// Masked vectors leave at multiples of this after the data work began; 0 sends at once.
     pub tick_ms: u64,
+    /// How often a dataset that could not be read is tried again.
+    pub reopen_s: u64,
     pub populations: Vec<Population>,
     pub datasets: Vec<Dataset>,
 }
@@ -175,6 +177,32 @@ mod tests {
         let error = parse(&example().replace("tick_ms = 0", "tick_ms = \"soon\"")).unwrap_err();
         let line = example().lines().position(|l| l.starts_with("tick_ms")).unwrap() + 1;
         assert_eq!(error.place, format!("p.toml:{line}"));
+    }
+
+    #[test]
+    fn a_tick_that_no_round_would_wait_for_is_refused() {
+        let error = parse(&example().replace("tick_ms = 0", "tick_ms = 20001")).unwrap_err();
+        assert!(error.message.contains("tick_ms"), "{error}");
+        let error = parse(&example().replace("reopen_s = 60", "reopen_s = 0")).unwrap_err();
+        assert!(error.message.contains("reopen_s"), "{error}");
+    }
+
+    #[test]
+    fn one_path_is_not_used_twice() {
+        let (socket, store) = (
+            "socket = \"state/participant.sock\"",
+            "store = \"state/participant.sqlite\"",
+        );
+        for (from, to) in [
+            (socket, "socket = \"state/participant.sqlite\""),
+            (socket, "socket = \"state/./participant.key\""),
+            ("identity = \"identity\"", "identity = \"state/participant.sqlite\""),
+            (store, "store = \"contracts/heart.toml\""),
+            (store, "store = \"data/heart/ledger.csv\""),
+        ] {
+            let error = parse(&example().replace(from, to)).unwrap_err();
+            assert!(error.message.contains("is used"), "{to}: {error}");
+        }
     }
 
     #[test]

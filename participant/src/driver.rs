@@ -19,6 +19,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::status::{Command, Reply, Status};
+use crate::watch::Served;
 
 /// Turns a plan and local data into a clipped and noised vector. The only code that sees rows.
 pub trait Executor: Send + Sync + 'static {
@@ -40,6 +41,8 @@ pub enum Event {
     },
     Engine(Input),
     Local(Command, oneshot::Sender<serde_json::Value>),
+    /// Files changed, or are good again: other datasets are served now.
+    Serving(Served),
     Stop,
 }
 
@@ -85,6 +88,10 @@ pub fn run<S: Store>(
             Event::Connected { outbox: new } => {
                 outbox = Some(new);
                 Input::Connected
+            }
+            Event::Serving(served) => {
+                status.refused(served.refused);
+                Input::Datasets(served.datasets)
             }
             Event::Engine(input) => input,
         };

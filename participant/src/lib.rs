@@ -2,7 +2,7 @@
 //! which order is `engine::participant`'s decision, what a query means is `workload`'s.
 //!
 //! - [`config`]: the operator's file; [`data`]: local files as a contract's columns; [`compute`]: plans over them, with polars
-//! - [`serving`]: what this agent offers, from configuration and files
+//! - [`serving`]: what this agent offers, from configuration and files; [`watch`]: whether it still can
 //! - `link`: the one outbound stream; `driver`: records, then messages, then data; `socket`: the local operator's door
 //!
 //! Deliberately absent: a network listener, a path with a scheme, a log line with data, and any way for a vector to leave without the
@@ -17,6 +17,7 @@ mod link;
 pub mod serving;
 pub mod socket;
 pub mod status;
+pub mod watch;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -44,6 +45,8 @@ pub const SCHEMA: Schema = Schema {
 /// Everything about the process that is not about data.
 #[derive(Debug, Clone)]
 pub struct Process {
+    /// Must be the identity's; none where no configuration says it.
+    pub name: Option<String>,
     /// `host:port` of the coordinator.
     pub coordinator: String,
     pub identity: PathBuf,
@@ -58,6 +61,7 @@ pub struct Process {
 impl From<&config::Config> for Process {
     fn from(config: &config::Config) -> Self {
         Self {
+            name: Some(config.name.clone()),
             coordinator: config.coordinator.clone(),
             identity: config.identity.clone(),
             store: config.store.clone(),
@@ -93,12 +97,18 @@ fn panics_say_where_and_not_what() {
 pub async fn serve(
     process: &Process,
     workloads: Workloads,
-    serving: Serving,
+    mut serving: Serving,
     announce: bool,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Fatal> {
     proto::identity::install_crypto_provider();
     let identity = Arc::new(Identity::load(&process.identity)?);
+    if let Some(name) = process.name.as_ref().filter(|name| **name != identity.member.name) {
+        return Err(Fatal::Name {
+            configured: name.clone(),
+            enrolled: identity.member.name.clone(),
+        });
+    }
     let software = Software::of_this_executable()?;
     if let Some(parent) = process.store.parent() {
         std::fs::create_dir_all(parent)?;
@@ -106,13 +116,23 @@ pub async fn serve(
     let store = SqliteStore::open(&process.store, &SCHEMA, process.store_max_pages)?;
     let records = serving::recovered(&store)?;
     let bytes_sent = Arc::new(AtomicU64::new(0));
+    let known = match &serving.watch {
+        Some(watch) => watch.names(),
+        None => serving
+            .datasets
+            .iter()
+            .map(|dataset| dataset.contract.name.clone())
+            .collect(),
+    };
     let status = Status::new(
         &identity.member.name,
         &process.coordinator,
         serving.refused.clone(),
+        known,
         bytes_sent.clone(),
     );
     let executor = serving.executor.clone();
+    let watch = serving.watch.take();
     let engine = Participant::recover(serving.engine_config(&identity, workloads, process.tick_ms), records)
         .map_err(|error| Fatal::Books(error.to_string()))?;
     if let Some(port) = process.metrics_port {
@@ -134,6 +154,12 @@ pub async fn serve(
             // Nobody listens only when the process is on its way out already.
             let _ = ended.send(result);
         })?;
+    if let Some(watch) = watch {
+        let driver = events.downgrade();
+        std::thread::Builder::new()
+            .name("sotto-watch".to_owned())
+            .spawn(move || watch.keep_looking(&driver))?;
+    }
     let link = tokio::spawn(link::keep_connected(
         process.coordinator.clone(),
         identity,
@@ -194,6 +220,10 @@ pub enum Fatal {
         "the books do not add up, so nothing is answered: {0}; inspect the store with sqlite3 and restore the last backup"
     )]
     Books(String),
+    #[error(
+        "mismatched name: the configuration says `{configured}`, the identity folder is `{enrolled}`'s; correct name or identity"
+    )]
+    Name { configured: String, enrolled: String },
     #[error("the metrics port cannot be opened: {0}")]
     Metrics(String),
     #[error(transparent)]

@@ -12,6 +12,7 @@ use engine::AgentId;
 use engine::coordinator::Workloads;
 use engine::participant::{self, Budget, ComputeFailed, Limits};
 use engine::record::ParticipantRecord;
+use governance::Contract;
 use governance::decision::LocalRules;
 use privacy::{Cap, Noised, Renewal};
 use proto::identity::Identity;
@@ -21,9 +22,10 @@ use rand::rngs::SysRng;
 use zeroize::Zeroizing;
 
 use crate::compute;
-use crate::config::{Config, Population, Renews};
+use crate::config::{self, Config, Population, Renews};
 use crate::data::Dataset;
 use crate::driver::Executor;
+use crate::watch::{Served, Watch};
 
 /// Everything an agent brings to a round beside its identity.
 pub struct Serving {
@@ -33,58 +35,56 @@ pub struct Serving {
     pub rules: LocalRules,
     pub budgets: BTreeMap<String, Budget>,
     pub executor: Arc<dyn Executor>,
+    /// Takes datasets off the offers when their files change; none where no files are behind them.
+    pub watch: Option<Watch>,
 }
 
 impl Serving {
     /// Opens every dataset of a configuration.
     pub fn open(config: &Config) -> Result<Self, ServingError> {
-        let mut opened: BTreeMap<String, Arc<Dataset>> = BTreeMap::new();
-        let mut datasets = Vec::new();
-        let mut refused = BTreeMap::new();
+        let key = bounding_key(&config.store.with_extension("key"))?;
+        let executor = Arc::new(compute::Engine::new([], &key));
         let mut rules = LocalRules::default();
+        let mut readable: Vec<(&config::Dataset, Contract)> = Vec::new();
+        let mut hopeless = BTreeMap::new();
         for entry in &config.datasets {
-            let dataset = match Dataset::load(entry) {
-                Ok(dataset) => dataset,
+            match Dataset::contract_of(entry) {
+                Ok(contract) => readable.push((entry, contract)),
                 Err(error) => {
                     tracing::error!(contract = %entry.contract.display(), %error, "dataset refused");
-                    refused.insert(entry.contract.display().to_string(), error.to_string());
-                    continue;
+                    hopeless.insert(entry.contract.display().to_string(), error.to_string());
                 }
-            };
-            let name = dataset.contract().name.clone();
-            if opened.contains_key(&name) {
-                return Err(ServingError::Twice(name));
             }
-            rules.analysts.insert(name.clone(), entry.analysts.clone());
+        }
+        let snapshot_key = blake3::derive_key("sottovoce 2026 participant snapshot", key.as_slice());
+        let mut watch = Watch::new(executor.clone(), hopeless, snapshot_key, config.reopen_s);
+        for (entry, contract) in readable {
+            let name = &contract.name;
+            if rules.analysts.insert(name.clone(), entry.analysts.clone()).is_some() {
+                return Err(ServingError::Twice(name.clone()));
+            }
             rules
                 .forbidden_columns
                 .insert(name.clone(), entry.forbidden_columns.clone());
-            if entry.paused {
-                rules.paused.insert(name.clone());
+            let opened = Dataset::open(contract.clone(), &entry.files, entry.mapping.clone());
+            if let Err(error) = &opened {
+                tracing::error!(contract = %entry.contract.display(), %error, "dataset refused");
             }
-            datasets.push(participant::Dataset {
-                contract: Arc::new(dataset.contract().clone()),
-                snapshot: dataset.snapshot().to_string(),
-                population: entry.population.clone(),
-                min_cohort: entry.min_cohort,
-                without_noise: Vec::new(),
-                show_budget: entry.show_budget,
-            });
-            opened.insert(name, Arc::new(dataset));
+            watch.add(entry.clone(), contract, opened);
         }
         let budgets = config
             .populations
             .iter()
             .filter_map(|p| budget(p).transpose())
             .collect::<Result<_, _>>()?;
-        let key = bounding_key(&config.store.with_extension("key"))?;
-        let executor = Arc::new(compute::Engine::new(opened.into_values(), &key));
+        let Served { datasets, refused } = watch.served();
         Ok(Self {
             datasets,
             refused,
             rules,
             budgets,
             executor,
+            watch: Some(watch),
         })
     }
 
@@ -112,7 +112,8 @@ impl Executor for compute::Engine {
     }
 }
 
-/// The secret that chooses which rows of a unit count: made once, so that the choice is the same in every round.
+/// The secret that chooses which rows of a unit count, and that snapshots are keyed with: made once, beside the store, so
+/// that both are the same in every round. Lost, it is made anew: other rows count, and no earlier answer is repeated free.
 fn bounding_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, ServingError> {
     let fail = |error: io::Error| ServingError::BoundingKey {
         path: path.to_owned(),

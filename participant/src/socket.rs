@@ -2,7 +2,7 @@
 //! down, and it is the only thing an agent ever listens on beside an opt-in loopback metrics port.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,7 +24,8 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// A file left by an agent that was killed is replaced; a socket that answers belongs to a running agent.
+    /// A socket left by an agent that was killed is replaced; one that answers belongs to a running agent, and a file that
+    /// is no socket belongs to somebody else.
     pub fn bind(path: &Path) -> io::Result<Self> {
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
             let message = format!(
@@ -33,9 +34,14 @@ impl Socket {
             );
             return Err(io::Error::new(io::ErrorKind::AddrInUse, message));
         }
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        match std::fs::symlink_metadata(path) {
+            Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path)?,
+            Ok(_) => {
+                let message = format!("{} exists and is no socket: it is not replaced", path.display());
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
         let listener = UnixListener::bind(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
@@ -86,4 +92,24 @@ pub async fn ask(path: &Path, command: &Command) -> io::Result<Value> {
     let mut answer = String::new();
     BufReader::new(reading).read_line(&mut answer).await?;
     serde_json::from_str(&answer).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_socket_that_nobody_answers_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("participant.sock");
+        std::fs::write(&path, "the ledger").unwrap();
+        assert!(Socket::bind(&path).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), b"the ledger");
+        std::fs::remove_file(&path).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let ours = Socket::bind(&path).unwrap();
+        assert!(Socket::bind(&path).is_err(), "it answers");
+        drop(ours);
+        assert!(!path.exists());
+    }
 }

@@ -1,12 +1,11 @@
 //! What the local operator may see and do: `status`, `ledger`, `pause`, `resume`. Answers come from the running engine, so they
 //! work while the coordinator is down. Nothing here depends on data.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use engine::message::Offer;
-use engine::participant::{Input, Participant};
+use engine::participant::{Dataset, Input, Participant};
 use engine::step::ParticipantEvent;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -41,13 +40,14 @@ pub struct Status {
     agent: String,
     coordinator: String,
     connected: bool,
-    epoch: Option<String>,
     /// Bytes of messages handed to TLS, counted by the link.
     bytes_sent: Arc<AtomicU64>,
     rounds_sent: u64,
     rounds_refused: u64,
     /// Datasets that are not served, and why.
     refused_datasets: BTreeMap<String, String>,
+    /// Every dataset of the configuration whose contract could be read, served now or not.
+    known: BTreeSet<String>,
     recent: VecDeque<String>,
 }
 
@@ -56,64 +56,73 @@ impl Status {
         agent: &str,
         coordinator: &str,
         refused_datasets: BTreeMap<String, String>,
+        known: BTreeSet<String>,
         bytes_sent: Arc<AtomicU64>,
     ) -> Self {
         Self {
             agent: agent.to_owned(),
             coordinator: coordinator.to_owned(),
             connected: false,
-            epoch: None,
             bytes_sent,
             rounds_sent: 0,
             rounds_refused: 0,
             refused_datasets,
+            known,
             recent: VecDeque::new(),
         }
     }
 
-    /// The answer to a question, or the order that it is.
+    /// The answer to a question, or the order that it is. A name that is not known is refused with those that are.
     pub fn answer(&self, command: Command, engine: &Participant) -> Reply {
+        let now_ms = now_ms();
         Reply::Known(match command {
             Command::Status => json!({
                 "agent": self.agent,
                 "coordinator": self.coordinator,
                 "connected": self.connected,
-                "epoch": self.epoch,
+                "epoch": engine.epochs().last(),
                 "bytes_sent": self.bytes_sent.load(Ordering::Relaxed),
                 "rounds_sent": self.rounds_sent,
                 "rounds_refused": self.rounds_refused,
-                "datasets": engine.offers(now_ms()).iter().map(offer_view).collect::<Vec<_>>(),
+                "datasets": engine.datasets().iter().map(|d| dataset_view(d, engine, now_ms)).collect::<Vec<_>>(),
                 "refused_datasets": self.refused_datasets,
                 "recent": self.recent,
             }),
-            Command::Ledger { population } => engine
-                .books()
-                .ledgers()
-                .filter(|(id, _)| population.as_ref().is_none_or(|wanted| wanted == *id))
-                .map(|(id, ledger)| (id.to_owned(), ledger_view(ledger)))
-                .collect::<serde_json::Map<_, _>>()
-                .into(),
-            Command::Pause { dataset } => return Reply::Pause { dataset, paused: true },
-            Command::Resume { dataset } => return Reply::Pause { dataset, paused: false },
+            Command::Ledger { population } => ledgers(population.as_deref(), engine, now_ms),
+            Command::Pause { dataset } => return self.order(dataset, true, engine),
+            Command::Resume { dataset } => return self.order(dataset, false, engine),
         })
+    }
+
+    fn order(&self, dataset: String, paused: bool, engine: &Participant) -> Reply {
+        if !self.known.contains(&dataset) && !engine.books().is_paused(&dataset) {
+            return Reply::Known(unknown("dataset", &dataset, self.known.iter()));
+        }
+        let configured = |served: &&Dataset| served.contract.name == dataset && served.paused;
+        if !paused && engine.datasets().iter().any(|served| configured(&served)) {
+            let text =
+                format!("`{dataset}` is paused by the configuration: set paused = false there and restart the agent");
+            return Reply::Known(json!({ "error": text }));
+        }
+        Reply::Pause { dataset, paused }
     }
 
     pub fn saw(&mut self, input: &Input) {
         match input {
             Input::Connected => self.connected = true,
-            Input::Disconnected => {
-                self.connected = false;
-                self.epoch = None;
-            }
+            Input::Disconnected => self.connected = false,
             _ => {}
         }
+    }
+
+    /// Other datasets than before are not served.
+    pub fn refused(&mut self, datasets: BTreeMap<String, String>) {
+        self.refused_datasets = datasets;
     }
 
     /// Counts, remembers and traces one notice of the engine.
     pub fn note(&mut self, event: &ParticipantEvent) {
         match event {
-            ParticipantEvent::EpochLive { epoch } => self.epoch = Some(format!("{epoch:?}")),
-            ParticipantEvent::EpochLeft { .. } => self.epoch = None,
             ParticipantEvent::Sent { .. } => {
                 self.rounds_sent += 1;
                 metrics::counter!("sotto_participant_rounds_sent_total").increment(1);
@@ -142,21 +151,44 @@ impl Status {
     }
 }
 
-fn offer_view(offer: &Offer) -> Value {
-    let budget = offer.budget.map(|budget| {
+/// The owner's own view: what is left stands here whether analysts are shown it or not.
+fn dataset_view(dataset: &Dataset, engine: &Participant, now_ms: u64) -> Value {
+    let budget = engine.budget_view(&dataset.population, now_ms).map(|budget| {
         json!({ "epsilon_left": budget.epsilon_left, "epsilon_cap": budget.epsilon_cap, "delta_cap": budget.delta_cap })
     });
     json!({
-        "dataset": offer.dataset,
-        "snapshot": offer.snapshot,
-        "min_cohort": offer.min_cohort,
-        "paused": offer.paused,
+        "dataset": dataset.contract.name,
+        "snapshot": dataset.snapshot,
+        "min_cohort": dataset.min_cohort,
+        "paused": engine.is_paused(dataset),
         "budget": budget,
+        "budget_shown": dataset.show_budget,
     })
 }
 
-fn ledger_view(ledger: &privacy::Ledger) -> Value {
-    serde_json::to_value(ledger.summary()).unwrap_or(Value::Null)
+/// All ledgers, or one; a population of the configuration that was never granted anything has none yet.
+fn ledgers(only: Option<&str>, engine: &Participant, now_ms: u64) -> Value {
+    let configured = engine.datasets().iter().map(|dataset| &dataset.population);
+    let known: BTreeSet<&String> = engine.books().ledgers().map(|(id, _)| id).chain(configured).collect();
+    if let Some(wanted) = only.filter(|wanted| known.iter().all(|id| id != wanted)) {
+        return unknown("population", wanted, known.into_iter());
+    }
+    let asked = known.into_iter().filter(|id| only.is_none_or(|wanted| wanted == *id));
+    let view = |id: &String| {
+        let ledger = engine.books().ledger(id).map(|ledger| ledger.summary(now_ms));
+        (id.clone(), serde_json::to_value(ledger).unwrap_or(Value::Null))
+    };
+    asked.map(view).collect::<serde_json::Map<_, _>>().into()
+}
+
+fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a String>) -> Value {
+    let known: Vec<&str> = known.map(String::as_str).collect();
+    let known = if known.is_empty() {
+        "none".to_owned()
+    } else {
+        known.join(", ")
+    };
+    json!({ "error": format!("unknown {what} `{name}`: known here: {known}") })
 }
 
 /// Indented lines, one a fact.

@@ -135,7 +135,7 @@ fn a_release_without_noise_takes_an_opt_in_and_is_told_for_ever() {
     );
     let entry = ledger.reserve(0, id(2), "ada", &charge(0), 1).unwrap();
     ledger.apply(&entry).unwrap();
-    assert_eq!(ledger.summary().releases_without_noise, 10);
+    assert_eq!(ledger.summary(0).releases_without_noise, 10);
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn entries_survive_json_and_summaries_print() {
     let text = serde_json::to_string(&entries).unwrap();
     let back: Vec<Entry> = serde_json::from_str(&text).unwrap();
     let ledger = Ledger::replay(population, &back).unwrap();
-    let summary = serde_json::to_value(ledger.summary()).unwrap();
+    let summary = serde_json::to_value(ledger.summary(0)).unwrap();
     assert_eq!(summary["population"], "patients");
     assert_eq!(summary["open"][0], serde_json::json!(["request 0", 1]));
     let other = Ledger::replay(PopulationId::new("others"), &back);

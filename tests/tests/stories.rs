@@ -226,7 +226,7 @@ fn a_run_that_ends_early_gives_its_untouched_tokens_back() {
         .books()
         .ledger("people")
         .unwrap();
-    assert!(ledger.summary().open.is_empty(), "nothing stays reserved");
+    assert!(ledger.summary(0).open.is_empty(), "nothing stays reserved");
     assert!((10..=12).contains(&w.tokens(0, job)));
 }
 
@@ -278,6 +278,30 @@ fn with_a_tick_every_vector_leaves_at_the_same_instant() {
         .collect();
     assert_eq!(sent.len(), 4);
     assert!(sent.iter().all(|at_ms| at_ms % 1_000 == 0), "{sent:?}");
+}
+
+#[test]
+fn a_tick_that_the_round_does_not_wait_for_is_refused_before_anything_is_reserved() {
+    let mut w = Story::with(Options {
+        tick_ms: Some(200_000),
+        ..Options::quiet(4, 1)
+    });
+    let question = w.question();
+    let job = w.submit(question);
+    w.run();
+    w.expect_failed(job, codes::OWNERS_REFUSED);
+    assert!((0..4).all(|place| w.tokens(place, job) == 0));
+}
+
+#[test]
+fn an_owner_whose_files_changed_is_not_asked_and_not_charged() {
+    let mut w = Story::of(4, 1);
+    w.participant(3).serve_nothing();
+    let question = w.question();
+    let job = w.submit(question);
+    w.run();
+    assert_eq!(ones(&w.expect_released(job)), [1, 1, 1, 0]);
+    assert_eq!((w.tokens(2, job), w.tokens(3, job)), (1, 0));
 }
 
 #[test]

@@ -140,7 +140,7 @@ impl Participant {
         let mut voids = Vec::new();
         for (population, ledger) in self.books.ledgers() {
             let open = ledger
-                .summary()
+                .summary(turn.now_ms)
                 .open
                 .into_iter()
                 .filter(|(name, _)| name.starts_with(&prefix));

@@ -10,7 +10,7 @@ use crate::coordinator::Workloads;
 use crate::ids::{AgentId, SlotId};
 use crate::message::ToAgent;
 
-/// Everything that does not change while the agent runs.
+/// What the operator configured. Only the datasets change while the agent runs.
 #[derive(Clone)]
 pub struct Config {
     pub agent: AgentId,
@@ -37,6 +37,8 @@ pub struct Dataset {
     /// The ledger key: everything over the same people shares it.
     pub population: String,
     pub min_cohort: u32,
+    /// Paused by the configuration; the operator's `pause` is in the books, and either is enough.
+    pub paused: bool,
     /// Local people who allow vectors without noise over this dataset ("secure aggregation only"); nobody: not allowed.
     pub without_noise: Vec<String>,
     /// Tell analysts what is left of the budget.
@@ -56,8 +58,8 @@ pub struct Budget {
 /// Patience, and what leaves when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// A masked vector leaves at the next multiple of this after its cohort was known, so that its time says nothing about
-    /// data; none: at once, for trusted networks and benchmarks.
+    /// A masked vector leaves at a multiple of this, the second after its cohort was known, so that its time says nothing
+    /// about data; none: at once, for trusted networks and benchmarks. A round shorter than two of them is refused.
     pub tick_ms: Option<u64>,
     /// Tokens of a run that become durable together, at most a tenth of the run. A crash loses the rest of the block.
     pub block: u32,

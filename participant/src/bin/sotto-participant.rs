@@ -85,7 +85,7 @@ fn act(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
         )
     })?;
     if let Some(error) = answer.get("error") {
-        return Err(error.to_string().into());
+        return Err(error.as_str().unwrap_or("refused").to_owned().into());
     }
     if cli.json {
         println!("{answer}");

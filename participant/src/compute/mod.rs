@@ -15,7 +15,7 @@ use privacy::sampler::{ExactSampler, Sampler};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use workload::query::{BoundingKey, QueryPlan};
 use zeroize::Zeroize;
 
@@ -23,7 +23,7 @@ pub use query::{NotExecuted, execute};
 
 /// The datasets that are served, by the hash of their contract, and the local key that bounding chooses rows with.
 pub struct Engine {
-    datasets: BTreeMap<ContentHash, Arc<Dataset>>,
+    datasets: RwLock<BTreeMap<ContentHash, Arc<Dataset>>>,
     key: BoundingKey,
 }
 
@@ -47,15 +47,23 @@ pub enum ComputeFailed {
 impl Engine {
     /// `key` is 32 secret random bytes, made once per store and kept beside it.
     pub fn new(datasets: impl IntoIterator<Item = Arc<Dataset>>, key: &[u8; 32]) -> Self {
-        let datasets = datasets.into_iter().map(|d| (d.contract().hash(), d)).collect();
+        let datasets: BTreeMap<_, _> = datasets.into_iter().map(|d| (d.contract().hash(), d)).collect();
         Self {
-            datasets,
+            datasets: RwLock::new(datasets),
             key: BoundingKey::new(key),
         }
     }
 
-    pub fn dataset(&self, contract: &ContentHash) -> Option<&Arc<Dataset>> {
-        self.datasets.get(contract)
+    pub fn dataset(&self, contract: &ContentHash) -> Option<Arc<Dataset>> {
+        // Poisoned or not, the map is whole: nothing panics while it is written.
+        let datasets = self.datasets.read().unwrap_or_else(PoisonError::into_inner);
+        datasets.get(contract).cloned()
+    }
+
+    /// Files that were opened again take the place of those under the same contract.
+    pub fn reopened(&self, dataset: Arc<Dataset>) {
+        let mut datasets = self.datasets.write().unwrap_or_else(PoisonError::into_inner);
+        datasets.insert(dataset.contract().hash(), dataset);
     }
 
     /// Computes a contribution, with noise from a fresh key of the operating system. Blocks: seconds for millions of rows.
@@ -82,9 +90,9 @@ impl Engine {
         if query.contract != *contract || query.layout().dim() != plan.dim {
             return Err(ComputeFailed::Plan("the contract and dimension that the round names"));
         }
-        let dataset = self.datasets.get(contract).ok_or(ComputeFailed::NotServed(*contract))?;
+        let dataset = self.dataset(contract).ok_or(ComputeFailed::NotServed(*contract))?;
         dataset.unchanged()?;
-        let values = execute(&query, dataset, &self.key).map_err(|reason| ComputeFailed::NotExecuted {
+        let values = execute(&query, &dataset, &self.key).map_err(|reason| ComputeFailed::NotExecuted {
             dataset: query.dataset.clone(),
             reason,
         })?;

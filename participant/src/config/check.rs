@@ -4,7 +4,7 @@ use super::ConfigError;
 use super::file::{DatasetFile, File, PopulationFile, line_of};
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use toml::Spanned;
 
 /// A fault's place in the text and what it is.
@@ -39,6 +39,8 @@ fn checked(file: &File) -> Result<(), Fault> {
     for path in [&file.identity, &file.store].into_iter().chain(&file.socket) {
         local(&path.get_ref().to_string_lossy(), path.span())?;
     }
+    check_times(file)?;
+    check_paths(file)?;
     let mut populations = BTreeSet::new();
     for population in &file.populations {
         if !populations.insert(population.get_ref().id.as_str()) {
@@ -53,6 +55,72 @@ fn checked(file: &File) -> Result<(), Fault> {
         check_dataset(dataset, &populations)?;
     }
     Ok(())
+}
+
+/// A vector waits for up to two ticks, and no coordinator waits for ever.
+const LONGEST_TICK_MS: u64 = 20_000;
+const LONGEST_REOPEN_S: u64 = 86_400;
+
+fn check_times(file: &File) -> Result<(), Fault> {
+    let tick_ms = *file.tick_ms.get_ref();
+    if tick_ms > LONGEST_TICK_MS {
+        let message = format!("tick_ms is {tick_ms}: expected 0 to {LONGEST_TICK_MS}");
+        return Err((file.tick_ms.span(), message));
+    }
+    let reopen_s = *file.reopen_s.get_ref();
+    if !(1..=LONGEST_REOPEN_S).contains(&reopen_s) {
+        let message = format!("reopen_s is {reopen_s}: expected 1 to {LONGEST_REOPEN_S}");
+        return Err((file.reopen_s.span(), message));
+    }
+    Ok(())
+}
+
+/// What the agent writes must not be what it reads, nor one file two things.
+fn check_paths(file: &File) -> Result<(), Fault> {
+    let (store, span) = (file.store.get_ref(), file.store.span());
+    let socket = match &file.socket {
+        Some(socket) => (socket.get_ref().clone(), socket.span()),
+        None => (store.with_extension("sock"), span.clone()),
+    };
+    let mut used = vec![
+        ("the store", plain(store), span.clone()),
+        ("the key beside the store", plain(&store.with_extension("key")), span),
+        ("the socket", plain(&socket.0), socket.1),
+        ("the identity", plain(file.identity.get_ref()), file.identity.span()),
+    ];
+    for (i, (what, path, _)) in used.iter().enumerate() {
+        if let Some((other, _, span)) = used[i + 1..].iter().find(|(_, other, _)| other == path) {
+            let message = format!(
+                "`{}` is used for {what} and for {other}: give each its own",
+                path.display()
+            );
+            return Err((span.clone(), message));
+        }
+    }
+    used.truncate(3); // a contract may well lie in the identity's folder
+    for dataset in &file.datasets {
+        let d = dataset.get_ref();
+        let files = d.files.iter().map(|glob| (glob.get_ref().as_str(), glob.span()));
+        let contract = d.contract.get_ref().to_string_lossy();
+        for (path, span) in files.chain([(&*contract, d.contract.span())]) {
+            let pattern = glob::Pattern::new(path).ok();
+            let meets = |used: &Path| {
+                plain(Path::new(path)) == used || pattern.as_ref().is_some_and(|pattern| pattern.matches_path(used))
+            };
+            if let Some((what, _, _)) = used.iter().find(|(_, used, _)| meets(used)) {
+                return Err((
+                    span,
+                    format!("`{path}` is used for {what}, too: keep data apart from it"),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The path without its `.` components; links are not followed.
+fn plain(path: &Path) -> PathBuf {
+    path.components().filter(|part| *part != Component::CurDir).collect()
 }
 
 fn check_population(population: &Spanned<PopulationFile>) -> Result<(), Fault> {

@@ -14,8 +14,10 @@ pub(super) struct File {
     pub store: Spanned<PathBuf>,
     pub socket: Option<Spanned<PathBuf>>,
     pub metrics_port: Option<u16>,
-    #[serde(default)]
-    pub tick_ms: u64,
+    #[serde(default = "at_once")]
+    pub tick_ms: Spanned<u64>,
+    #[serde(default = "a_minute")]
+    pub reopen_s: Spanned<u64>,
     pub identity: Spanned<PathBuf>,
     pub store_max_pages: Option<u32>,
     #[serde(default, rename = "population")]
@@ -68,6 +70,14 @@ pub(super) struct DatasetFile {
 
 fn yes() -> bool {
     true
+}
+
+fn at_once() -> Spanned<u64> {
+    Spanned::new(0..0, 0)
+}
+
+fn a_minute() -> Spanned<u64> {
+    Spanned::new(0..0, 60)
 }
 
 /// How often a population's budget starts afresh.
@@ -132,7 +142,7 @@ pub(super) fn override_from(file: &mut File, environment: impl Fn(&str) -> Optio
         file.metrics_port = Some(number("METRICS_PORT", &port)?);
     }
     if let Some(tick) = set("TICK_MS") {
-        file.tick_ms = number("TICK_MS", &tick)?;
+        *file.tick_ms.as_mut() = number("TICK_MS", &tick)?;
     }
     Ok(())
 }
@@ -160,7 +170,8 @@ pub(super) fn resolve(file: File, folder: &Path) -> Config {
         store,
         socket,
         metrics_port: file.metrics_port,
-        tick_ms: file.tick_ms,
+        tick_ms: file.tick_ms.into_inner(),
+        reopen_s: file.reopen_s.into_inner(),
         populations: file
             .populations
             .into_iter()

@@ -11,7 +11,6 @@ use std::fmt;
 pub struct Report {
     pub dataset: String,
     pub contract: ContentHash,
-    pub snapshot: ContentHash,
     pub files: Vec<String>,
     pub rows: u64,
     /// From the contract. Above it the answers to queries would be clamped.
@@ -81,7 +80,6 @@ impl Dataset {
         Report {
             dataset: self.contract.name.clone(),
             contract: self.contract.hash(),
-            snapshot: self.snapshot(),
             files: self
                 .files
                 .schemas()
@@ -154,11 +152,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "dataset {} (contract {:?}, snapshot {:?})",
-            self.dataset, self.contract, self.snapshot
-        )?;
+        writeln!(f, "dataset {} (contract {:?})", self.dataset, self.contract)?;
         writeln!(
             f,
             "  {} files, {} rows of at most {}",

@@ -70,20 +70,24 @@ pub enum DataError {
     UnknownColumn { table: &'static str, column: String },
     #[error("[dataset.units] names `{column}`, which is not a number in the contract")]
     UnitOfText { column: String },
-    #[error("{} changed since it was checked: run `sotto-participant check`, then restart or reload", .path.display())]
+    #[error("{} changed since it was checked: it is read again within `reopen_s`; `sotto-participant check` says whether it will be served", .path.display())]
     Changed { path: PathBuf },
 }
 
 impl Dataset {
     /// Reads the contract, then opens its files.
     pub fn load(dataset: &config::Dataset) -> Result<Self, DataError> {
+        Self::open(Self::contract_of(dataset)?, &dataset.files, dataset.mapping.clone())
+    }
+
+    /// The contract alone, whatever the files are like.
+    pub fn contract_of(dataset: &config::Dataset) -> Result<Contract, DataError> {
         let unreadable = |message: String| DataError::Contract {
             path: dataset.contract.clone(),
             message,
         };
         let text = std::fs::read_to_string(&dataset.contract).map_err(|e| unreadable(e.to_string()))?;
-        let contract = Contract::parse(&text).map_err(|e| unreadable(e.to_string()))?;
-        Self::open(contract, &dataset.files, dataset.mapping.clone())
+        Contract::parse(&text).map_err(|e| unreadable(e.to_string()))
     }
 
     /// Finds the files, reads them through once and compares their schemas with the contract.
@@ -106,16 +110,18 @@ impl Dataset {
     }
 
     /// Names the state of the data: file names, sizes, modification times, schemas, mapping and contract. Reads no rows.
-    pub fn snapshot(&self) -> ContentHash {
+    /// Keyed, because it leaves this machine: without the key nobody can try out sizes and times until one fits.
+    pub fn snapshot(&self, key: &[u8; 32]) -> ContentHash {
         let mapping = format!("{:?}", self.mapping);
-        ContentHash::of(
+        let state = ContentHash::of(
             "snapshot",
             &[
                 self.contract.hash().as_bytes(),
                 mapping.as_bytes(),
                 self.files.fingerprint().as_bytes(),
             ],
-        )
+        );
+        ContentHash(*blake3::keyed_hash(key, &state.0).as_bytes())
     }
 
     /// Refuses if a file was changed, removed or added since `open`. Costs a `stat` per file.

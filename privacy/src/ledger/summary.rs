@@ -1,4 +1,4 @@
-//! The ledger for people: what is capped, spent and left, as of its last entry.
+//! The ledger for people: what is capped, spent and left at a moment, so that a budget that was renewed shows as renewed.
 
 use super::{Cap, EntryHash, Ledger, Left, PopulationId};
 use crate::cost::{Charge, epsilon_at};
@@ -30,9 +30,9 @@ pub struct AnalystSummary {
 }
 
 impl Ledger {
-    /// As of the last entry.
-    pub fn summary(&self) -> Summary {
-        let at_ms = self.last_ms;
+    /// As of `now_ms`; a clock behind the last entry counts as that entry's time.
+    pub fn summary(&self, now_ms: u64) -> Summary {
+        let at_ms = now_ms.max(self.last_ms);
         let analysts = self.books.analysts.keys().map(|analyst| AnalystSummary {
             analyst: analyst.clone(),
             cap: self.analyst_cap(analyst),

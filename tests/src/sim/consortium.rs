@@ -131,6 +131,7 @@ impl Consortium {
                 snapshot: "1".to_owned(),
                 population: "people".to_owned(),
                 min_cohort: 0,
+                paused: false,
                 without_noise: Vec::new(),
                 show_budget: true,
             }],

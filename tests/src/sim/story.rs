@@ -226,4 +226,9 @@ impl Site<'_> {
         );
         self.world.checks.paused(self.place);
     }
+
+    /// Its files changed: nothing can be served for now.
+    pub fn serve_nothing(self) {
+        self.world.tell_participant(self.place, Input::Datasets(Vec::new()));
+    }
 }

@@ -89,6 +89,7 @@ impl Participant {
             return Err(Refusal::new(codes::WITHOUT_NOISE, text));
         }
         self.check_token(hash, &request, &planned, &start)?;
+        self.in_time(start.timeout_ms)?;
         self.decide(&request, &dataset, &planned, s_min, turn.now_ms)?;
         self.reserve(hash, &request, &dataset, &planned, round, turn)?;
 
@@ -162,18 +163,30 @@ impl Participant {
 
     /// The dataset under just the contract that the analyst named.
     fn served(&self, request: &Request) -> Result<Dataset, Refusal> {
-        if self.books.is_paused(&request.dataset) {
-            let text = format!("`{}` is paused by its owner", request.dataset);
-            return Err(Refusal::new(codes::PAUSED, text).remedy("ask again later"));
-        }
         let found = self
             .datasets
             .iter()
             .find(|(hash, dataset)| *hash == request.contract && dataset.contract.name == request.dataset);
-        found.map(|(_, dataset)| dataset.clone()).ok_or_else(|| {
+        let Some((_, dataset)) = found else {
             let text = format!("`{}` is not served here under this contract", request.dataset);
-            Refusal::new(codes::NOT_SERVED, text).remedy("fetch the current contract and ask again")
-        })
+            return Err(Refusal::new(codes::NOT_SERVED, text).remedy("fetch the current contract and ask again"));
+        };
+        if self.is_paused(dataset) {
+            let text = format!("`{}` is paused by its owner", request.dataset);
+            return Err(Refusal::new(codes::PAUSED, text).remedy("ask again later"));
+        }
+        Ok(dataset.clone())
+    }
+
+    /// A vector that waits for its tick must leave before the round ends: else every round would be charged for nothing.
+    fn in_time(&self, timeout_ms: u64) -> Result<(), Refusal> {
+        match self.config.limits.tick_ms {
+            Some(tick_ms) if tick_ms.saturating_mul(2) >= timeout_ms => {
+                let text = format!("a round of {timeout_ms} ms is too short for this owner's tick of {tick_ms} ms");
+                Err(Refusal::new(codes::RULES, text).remedy("the owner lowers tick_ms below half of the round's time"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The plan as this agent derives it itself, once per request and terms.

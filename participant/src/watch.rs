@@ -1,0 +1,157 @@
+//! Whether what is offered can still be computed. A dataset whose files changed is taken off the offers within seconds, so
+//! that no question is charged for it and then fails; it is read again at a fixed interval and, once good, offered with its
+//! new snapshot. A dataset that was not good at the start comes back the same way.
+//!
+//! Costs a `stat` per file every two seconds, on a thread of its own because a file system may hang, and one pass over the
+//! rows at each attempt to read again. When it looks and when it reads depends on the clock and on files' sizes and times,
+//! never on a row. Deliberately absent: a contract that changed under its name; that is a decision, and takes a restart.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::participant;
+use governance::Contract;
+use tokio::sync::mpsc;
+
+use crate::compute;
+use crate::config;
+use crate::data::{DataError, Dataset};
+use crate::driver::{Event, now_ms};
+
+/// How often the files are looked at.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// The datasets of a configuration whose contracts could be read.
+pub struct Watch {
+    watched: Vec<Watched>,
+    /// Datasets without a contract, and why: they stay as they are.
+    hopeless: BTreeMap<String, String>,
+    executor: Arc<compute::Engine>,
+    snapshot_key: [u8; 32],
+    reopen_ms: u64,
+}
+
+struct Watched {
+    entry: config::Dataset,
+    contract: Arc<Contract>,
+    state: State,
+}
+
+enum State {
+    Served(Arc<Dataset>),
+    Gone { why: String, again_at_ms: u64 },
+}
+
+/// What can be served now, and what cannot.
+#[derive(Clone)]
+pub struct Served {
+    pub datasets: Vec<participant::Dataset>,
+    /// Dataset or contract file, and why it is not served.
+    pub refused: BTreeMap<String, String>,
+}
+
+impl Watch {
+    pub(crate) fn new(
+        executor: Arc<compute::Engine>,
+        hopeless: BTreeMap<String, String>,
+        snapshot_key: [u8; 32],
+        reopen_s: u64,
+    ) -> Self {
+        Self {
+            watched: Vec::new(),
+            hopeless,
+            executor,
+            snapshot_key,
+            reopen_ms: reopen_s * 1000,
+        }
+    }
+
+    pub(crate) fn add(&mut self, entry: config::Dataset, contract: Contract, opened: Result<Dataset, DataError>) {
+        let state = self.state(opened, now_ms());
+        let contract = Arc::new(contract);
+        self.watched.push(Watched { entry, contract, state });
+    }
+
+    /// Every dataset, served now or not.
+    pub fn names(&self) -> BTreeSet<String> {
+        self.watched
+            .iter()
+            .map(|watched| watched.contract.name.clone())
+            .collect()
+    }
+
+    pub fn served(&self) -> Served {
+        let mut served = Served {
+            datasets: Vec::new(),
+            refused: self.hopeless.clone(),
+        };
+        for Watched { entry, contract, state } in &self.watched {
+            match state {
+                State::Served(dataset) => served.datasets.push(participant::Dataset {
+                    contract: contract.clone(),
+                    snapshot: dataset.snapshot(&self.snapshot_key).to_string(),
+                    population: entry.population.clone(),
+                    min_cohort: entry.min_cohort,
+                    paused: entry.paused,
+                    without_noise: Vec::new(),
+                    show_budget: entry.show_budget,
+                }),
+                State::Gone { why, .. } => drop(served.refused.insert(contract.name.clone(), why.clone())),
+            }
+        }
+        served
+    }
+
+    /// Looks at all files; answers what is served if that is not what it was.
+    pub fn look(&mut self, now_ms: u64) -> Option<Served> {
+        let mut moved = false;
+        for i in 0..self.watched.len() {
+            let Watched { entry, contract, state } = &self.watched[i];
+            let found = match state {
+                State::Served(dataset) => match dataset.unchanged() {
+                    Ok(()) => continue,
+                    Err(error) => Err(error),
+                },
+                State::Gone { again_at_ms, .. } if now_ms < *again_at_ms => continue,
+                State::Gone { .. } => Dataset::open(Contract::clone(contract), &entry.files, entry.mapping.clone()),
+            };
+            let name = contract.name.clone();
+            match &found {
+                Ok(_) => tracing::info!(dataset = %name, "served again"),
+                Err(error) => tracing::error!(dataset = %name, %error, "not served"),
+            }
+            self.watched[i].state = self.state(found, now_ms);
+            moved = true;
+        }
+        moved.then(|| self.served())
+    }
+
+    fn state(&self, found: Result<Dataset, DataError>, now_ms: u64) -> State {
+        match found {
+            Ok(dataset) => {
+                let dataset = Arc::new(dataset);
+                // Before it is offered: whoever is asked must be able to compute.
+                self.executor.reopened(dataset.clone());
+                State::Served(dataset)
+            }
+            Err(error) => State::Gone {
+                why: error.to_string(),
+                again_at_ms: now_ms.saturating_add(self.reopen_ms),
+            },
+        }
+    }
+
+    /// Looks until the driver is gone.
+    pub(crate) fn keep_looking(mut self, driver: &mpsc::WeakSender<Event>) {
+        loop {
+            std::thread::sleep(LOOK); // the interval of the header, not a wait for something
+            let Some(driver) = driver.upgrade() else { return };
+            if let Some(served) = self.look(now_ms())
+                && driver.blocking_send(Event::Serving(served)).is_err()
+            {
+                return;
+            }
+        }
+    }
+}
