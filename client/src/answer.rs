@@ -32,7 +32,7 @@ impl Answer {
                 .remedy("compare versions with `sotto doctor`: the coordinator may be newer than this `sotto`")
         };
         let answer = proto::analysts::Answer::try_from(release).map_err(|error| broken(error.to_string()))?;
-        let body: query::Release =
+        let table: Table =
             serde_json::from_str(&answer.signed.release.body).map_err(|error| broken(error.to_string()))?;
         let request: Request =
             serde_json::from_slice(&answer.request.body).map_err(|error| broken(error.to_string()))?;
@@ -41,7 +41,7 @@ impl Answer {
             verified: verifies(&answer.signed, &identity.roster)
                 && answer.request.hash() == answer.signed.release.request_hash,
             release: answer.signed.release,
-            table: body.table,
+            table,
             sql: task.sql,
             epsilon_asked: request.epsilon,
             released_at_ms: answer.released_at_ms,

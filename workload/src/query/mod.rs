@@ -47,5 +47,5 @@ pub use plan::{
     tree_path,
 };
 pub use read_back::{predict, read_back};
-pub use table::{Cell, Method, PredictedColumn, Prediction, Receipt, Release, Table, TableColumn};
+pub use table::{Cell, Method, PredictedColumn, Prediction, Table, TableColumn};
 pub use workload::{KIND, QueryTask, QueryWorkload};

@@ -1,4 +1,5 @@
-//! The answer as the analyst sees it: a table whose estimates carry their 95 % interval, and the release around it.
+//! The answer as the analyst sees it: a table whose estimates carry their 95 % interval. Its canonical JSON is the body of
+//! the engine's release, which carries the one privacy statement.
 
 use serde::{Deserialize, Serialize};
 
@@ -66,32 +67,6 @@ impl Cell {
             _ => None,
         }
     }
-}
-
-/// What a query releases; its canonical JSON is the body of the engine's release.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Release {
-    pub dataset: String,
-    pub table: Table,
-    pub receipt: Receipt,
-}
-
-/// The privacy statement of an answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Receipt {
-    /// What is protected: "one row" or "all rows of one `zper`".
-    pub unit: String,
-    pub neighbours: String,
-    pub epsilon: f64,
-    pub delta: f64,
-    pub mechanism: String,
-    pub contributors: u32,
-    pub members: u32,
-    /// Honest noise shares that the claim counts on.
-    pub shares: u32,
-    pub cells: usize,
 }
 
 /// What an answer would look like, from public figures alone.

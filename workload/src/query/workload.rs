@@ -1,7 +1,6 @@
 //! The query workload as the engine sees it: a request becomes a plan of one round, and its sum becomes a release.
 
 use super::error::{PLAN, TASK};
-use super::table::{Receipt, Release};
 use super::{QueryPlan, SqlError, compile, read_back};
 use engine::{CohortTerms, Outcome, PlainSum, Plan, Refusal, Ring, Workload};
 use governance::{Contract, Request, canonical};
@@ -71,12 +70,7 @@ impl Workload for QueryWorkload {
                 format!("mismatched sum: expected {dim} values, got {}", sum.values.len()),
             )
         })?;
-        let release = Release {
-            dataset: query.dataset.clone(),
-            table,
-            receipt: query.receipt(sum.contributors),
-        };
-        let body = canonical::to_string(&release).map_err(|e| Refusal::new(PLAN, e.to_string()))?;
+        let body = canonical::to_string(&table).map_err(|e| Refusal::new(PLAN, e.to_string()))?;
         Ok(Outcome::Done {
             release: body.into_bytes(),
         })
@@ -120,25 +114,6 @@ impl QueryPlan {
             .flat_map(|c| std::iter::repeat_n(c.clip, c.kind.cells()))
             .collect();
         (0..groups).flat_map(move |_| one.clone())
-    }
-
-    /// The privacy statement of an answer from so many contributors.
-    pub fn receipt(&self, contributors: u32) -> Receipt {
-        let unit = match &self.unit {
-            None => "one row".to_string(),
-            Some(unit) => format!("all rows of one `{unit}`"),
-        };
-        Receipt {
-            neighbours: format!("add or remove {unit} in one participant's data"),
-            unit,
-            epsilon: self.noise.epsilon.get(),
-            delta: self.noise.delta.get(),
-            mechanism: "distributed discrete Gaussian".into(),
-            contributors,
-            members: self.noise.members,
-            shares: self.noise.shares,
-            cells: self.layout().dim(),
-        }
     }
 }
 

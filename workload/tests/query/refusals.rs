@@ -347,11 +347,8 @@ fn a_request_of_another_kind_or_dataset_is_no_plan() {
     let engine::Outcome::Done { release } = done else {
         panic!("one round")
     };
-    let release: workload::query::Release = serde_json::from_slice(&release).unwrap();
-    assert_eq!(
-        (release.receipt.contributors, release.receipt.unit.as_str()),
-        (4, "one row")
-    );
+    let table: workload::query::Table = serde_json::from_slice(&release).unwrap();
+    assert_eq!((table.columns.len(), table.rows.len()), (1, 1));
     assert!(
         QueryWorkload
             .absorb(&good, 0, None, &engine::PlainSum { values: vec![], ..sum })
