@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sottovoce::client::Event;
 use sottovoce::local::{Running, Spec, State, start};
 use sottovoce::{Answer, Client, Problem};
 use workload::query::Cell;
@@ -63,6 +64,18 @@ impl World {
         panic!("no live epoch of {agents} agents");
     }
 
+    /// Waits until so many hospitals offer the heart data.
+    async fn sites_of_heart(&self, sites: usize) {
+        let mut analyst = self.analyst().await;
+        for _ in 0..600 {
+            if analyst.dataset("heart").await.unwrap().sites.len() == sites {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await; // polls a condition, for at most a minute
+        }
+        panic!("never offered by {sites}");
+    }
+
     fn state(&self) -> PathBuf {
         self.folder.path().join("state")
     }
@@ -75,6 +88,25 @@ impl World {
             .find(|known| known.participant == site)
             .expect("the site is listed");
         site.budget.as_ref().expect("the owner shows its budget").epsilon_left
+    }
+}
+
+/// Submits without waiting for the answer.
+async fn submitted(analyst: &mut Client, sql: &str) -> String {
+    let dataset = analyst.dataset("heart").await.unwrap();
+    let question = sottovoce::ask::question(&dataset, sql, 1.0, "research", 2);
+    let request = analyst.sign(question).unwrap();
+    analyst.submit(request).await.unwrap().job
+}
+
+/// Waits until owners were asked, so that what is killed now is killed in the middle.
+async fn round_began(analyst: &mut Client, job: &str) {
+    let mut events = analyst.watch(job).await.unwrap();
+    loop {
+        match events.next().await.unwrap().expect("the job has not ended") {
+            Event::Progress(progress) if matches!(&*progress.phase, "queued" | "waiting") => {}
+            _ => return,
+        }
     }
 }
 
@@ -125,10 +157,12 @@ async fn a_repeated_question_is_answered_from_the_release_at_no_cost() {
 async fn a_participant_killed_mid_query_is_a_dropout() {
     let mut world = World::of_hospitals().await;
     let mut analyst = world.analyst().await;
-    let asking = tokio::spawn(async move { sottovoce::ask::ask(&mut analyst, COUNT, 1.0, "research").await });
+    let job = submitted(&mut analyst, COUNT).await;
+    round_began(&mut analyst, &job).await;
     world.running.kill("zurich").await.unwrap();
-    let answer = asking.await.unwrap().unwrap();
-    assert!((3..=4).contains(&answer.receipt().contributors));
+    let released = analyst.released(&job).await.unwrap();
+    // Four if its vector had left already.
+    assert!((3..=4).contains(&released.release.receipt.contributors));
     world.running.restart("zurich").await.unwrap();
     world.agents_in_epoch(4).await;
     assert_eq!(
@@ -148,11 +182,8 @@ async fn a_coordinator_killed_mid_query_comes_back_and_the_budget_is_spent_once_
     let mut world = World::of_hospitals().await;
     let mut analyst = world.analyst().await;
     let before = world.left("budapest").await;
-    let dataset = analyst.dataset("heart").await.unwrap();
-    let request = analyst
-        .sign(sottovoce::ask::question(&dataset, COUNT, 1.0, "research", 2))
-        .unwrap();
-    let job = analyst.submit(request).await.unwrap().job;
+    let job = submitted(&mut analyst, COUNT).await;
+    round_began(&mut analyst, &job).await;
     world.running.kill("coordinator").await.unwrap();
     world.running.restart("coordinator").await.unwrap();
     world.agents_in_epoch(4).await;
@@ -219,6 +250,26 @@ async fn a_dataset_that_does_not_match_its_contract_is_refused_by_name_and_the_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_changes_is_taken_off_the_offers_and_comes_back() {
+    let mut file = PathBuf::new();
+    let world = World::with(|spec| {
+        let cleveland = &mut spec.participants[0].config;
+        cleveland.insert("reopen_s".to_owned(), toml::Value::Integer(1));
+        let contract = cleveland["dataset"][0]["contract"].as_str().unwrap();
+        file = Path::new(contract).with_file_name("cleveland.csv");
+    })
+    .await;
+    world.sites_of_heart(4).await;
+    let text = std::fs::read_to_string(&file).unwrap();
+    let (all_but_one, _) = text.trim_end().rsplit_once('\n').unwrap();
+    std::fs::write(&file, all_but_one).unwrap();
+    world.sites_of_heart(3).await;
+    world.sites_of_heart(4).await;
+    assert_eq!(world.ask(COUNT, 1.0).await.unwrap().receipt().contributors, 4);
+    world.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn planted_values_appear_in_no_log_store_spool_or_answer() {
     // A number and a word that exist nowhere but in one hospital's file.
     let (number, word) = ("57731.8642", "xylocanary");
@@ -243,6 +294,8 @@ async fn planted_values_appear_in_no_log_store_spool_or_answer() {
         .ask("SELECT sex, AVG(chol), COUNT(*) FROM heart GROUP BY sex", 2.0)
         .await
         .unwrap();
+    // Planted, and read: the file is not one that was refused.
+    assert_eq!(answer.receipt().contributors, 4);
     assert!(!format!("{:?}", answer.table()).contains(word));
     let state = world.state();
     world.running.stop().await;
