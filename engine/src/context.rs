@@ -41,7 +41,8 @@ fn price(plan: &Plan) -> String {
     secagg::Digest::of("price", &[&bytes]).to_string()[..16].to_owned()
 }
 
-/// `ctx_hash` of SECAGG.md, round step 1. The epoch's identity is not in it: secagg binds it beside this hash.
+/// What every message of a round is bound to: request, contract, plan, terms, place and state. The epoch's identity is not
+/// in it: secagg binds it beside this hash.
 pub(crate) fn context_hash(
     start: &RoundStart,
     request: &governance::ContentHash,

@@ -1,9 +1,10 @@
 //! Every message between the coordinator and an agent, in protocol order.
 //!
 //! What secagg signs travels as its canonical signed bytes ([`Wire`]): the engine relays it unopened and secagg checks
-//! it where it is used. The rest is routing. One message of a round costs a few hundred bytes plus the vector, which
-//! is moved, never cloned; with n agents a round is 6n messages (8n if uploads wait for a grant), because the end of
-//! round r carries the start of round r + 1.
+//! it where it is used. The rest is routing. A message costs a few hundred bytes, one that carries everybody's signatures
+//! as many for each member; the vector is moved, never cloned. With n agents a round is 7n messages: start, Accept, cohort,
+//! vector, receipt, survivors, Reveal. Where somebody is missing a vote and its certificate add 2n, and where uploads wait
+//! for a grant that adds 2n. The end of round r carries the start of round r + 1.
 
 use std::sync::Arc;
 
@@ -164,7 +165,7 @@ pub struct RoundStart {
     pub attempt: u32,
     /// What agents compare with the hash of the plan they derive.
     pub plan_hash: [u8; 32],
-    /// Members of the epoch that were asked to compute, and the fewest that may be summed.
+    /// The fewest contributions that may be summed.
     pub s_min: u32,
     /// What the round before left; none in round 0.
     pub state: Option<Arc<[u8]>>,

@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn tau_is_what_the_design_says_for_three_shares() {
-        // PRIVACY.md: 5e-4 at s = 1, 7e-17 at s = 2 (variance 4).
+        // By hand from the formula: 10 (exp(-pi^2) + exp(-4 pi^2 / 3)), and four times the exponents at variance 4.
         assert!((tau(3, 1) / 5e-4 - 1.0).abs() < 0.2, "{}", tau(3, 1));
         assert!((tau(3, 4) / 7e-17 - 1.0).abs() < 0.2, "{}", tau(3, 4));
         assert_eq!(tau(1, 1), 0.0);
