@@ -88,7 +88,8 @@ impl Show {
 fn heading(contract: &Contract) {
     let unit = contract.privacy_unit.as_deref().unwrap_or("row");
     let bounds = &contract.contribution;
-    println!("{} {}: {}", contract.name, contract.version, contract.description);
+    let description = proto::printable(contract.description.clone());
+    println!("{} {}: {description}", contract.name, contract.version);
     println!(
         "privacy unit: {unit}; at most {} rows of a unit count, in {} groups",
         bounds.max_rows, bounds.max_groups

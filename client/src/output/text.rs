@@ -118,7 +118,8 @@ pub fn table(sheet: &Sheet, paint: Paint, width: Option<u16>) -> String {
 fn spell(cell: &Cell) -> String {
     match cell {
         Cell::Null => "-".to_owned(),
-        Cell::Text(text) => text.clone(),
+        // Much of it is a peer's, and a terminal obeys control characters; a question of many lines stays one row.
+        Cell::Text(text) => proto::printable(text.replace(['\n', '\t'], " ")),
         Cell::Integer(value) => value.to_string(),
         Cell::Number(value) => number::plain(*value),
         Cell::Estimate { value, low, high } => number::estimate(*value, *low, *high).0,
@@ -142,10 +143,10 @@ mod tests {
                 high: Some(248.09),
             },
         ]);
-        sheet.push(["Male".into(), Cell::Null]);
+        sheet.push(["Male\x1b[2J\nor not".into(), Cell::Null]);
         let text = table(&sheet, Paint::Plain, Some(60));
         assert!(
-            text.contains("246.3") && text.contains("± 1.8") && text.contains("Male"),
+            text.contains("246.3") && text.contains("± 1.8") && text.contains("Male") && text.contains("or not"),
             "{text}"
         );
         assert!(!text.contains('\x1b'));
