@@ -339,6 +339,26 @@ fn a_blink_of_the_network_does_not_cost_the_epoch() {
 }
 
 #[test]
+fn an_agent_that_leaves_in_the_middle_of_every_setup_does_not_hold_the_others_up() {
+    let mut w = Story::of(5, 1);
+    w.participant(4).restart();
+    for _ in 0..6_000 {
+        w.mark();
+        w.wait(10);
+        if w.heard("EpochOpening") {
+            w.participant(4).restart();
+        }
+    }
+    // The second time it stays on the bench for a minute.
+    let voided = w.world.trace.iter().filter(|line| line.contains("EpochVoid")).count();
+    assert_eq!(voided, 2, "setups lost in a minute");
+    let question = w.question();
+    let job = w.submit(question);
+    w.run();
+    assert_eq!(ones(&w.expect_released(job))[..4], [1; 4]);
+}
+
+#[test]
 fn a_hanging_owner_holds_up_one_round_and_not_the_run() {
     let mut w = Story::with(Options {
         slots: 64,
