@@ -309,12 +309,23 @@ pub fn date_part(part: DatePart, days: i32) -> Value {
     })
 }
 
-/// Days since 1970-01-01 of `YYYY-MM-DD`.
+/// Days since 1970-01-01 of `YYYY-MM-DD`, spelled with all its digits: the parser of integers would take signs too.
 pub fn parse_date(text: &str) -> Option<i32> {
-    let mut parts = text.splitn(3, '-');
-    let year = parts.next().filter(|y| y.len() == 4)?.parse().ok()?;
-    let month: u8 = parts.next()?.parse().ok()?;
-    let day = parts.next()?.parse().ok()?;
+    let shape = |(at, byte): (usize, u8)| {
+        if at == 4 || at == 7 {
+            byte == b'-'
+        } else {
+            byte.is_ascii_digit()
+        }
+    };
+    if text.len() != 10 || !text.bytes().enumerate().all(shape) {
+        return None;
+    }
+    let (year, month, day) = (
+        text[..4].parse().ok()?,
+        text[5..7].parse::<u8>().ok()?,
+        text[8..].parse().ok()?,
+    );
     let date = time::Date::from_calendar_date(year, time::Month::try_from(month).ok()?, day).ok()?;
     Some(date.to_julian_day() - EPOCH_JULIAN_DAY)
 }
