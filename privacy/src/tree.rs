@@ -113,61 +113,66 @@ impl TreeLayout {
         }
     }
 
-    /// The quantile at `fraction` (0 to 1) with its 95 % interval, in lattice units, from consistent leaf counts whose cells had noise of
-    /// standard deviation `sd`.
+    /// The quantile at `fraction` (0 to 1) with its 95 % interval, in lattice units, from consistent leaf counts
+    /// whose cells had noise of standard deviation `sd`. `within` is how many leaves can hold rows: noise is all
+    /// there is after.
     ///
-    /// The rank of a leaf's edge is a sum of at most (branching - 1) cells a level, and least squares is never worse than any such sum; so
-    /// `rank - fraction * total` errs with at most `sd sqrt((branching - 1) levels) max(fraction, 1 - fraction)`. The interval is every edge
-    /// whose rank is within 1.96 of that of what is sought (Woodruff's interval), widened to whole leaves: it speaks of noise only.
-    pub fn quantile(&self, leaves: &[f64], fraction: f64, sd: f64) -> Result<Quantile, TreeError> {
-        if leaves.len() != self.leaves() {
+    /// The rank of a leaf's edge is a sum of at most branching - 1 cells a level and one more leaf, and least squares
+    /// is never worse than any such sum; so `rank - fraction * total` errs with at most `sd sqrt((branching - 1)
+    /// levels + 1) max(fraction, 1 - fraction)`. The interval is every edge whose rank is within 1.96 of that of what
+    /// is sought (Woodruff's interval), widened to whole leaves: it speaks of noise only.
+    ///
+    /// The value is where the ranks, made to rise by isotonic regression, meet what is sought. That lies between the
+    /// first and the last edge where the noisy ranks cross it, and so inside the interval. (Counts below zero set to
+    /// zero would also make ranks rise, but the noise left in a thousand empty leaves outweighs a hundred rows: the
+    /// value would be pulled out of its interval.)
+    pub fn quantile(&self, leaves: &[f64], within: usize, fraction: f64, sd: f64) -> Result<Quantile, TreeError> {
+        if leaves.len() != self.leaves() || !(1..=leaves.len()).contains(&within) {
             return Err(TreeError::Cells {
                 expected: self.leaves(),
-                found: leaves.len(),
+                found: leaves.len().min(within),
             });
         }
         if !(0.0..=1.0).contains(&fraction) {
             return Err(TreeError::Fraction { found: fraction });
         }
-        let spread = ((self.branching - 1) as f64 * f64::from(self.levels)).sqrt() * fraction.max(1.0 - fraction);
-        let margin = 1.959_963_984_540_054 * sd * spread;
-        // Ranks at the edges; counts below zero are noise and would make ranks fall.
+        let cells = ((self.branching - 1) as f64 * f64::from(self.levels) + 1.0).sqrt();
+        let margin = 1.959_963_984_540_054 * sd * cells * fraction.max(1.0 - fraction);
+        let total: f64 = leaves.iter().sum();
+        // Half a row from either end, so that 0 and 1 are the extremes of the rows and not of the bounds; and a
+        // little more than rounding errors below it, so that a rank that is met exactly is met at the first such edge
+        // every time.
+        let half = 0.5_f64.min(total / 2.0);
+        let wanted = (fraction * total).clamp(half, total - half) - 1e-9 * total.abs();
         let mut ranks = vec![0.0];
-        for count in leaves {
-            ranks.push(ranks[ranks.len() - 1] + count.max(0.0));
+        for count in &leaves[..within] {
+            ranks.push(ranks[ranks.len() - 1] + count);
         }
-        // Unbiased ranks for the interval: clipping would shift them.
-        let mut raw = vec![0.0];
-        for count in leaves {
-            raw.push(raw[raw.len() - 1] + count);
+        // The edge up to which `wanted - rank` adds up to most is where isotonic regression crosses `wanted`.
+        let (mut leaf, mut sum, mut most) = (0, 0.0, f64::NEG_INFINITY);
+        for (edge, rank) in ranks[..within].iter().enumerate() {
+            sum += wanted - rank;
+            if sum > most {
+                (leaf, most) = (edge, sum);
+            }
         }
-        let wanted = fraction * ranks[leaves.len()];
-        let raw_wanted = fraction * raw[leaves.len()];
-        let leaf = ranks[1..]
-            .iter()
-            .position(|rank| *rank >= wanted)
-            .unwrap_or(leaves.len() - 1);
         let inside = ranks[leaf + 1] - ranks[leaf];
         let share = if inside > 0.0 {
-            (wanted - ranks[leaf]) / inside
+            ((wanted - ranks[leaf]) / inside).clamp(0.0, 1.0)
         } else {
             0.5
         };
         let value = self.edge(leaf) + share * (self.edge(leaf + 1) - self.edge(leaf));
         // From the last edge that is surely too low to the first that is surely too high.
-        let first = raw
-            .iter()
-            .position(|rank| *rank >= raw_wanted - margin)
-            .unwrap_or(0)
-            .saturating_sub(1);
-        let last = raw
-            .iter()
-            .rposition(|rank| *rank <= raw_wanted + margin)
-            .map_or(leaves.len(), |edge| (edge + 1).min(leaves.len()));
+        let first = ranks.iter().position(|rank| *rank >= wanted - margin);
+        let last = ranks.iter().rposition(|rank| *rank <= wanted + margin);
+        let first = first.unwrap_or(within).saturating_sub(1).min(leaf);
+        let last = last.map_or(0, |edge| (edge + 1).min(within)).max(leaf + 1);
         Ok(Quantile {
+            leaf,
             value,
-            low: self.edge(first).min(value),
-            high: self.edge(last).max(value),
+            low: self.edge(first),
+            high: self.edge(last),
         })
     }
 
@@ -178,9 +183,11 @@ impl TreeLayout {
 
 const MOST_LEAVES: usize = 1 << 20;
 
-/// A quantile in lattice units and the interval noise leaves open.
+/// A quantile in lattice units and the interval noise leaves open, from the lower edge of a leaf to an upper edge.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quantile {
+    /// The leaf that the value is in.
+    pub leaf: usize,
     pub value: f64,
     pub low: f64,
     pub high: f64,
@@ -239,13 +246,28 @@ mod tests {
                 .all(|(a, b)| (a - b).abs() < 1e-9)
         );
         for fraction in [0.0, 0.1, 0.5, 0.9, 1.0] {
-            let quantile = layout.quantile(&leaves, fraction, 0.0).unwrap();
+            let quantile = layout.quantile(&leaves, 1_024, fraction, 0.0).unwrap();
             assert!(
                 (quantile.value - 10_000.0 * fraction * fraction).abs() < 12.0,
                 "{fraction}: {quantile:?}"
             );
             assert!(quantile.low <= quantile.value && quantile.value <= quantile.high);
         }
+    }
+
+    #[test]
+    fn the_extremes_are_those_of_the_rows_and_a_value_is_inside_its_interval() {
+        let layout = TreeLayout::new(2, 4, 0, 15).unwrap();
+        let mut leaves = [0.0; 16];
+        for at in [3, 3, 9, 12] {
+            leaves[at] += 1.0;
+        }
+        let leaf = |fraction| layout.quantile(&leaves, 16, fraction, 0.0).unwrap().leaf;
+        assert_eq!([0.0, 0.5, 0.75, 1.0].map(leaf), [3, 3, 9, 12]);
+        // Noise of alternating sign adds up to nothing, however much of it is above zero.
+        let noisy: Vec<f64> = (0..16).map(|i| leaves[i] + [5.0, -5.0][i % 2]).collect();
+        let found = layout.quantile(&noisy, 16, 0.5, 5.0).unwrap();
+        assert!(found.low < found.value && found.value < found.high, "{found:?}");
     }
 
     #[test]
@@ -276,7 +298,8 @@ mod tests {
         assert!(TreeLayout::new(2, 2, 5, 5).is_err());
         let layout = TreeLayout::new(2, 2, 0, 3).unwrap();
         assert!(layout.consistent_leaves(&[0.0; 5]).is_err());
-        assert!(layout.quantile(&[0.0; 4], 1.5, 0.0).is_err());
-        assert!(layout.quantile(&[0.0; 4], 0.5, 1.0).is_ok());
+        assert!(layout.quantile(&[0.0; 4], 4, 1.5, 0.0).is_err());
+        assert!(layout.quantile(&[0.0; 4], 5, 0.5, 0.0).is_err());
+        assert!(layout.quantile(&[0.0; 4], 4, 0.5, 1.0).is_ok());
     }
 }

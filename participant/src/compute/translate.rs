@@ -85,7 +85,7 @@ impl<'a> Columns<'a> {
             E::IsNull(e) => natural(e)?.is_null(),
             E::InList(e, list) => in_list(natural(e)?, &self.type_of(e), list),
             E::Like(e, pattern) => {
-                let pattern = pattern.clone();
+                let pattern = query::like_tokens(pattern);
                 let text = self.translate(e, &DataType::String)?;
                 map_values::<StringType, BooleanType, _>(text, DataType::Boolean, move |t| {
                     Some(query::like(&pattern, t))

@@ -251,30 +251,25 @@ impl Group<'_> {
         } else {
             (at(0.0), at(f64::from(*leaves)))
         };
-        let counts: Vec<f64> = cells.iter().map(|c| *c as f64 / weight).collect();
         let sd = self.variance.sqrt() / weight;
         let read = (|| {
             let tree = TreeLayout::new(*branching as usize, *levels, 0, i64::from(bins.count) - 1).ok()?;
-            let mut counts = tree.consistent_leaves(&counts).ok()?;
-            counts[*leaves as usize..].fill(0.0);
+            let counts = tree
+                .consistent_leaves(&known(cells, *branching, *levels, *leaves, weight))
+                .ok()?;
             let total: f64 = counts.iter().sum();
-            let found = tree.quantile(&counts, p, sd).ok()?;
+            let found = tree.quantile(&counts, *leaves as usize, p, sd).ok()?;
             Some((total, found))
         })();
         let Some((_, found)) = read.filter(|(total, _)| *total > 0.0) else {
             return Estimate::nothing(Method::Rank, Some(bounds));
         };
         // A leaf of one value is that value.
-        let place = |leaf: f64| {
-            if steps {
-                at(leaf.min(f64::from(*leaves) - 0.5).floor() + 0.5)
-            } else {
-                at(leaf)
-            }
+        let (value, low, high) = if steps {
+            (at(found.leaf as f64 + 0.5), at(found.low + 0.5), at(found.high - 0.5))
+        } else {
+            (at(found.value), at(found.low), at(found.high))
         };
-        let value = place(found.value).clamp(bounds.0, bounds.1);
-        let low = place(found.low).clamp(bounds.0, value);
-        let high = place(found.high).clamp(value, bounds.1);
         let dual = Dual {
             value,
             gradient: Vec::new(),
@@ -287,6 +282,19 @@ impl Group<'_> {
             method: Method::Rank,
         }
     }
+}
+
+/// The counts of a tree's cells. Those whose leaves all lie beyond the last are known: nothing can be in them.
+fn known(cells: &[i64], branching: u32, levels: u32, leaves: u32, weight: f64) -> Vec<f64> {
+    let mut counts: Vec<f64> = cells.iter().map(|c| *c as f64 / weight).collect();
+    let mut start = 0;
+    for level in 1..=levels {
+        let nodes = branching.pow(level) as usize;
+        let held = leaves.div_ceil(branching.pow(levels - level)) as usize;
+        counts[start + held..start + nodes].fill(0.0);
+        start += nodes;
+    }
+    counts
 }
 
 /// times n / (n - 1)

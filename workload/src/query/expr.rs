@@ -124,7 +124,7 @@ impl Expr {
                 value => Value::Boolean(list.iter().any(|item| of(item) == value)),
             },
             Expr::Like(e, pattern) => match of(e) {
-                Value::Text(text) => Value::Boolean(like(pattern, &text)),
+                Value::Text(text) => Value::Boolean(like(&like_tokens(pattern), &text)),
                 _ => Value::Null,
             },
             Expr::Case(branches, otherwise) => {
@@ -233,36 +233,32 @@ pub fn compare(op: Comparison, a: &Value, b: &Value) -> Value {
     })
 }
 
-/// SQL's LIKE. Linear in practice: one remembered `%` to fall back to.
-pub fn like(pattern: &str, text: &str) -> bool {
-    let pattern = like_tokens(pattern);
-    let text: Vec<char> = text.chars().collect();
-    let (mut p, mut t, mut retry) = (0, 0, None);
-    while t < text.len() {
-        match pattern.get(p) {
+/// SQL's LIKE over a pattern that was read once. Linear in practice: one remembered `%` to fall back to; no allocation.
+pub fn like(pattern: &[LikeToken], text: &str) -> bool {
+    let (mut at, mut rest) = (0, text.chars());
+    let mut retry: Option<(usize, std::str::Chars<'_>)> = None;
+    loop {
+        let mut next = rest.clone();
+        let Some(c) = next.next() else {
+            return pattern[at..].iter().all(|token| *token == LikeToken::Any);
+        };
+        match pattern.get(at) {
             Some(LikeToken::Any) => {
-                retry = Some((p + 1, t));
-                p += 1;
+                retry = Some((at + 1, rest.clone()));
+                at += 1;
             }
-            Some(LikeToken::One) => {
-                p += 1;
-                t += 1;
-            }
-            Some(LikeToken::Exactly(c)) if *c == text[t] => {
-                p += 1;
-                t += 1;
-            }
+            Some(LikeToken::One) => (at, rest) = (at + 1, next),
+            Some(LikeToken::Exactly(wanted)) if *wanted == c => (at, rest) = (at + 1, next),
             _ => {
-                let Some((after, from)) = retry else {
+                let Some((after, mut from)) = retry else {
                     return false;
                 };
-                retry = Some((after, from + 1));
-                p = after;
-                t = from + 1;
+                from.next();
+                (at, rest) = (after, from.clone());
+                retry = Some((after, from));
             }
         }
     }
-    pattern[p..].iter().all(|token| *token == LikeToken::Any)
 }
 
 /// One element of a LIKE pattern, for executors that translate it.
@@ -309,12 +305,23 @@ pub fn date_part(part: DatePart, days: i32) -> Value {
     })
 }
 
-/// Days since 1970-01-01 of `YYYY-MM-DD`.
+/// Days since 1970-01-01 of `YYYY-MM-DD`, spelled with all its digits: the parser of integers would take signs too.
 pub fn parse_date(text: &str) -> Option<i32> {
-    let mut parts = text.splitn(3, '-');
-    let year = parts.next().filter(|y| y.len() == 4)?.parse().ok()?;
-    let month: u8 = parts.next()?.parse().ok()?;
-    let day = parts.next()?.parse().ok()?;
+    let shape = |(at, byte): (usize, u8)| {
+        if at == 4 || at == 7 {
+            byte == b'-'
+        } else {
+            byte.is_ascii_digit()
+        }
+    };
+    if text.len() != 10 || !text.bytes().enumerate().all(shape) {
+        return None;
+    }
+    let (year, month, day) = (
+        text[..4].parse().ok()?,
+        text[5..7].parse::<u8>().ok()?,
+        text[8..].parse().ok()?,
+    );
     let date = time::Date::from_calendar_date(year, time::Month::try_from(month).ok()?, day).ok()?;
     Some(date.to_julian_day() - EPOCH_JULIAN_DAY)
 }
@@ -340,7 +347,7 @@ mod tests {
             ("_", "é", true),
             ("A%", "abc", false),
         ] {
-            assert_eq!(like(pattern, text), expected, "{text} like {pattern}");
+            assert_eq!(like(&like_tokens(pattern), text), expected, "{text} like {pattern}");
         }
     }
 

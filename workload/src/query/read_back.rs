@@ -117,6 +117,14 @@ pub fn predict(plan: &QueryPlan) -> Prediction {
     };
     let columns = plan.output.columns.iter().map(|c| {
         let TableColumn { name, method, note } = column(plan, &c.name, &c.expr);
+        let assumed = format!(
+            "for {rows:.0} rows in each group, evenly between the bounds; with a tenth of them the interval is ten times as wide"
+        );
+        let note = match (method, note) {
+            (Method::Rank, Some(note)) => Some(format!("{note}; {assumed}")),
+            (Method::Rank, None) => Some(assumed),
+            (_, note) => note,
+        };
         PredictedColumn {
             name,
             method,

@@ -1,13 +1,16 @@
 //! Expressions of results: what SELECT, HAVING and ORDER BY compute with aggregates and keys once the sum is known.
 
 use super::aggregate::{self, Wish, WishKind};
-use super::row::{MAX_DEPTH, OPERATORS, arithmetic, chain, comparison};
+use super::row::{MAX_DEPTH, arithmetic, chain, comparison};
 use super::select::{Compiler, histogram, is_aggregate};
 use super::types::Kind;
 use super::{Arithmetic, Comparison, Domain, Expr, Function, OutputExpr, SqlError};
 use governance::canonical::Real;
 use sqlparser::ast::{self, BinaryOperator as Op, Spanned, UnaryOperator};
 
+/// Fewer than on rows: a result has no text to match and no date to take apart.
+const OPERATORS: &str = "on results: + - * /, comparisons, AND OR NOT, BETWEEN, IN (list), IS NULL, CASE WHEN, ABS, FLOOR, \
+    CEIL, LEAST, GREATEST";
 /// FLOOR(x), without a field or a scale.
 const PLAIN: ast::CeilFloorKind = ast::CeilFloorKind::DateTimeField(ast::DateTimeField::NoDateTime);
 

@@ -79,6 +79,8 @@ impl Scope<'_> {
                         "LIKE 'abc%' with % and _; \\ takes the next character as it is",
                     )),
                 })?;
+                // A pattern is walked for every row: each character counts as four expressions.
+                self.charge(e, 4 * pattern.len())?;
                 let like = Expr::Like(Box::new(operand.expr), pattern);
                 Ok(Typed::condition(negate_if(*negated, like), operand.nullable))
             }

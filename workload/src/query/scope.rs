@@ -22,12 +22,19 @@ pub(super) struct Scope<'a> {
 }
 
 /// BETWEEN, CASE and aliases repeat what they name, so nesting them could grow a plan without end.
-const MAX_WORK: u32 = 20_000;
+/// What a row costs may depend on the row (WHERE comes first), so this also bounds what an analyst can read off a clock.
+const MAX_WORK: u32 = 4_096;
 
 impl Scope<'_> {
     /// Counts one more expression, and refuses when there are too many.
     pub fn step(&self, e: &sqlparser::ast::Expr) -> Result<(), SqlError> {
-        self.work.set(self.work.get() + 1);
+        self.charge(e, 1)
+    }
+
+    /// Counts work that is as much as so many expressions.
+    pub fn charge(&self, e: &sqlparser::ast::Expr, work: usize) -> Result<(), SqlError> {
+        let work = u32::try_from(work).unwrap_or(MAX_WORK);
+        self.work.set(self.work.get().saturating_add(work));
         if self.work.get() > MAX_WORK {
             let message = "the question is too large";
             return Err(self.source.error(e.span(), message, "fewer or simpler expressions"));

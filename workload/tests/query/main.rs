@@ -1,6 +1,10 @@
 //! The query workload from outside: answers, refusals, and the properties its privacy claim stands on.
 
 mod common;
+mod oracle;
 mod properties;
+mod quantiles;
 mod refusals;
+mod sqlite;
 mod stories;
+mod values;

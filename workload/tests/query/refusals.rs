@@ -355,3 +355,17 @@ fn a_request_of_another_kind_or_dataset_is_no_plan() {
             .is_err()
     );
 }
+
+/// Rows that WHERE leaves cost time and the others do not: a question that makes a row expensive would count them by a clock.
+#[test]
+fn a_question_that_makes_a_row_expensive_is_refused() {
+    let contract = heart();
+    let long = format!("SELECT COUNT(*) FROM heart WHERE sex LIKE '%{}'", "a".repeat(1100));
+    assert!(refusal(&contract, &long).message.contains("too large"));
+    let mut nested = format!("(sex LIKE '%{}')", "a".repeat(40));
+    for _ in 0..8 {
+        nested = format!("({nested} BETWEEN FALSE AND TRUE)");
+    }
+    let nested = format!("SELECT COUNT(*) FILTER (WHERE {nested}) FROM heart");
+    assert!(refusal(&contract, &nested).message.contains("too large"));
+}

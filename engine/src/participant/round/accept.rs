@@ -77,6 +77,9 @@ impl Participant {
             c: members.c() as u32,
             s_min,
         };
+        // Whoever is not admitted makes nobody work: these rules need no plan.
+        self.budgeted(&dataset.population, &request.analyst)?;
+        self.decide(&request, &dataset, &[], s_min, turn.now_ms)?;
         let planned = self.planned(hash, &request, &dataset, terms)?;
         if planned.hash.0 != start.plan_hash {
             return Err(Refusal::new(
@@ -90,7 +93,7 @@ impl Participant {
         }
         self.check_token(hash, &request, &planned, &start)?;
         self.in_time(start.timeout_ms)?;
-        self.decide(&request, &dataset, &planned, s_min, turn.now_ms)?;
+        self.decide(&request, &dataset, &planned.plan.columns, s_min, turn.now_ms)?;
         self.reserve(hash, &request, &dataset, &planned, round, turn)?;
 
         let context = context_hash(&start, &hash, &request.contract, &planned);
@@ -248,7 +251,7 @@ impl Participant {
         &self,
         request: &Request,
         dataset: &Dataset,
-        planned: &Planned,
+        columns: &[String],
         s_min: u32,
         now_ms: u64,
     ) -> Result<(), Refusal> {
@@ -260,7 +263,7 @@ impl Participant {
             contract: &dataset.contract,
             contract_hash: request.contract,
             organisation: &analyst.organisation,
-            columns: &planned.plan.columns,
+            columns,
             s_min,
             now_ms,
         };
@@ -276,6 +279,13 @@ impl Participant {
     pub(super) fn still_allowed(&self, part: &Part, now_ms: u64) -> Result<(), Refusal> {
         let dataset = self.served(&part.request)?;
         self.budgeted(&dataset.population, &part.request.analyst)?;
-        self.decide(&part.request, &dataset, &part.planned, part.planned.terms.s_min, now_ms)
+        let planned = &part.planned;
+        self.decide(
+            &part.request,
+            &dataset,
+            &planned.plan.columns,
+            planned.terms.s_min,
+            now_ms,
+        )
     }
 }
