@@ -16,17 +16,17 @@ const QUESTION: &str = "SELECT note, COUNT(*), SUM(score), MEDIAN(score) FROM vi
 #[test]
 fn a_line_that_reaches_into_others_is_refused_by_its_number_and_what_to_do() {
     for (line, advice) in [
-        ("pX,30,say \"hi", "double the quote"),
-        ("\"pX,30,n", "export without line breaks"),
-        ("pX,30,\"two\nlines\"", "export without line breaks"),
-        ("pX,\"a\"b,n", "double the quotes"),
-        ("pX,30", "than the header"),
-        ("pX,30,x,y", "than the header"),
+        ("quetzal,30,say \"hi", "double the quote"),
+        ("\"quetzal,30,n", "export without line breaks"),
+        ("quetzal,30,\"two\nlines\"", "export without line breaks"),
+        ("quetzal,\"a\"b,n", "double the quotes"),
+        ("quetzal,30", "than the header"),
+        ("quetzal,30,x,y", "than the header"),
     ] {
         let table = Table::new(&[("x.csv", format!("{HEADER}\n{ROWS}{line}\n{ROWS}"))]);
         let refused = table.open(contract("string", false)).err().unwrap().to_string();
         assert!(
-            refused.contains("x.csv line 6 ") && refused.contains(advice) && !refused.contains("pX"),
+            refused.contains("x.csv line 6 ") && refused.contains(advice) && !refused.contains("quetzal"),
             "{refused}"
         );
     }
