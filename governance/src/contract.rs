@@ -16,6 +16,8 @@ use std::ops::Deref;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contract {
     terms: Terms,
+    /// Positions of the columns in order of name: rules look every column of a plan up, several times a round.
+    by_name: Vec<u32>,
 }
 
 /// What a contract says.
@@ -115,7 +117,7 @@ pub struct ContractError {
 impl Contract {
     /// Reads the TOML file of a contract.
     pub fn parse(toml_text: &str) -> Result<Self, ContractError> {
-        file::parse(toml_text).map(|terms| Self { terms })
+        file::parse(toml_text).map(Self::of)
     }
 
     /// The inverse of `canonical_json`; checks everything `parse` checks.
@@ -128,7 +130,23 @@ impl Contract {
             line: 0,
             message: fault.message,
         })?;
-        Ok(Self { terms })
+        Ok(Self::of(terms))
+    }
+
+    fn of(terms: Terms) -> Self {
+        let mut by_name: Vec<u32> = (0..terms.columns.len() as u32).collect();
+        by_name.sort_by(|a, b| terms.columns[*a as usize].name.cmp(&terms.columns[*b as usize].name));
+        Self { terms, by_name }
+    }
+
+    /// A column by its name: a binary search, since a contract may have thousands.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        let of = |at: &u32| &self.terms.columns[*at as usize];
+        let found = self
+            .by_name
+            .binary_search_by(|at| of(at).name.as_str().cmp(name))
+            .ok()?;
+        Some(of(&self.by_name[found]))
     }
 
     pub fn canonical_json(&self) -> String {
@@ -146,12 +164,6 @@ impl Deref for Contract {
 
     fn deref(&self) -> &Terms {
         &self.terms
-    }
-}
-
-impl Terms {
-    pub fn column(&self, name: &str) -> Option<&Column> {
-        self.columns.iter().find(|c| c.name == name)
     }
 }
 

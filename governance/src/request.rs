@@ -11,7 +11,8 @@ const DOMAIN: &str = "request";
 pub const MAX_SKEW_MS: u64 = 120_000;
 /// The longest time a request may stay valid; nonces are remembered at least this long.
 pub const MAX_LIFETIME_MS: u64 = 7 * 24 * 3_600_000;
-pub const MAX_ATTEMPTS: u32 = 16;
+/// Attempts of a whole request. A run of thousands of rounds may lose some of them; the ledger bounds what they cost.
+pub const MAX_ATTEMPTS: u32 = 1_000;
 
 /// What the analyst asks and accepts. `task` is canonical JSON owned by the workload of this `kind`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -90,10 +90,10 @@ fn check_privacy(terms: &Terms) -> Result<(), String> {
         None if (c.max_rows, c.max_groups, c.rows_per_group) != (1, 1, 1) => Err(
             "without a unit column a row is the unit: leave contribution rows, groups and rowsPerGroup at 1, or name the unit".into(),
         ),
-        Some(unit) if terms.column(unit).is_none() => Err(format!(
+        Some(unit) if !terms.columns.iter().any(|c| c.name == *unit) => Err(format!(
             "unit `{unit}` is not a column: add it to schema.properties (queryable = false keeps it out of questions)"
         )),
-        Some(unit) if terms.column(unit).is_some_and(|c| c.logical_type == LogicalType::Number || c.logical_type == LogicalType::Boolean) => {
+        Some(unit) if terms.columns.iter().find(|c| c.name == *unit).is_some_and(|c| c.logical_type == LogicalType::Number || c.logical_type == LogicalType::Boolean) => {
             Err(format!("unit `{unit}` must be an integer, a string or a date"))
         }
         _ => Ok(()),

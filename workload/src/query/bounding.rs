@@ -18,6 +18,7 @@ use super::Value;
 pub struct BoundingKey {
     words: [u64; 4],
     long_ids: [u8; 32],
+    holdout: [u8; 32],
 }
 
 /// Who a row is about: equal exactly if the ids are (long texts: but for a collision of 120 keyed bits). It may hold the id
@@ -84,7 +85,13 @@ impl BoundingKey {
         Self {
             words: [word(0), word(1), word(2), word(3)],
             long_ids: blake3::derive_key("sottovoce 2026-11 identity of long unit ids", secret),
+            holdout: blake3::derive_key("sottovoce 2026-11 units held out of training", secret),
         }
+    }
+
+    /// What chooses the units that no training step sees.
+    pub fn holdout(&self) -> [u8; 32] {
+        self.holdout
     }
 
     /// Who a raw value names.

@@ -49,3 +49,7 @@ pub use plan::{
 pub use read_back::{predict, read_back};
 pub use table::{Cell, Method, PredictedColumn, Prediction, Table, TableColumn};
 pub use workload::{KIND, QueryTask, QueryWorkload};
+
+// Training reads columns the way queries do, and means the same by a code.
+pub(crate) use error::{BUDGET, PLAN, SATURATES, TASK};
+pub(crate) use scope::{distance, scan as scan_column};

@@ -171,7 +171,8 @@ fn find<'a>(contract: &'a Contract, name: &Ident) -> Option<&'a Column> {
     })
 }
 
-fn scan(column: &Column) -> ScanColumn {
+/// How a contract's column is read.
+pub(crate) fn scan(column: &Column) -> ScanColumn {
     let bounds = column.bounds;
     let kind = match column.logical_type {
         LogicalType::Integer | LogicalType::Number => ScanKind::Number {
@@ -210,7 +211,7 @@ fn scan(column: &Column) -> ScanColumn {
 }
 
 /// Edits (insert, delete, replace, swap neighbours) between two short names.
-fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
     for i in 1..=a.len() {
