@@ -13,7 +13,7 @@ use engine::record::{BadRow, CoordinatorRecord};
 use proto::agents::{MAX_AGENT_FRAME, MAX_COORDINATOR_FRAME};
 use proto::handshake::Software;
 use proto::identity::{Identity, IdentityError, Role, install_crypto_provider};
-use proto::store::{Schema, SqliteStore, Store, StoreError};
+use proto::store::{NEWEST, Schema, SqliteStore, Store, StoreError};
 use proto::v1::agents_server::AgentsServer;
 use proto::v1::analysts_server::AnalystsServer;
 use tokio::sync::{oneshot, watch};
@@ -32,7 +32,7 @@ use crate::{metrics, roster};
 /// The coordinator's file: `SOCO`.
 const SCHEMA: Schema = Schema {
     application_id: 0x534f_434f,
-    migrations: &[include_str!("../migrations/0001_records.sql")],
+    migrations: &[include_str!("../migrations/0001_records.sql"), NEWEST],
 };
 
 /// Unread bytes that a stream, and a connection, may hold: a quarter and a half of a large vector.

@@ -48,6 +48,8 @@ pub const PAUSED: &str = "SOTTO-3009";
 pub const WITHOUT_NOISE: &str = "SOTTO-3010";
 /// Every attempt that the request allows was used here.
 pub const TOKENS_SPENT: &str = "SOTTO-3011";
+/// The state of the round is not the one that follows from the sums before it.
+pub const OTHER_STATE: &str = "SOTTO-3012";
 
 /// The epoch is unknown, void or spent here.
 pub const NO_EPOCH: &str = "SOTTO-4001";
@@ -65,6 +67,10 @@ pub const SETUP: &str = "SOTTO-4006";
 pub const ROSTER: &str = "SOTTO-4007";
 /// Too few vectors or reveals arrived.
 pub const TOO_FEW_LEFT: &str = "SOTTO-4008";
+/// The agent holds no state to continue from; the next attempt brings it whole.
+pub const NO_STATE: &str = "SOTTO-4009";
+/// The agent derives the state itself; the next attempt brings it the sum.
+pub const SUM_WANTED: &str = "SOTTO-4010";
 
 /// Whether a later attempt may succeed where this one was refused.
 pub(crate) fn is_transient(code: &str) -> bool {

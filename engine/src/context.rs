@@ -52,10 +52,7 @@ pub(crate) fn context_hash(
     let SlotId { epoch, slot } = start.at;
     let (plan, terms) = (&planned.plan, &planned.terms);
     let optional = |digest: Option<[u8; 32]>| digest.map_or_else(Vec::new, |digest| digest.to_vec());
-    let state = start
-        .state
-        .as_ref()
-        .map(|state| secagg::Digest::of("state", &[state]).0);
+    let previous = start.previous.as_ref();
     secagg::Digest::of(
         DOMAIN,
         &[
@@ -67,15 +64,21 @@ pub(crate) fn context_hash(
             &start.round.to_le_bytes(),
             &planned.hash.0,
             &contract.0,
-            &optional(state),
-            &optional(start.previous_sum),
-            &terms.n.to_le_bytes(),
-            &terms.c.to_le_bytes(),
-            &terms.s_min.to_le_bytes(),
+            &optional(previous.map(|previous| previous.state_hash)),
+            &optional(previous.map(|previous| previous.sum_hash)),
+            &previous.map_or_else(Vec::new, |previous| terms_bytes(&previous.terms)),
+            &terms_bytes(terms),
             &[plan.ring.bytes_per_value() as u8],
             &(plan.dim as u64).to_le_bytes(),
             &plan.variance.to_le_bytes(),
             &start.timeout_ms.to_le_bytes(),
         ],
     )
+}
+
+fn terms_bytes(terms: &CohortTerms) -> Vec<u8> {
+    [terms.n, terms.c, terms.s_min]
+        .iter()
+        .flat_map(|term| term.to_le_bytes())
+        .collect()
 }

@@ -117,6 +117,9 @@ impl Coordinator {
             return turn.misbehaved(&agent, refused);
         }
         self.agent_left(&agent, turn);
+        if join.epochs.is_empty() {
+            self.jobs.is_fresh(&agent);
+        }
         turn.send(&agent, ToAgent::Roster(self.config.roster.clone()));
         let held = self.epochs.known();
         for epoch in join.epochs.iter().filter(|epoch| !held.contains(epoch)) {
@@ -174,6 +177,7 @@ impl Coordinator {
                 if refused.code == codes::NO_EPOCH {
                     self.epoch_left(&from, at.epoch, refused.clone(), None, turn);
                 }
+                self.jobs.refused_state(&from, &refused.code);
                 turn.event(CoordinatorEvent::AgentRefused {
                     agent: from.clone(),
                     at,

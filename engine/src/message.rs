@@ -12,6 +12,7 @@ use governance::{SignedRequest, SignedRoster};
 
 use crate::ids::{AgentId, EpochSeq, JobId, SlotId};
 use crate::refused::Refused;
+use crate::workload::CohortTerms;
 
 /// A secagg message in canonical signed bytes: relayed unopened, cheap to clone.
 pub type Wire = Arc<[u8]>;
@@ -168,11 +169,37 @@ pub struct RoundStart {
     /// The fewest contributions that may be summed.
     pub s_min: u32,
     /// What the round before left; none in round 0.
-    pub state: Option<Arc<[u8]>>,
-    /// Hash of the sum of the round before.
-    pub previous_sum: Option<[u8; 32]>,
+    pub previous: Option<Previous>,
     /// From receipt to the end of the round; data-independent.
     pub timeout_ms: u64,
+}
+
+/// The chain from one round to the next: every agent derives the state itself, or takes part in no round on top of it.
+#[derive(Clone)]
+pub struct Previous {
+    /// Names the sum of the round before and its survivors.
+    pub sum_hash: [u8; 32],
+    /// Hash of the state after it. It is in every Accept: a cohort holds one state.
+    pub state_hash: [u8; 32],
+    /// The terms that the round before ran under: its sum is read by the plan that follows from them.
+    pub terms: CohortTerms,
+    pub carried: Carried,
+}
+
+/// How an agent comes by the state.
+#[derive(Clone)]
+pub enum Carried {
+    /// It holds the state before: here is the sum (packed in the plan's ring), and it absorbs it like the coordinator.
+    Sum { values: Wire, contributors: u32 },
+    /// It was not there, so it has nothing to continue from: the state itself.
+    State(Arc<[u8]>),
+}
+
+impl Previous {
+    /// The hash of a state, as [`Previous::state_hash`] has it.
+    pub fn hash_of(state: &[u8]) -> [u8; 32] {
+        secagg::Digest::of("state", &[state]).0
+    }
 }
 
 /// The cohort of a round.

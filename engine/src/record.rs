@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::ids::{EpochSeq, JobId};
 use crate::refused::Refused;
 use crate::release::SignedRelease;
+use crate::workload::CohortTerms;
 
 /// What the coordinator must not forget.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,8 +34,14 @@ pub enum CoordinatorRecord {
         job: JobId,
         round: u32,
         previous_sum: secagg::Digest,
+        /// What the sum was made under.
+        terms: CohortTerms,
+        contributors: u32,
         #[serde(skip)]
         state: Arc<[u8]>,
+        /// The sum itself: agents that were there derive the state from it.
+        #[serde(skip)]
+        sum: Arc<[u8]>,
     },
     /// The answer. Durable before anybody sees it.
     Released {
@@ -77,6 +84,8 @@ pub struct Row {
     pub json: String,
     /// The record's large part, if it has one.
     pub blob: Option<Arc<[u8]>>,
+    /// Of the rows of one name only the newest is read again: a store may forget the blobs of the others.
+    pub newest_of: Option<String>,
 }
 
 /// A row that no version of this program wrote.
@@ -91,17 +100,29 @@ impl CoordinatorRecord {
     /// The row to store.
     pub fn to_row(&self) -> Result<Row, BadRow> {
         let blob = match self {
-            Self::Advanced { state, .. } => Some(state.clone()),
+            Self::Advanced { state, sum, .. } => {
+                let length = (state.len() as u64).to_le_bytes();
+                Some([&length[..], state, sum].concat().into())
+            }
             _ => None,
         };
-        to_row(self, blob)
+        let mut row = to_row(self, blob)?;
+        if let Self::Advanced { job, .. } = self {
+            row.newest_of = Some(job.to_string());
+        }
+        Ok(row)
     }
 
     /// Reads a stored row.
     pub fn from_row(row: &Row) -> Result<Self, BadRow> {
         let mut record: Self = from_row(row)?;
-        if let Self::Advanced { state, .. } = &mut record {
-            *state = row.blob.clone().ok_or_else(|| bad(row, "its blob is missing"))?;
+        if let Self::Advanced { state, sum, .. } = &mut record {
+            let blob = row.blob.as_ref().ok_or_else(|| bad(row, "its blob is missing"))?;
+            let cut = || bad(row, "its blob is cut short");
+            let (length, rest) = blob.split_first_chunk().ok_or_else(cut)?;
+            let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| cut())?;
+            let (first, second) = rest.split_at_checked(length).ok_or_else(cut)?;
+            (*state, *sum) = (first.into(), second.into());
         }
         Ok(record)
     }
@@ -155,6 +176,7 @@ fn to_row<R: Serialize>(record: &R, blob: Option<Arc<[u8]>>) -> Result<Row, BadR
         kind,
         json: value.to_string(),
         blob,
+        newest_of: None,
     })
 }
 
@@ -190,7 +212,10 @@ mod tests {
             job,
             round: 3,
             previous_sum: secagg::Digest([9; 32]),
+            terms: CohortTerms { n: 4, c: 1, s_min: 3 },
+            contributors: 4,
             state: vec![0, 1, 255].into(),
+            sum: vec![8, 7, 6, 5].into(),
         };
         assert_eq!(advanced.to_row().unwrap().kind, "advanced");
         assert_eq!(read_back(&advanced), advanced);
@@ -202,9 +227,14 @@ mod tests {
             job: JobId([7; 16]),
             round: 3,
             previous_sum: secagg::Digest([9; 32]),
+            terms: CohortTerms { n: 4, c: 1, s_min: 3 },
+            contributors: 4,
             state: vec![1].into(),
+            sum: vec![1].into(),
         };
         let mut row = advanced.to_row().unwrap();
+        row.blob = Some(vec![9, 0, 0, 0, 0, 0, 0, 0, 1].into());
+        assert!(CoordinatorRecord::from_row(&row).is_err());
         row.blob = None;
         assert!(CoordinatorRecord::from_row(&row).is_err());
         row.json = row.json.replace("round", "sound");

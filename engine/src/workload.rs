@@ -22,7 +22,8 @@ pub trait Workload: Send + Sync + 'static {
 }
 
 /// The cohort that a plan is made for. Noise and sensitivity are derived for `s_min - c` honest shares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CohortTerms {
     /// Members of the epoch.
     pub n: u32,
@@ -84,6 +85,17 @@ pub struct PlainSum {
     pub contributors: u32,
     /// `contributors` times the plan's variance: what error bars use.
     pub variance: u64,
+}
+
+impl PlainSum {
+    /// Reads the ring's values as signed integers.
+    pub fn new(vector: &secagg::RingVec, contributors: u32, plan: &Plan) -> Self {
+        Self {
+            values: vector.to_i64s(),
+            contributors,
+            variance: u64::from(contributors).saturating_mul(plan.variance),
+        }
+    }
 }
 
 /// A refusal for a reason that does not depend on data: a stable code, a sentence, and a way out where there is one.

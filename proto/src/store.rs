@@ -16,13 +16,20 @@ use rusqlite::{Connection, ErrorCode, params};
 pub trait Store: Send {
     /// All rows become durable together, or none does.
     fn append(&mut self, rows: &[Row]) -> Result<(), StoreError>;
-    /// Every row ever appended, in order.
+    /// Every row ever appended, in order; of rows with one `newest_of` the newest.
     fn rows(&self) -> Result<Vec<Row>, StoreError>;
     /// A planned stop: one tidy file is left. Nothing is lost without it.
     fn close(self) -> Result<(), StoreError>
     where
         Self: Sized;
 }
+
+/// The migration that follows `record` in every schema: large parts of which only the newest is kept, so that a run of a
+/// thousand rounds leaves one model in the file and not a thousand.
+pub const NEWEST: &str = "
+ALTER TABLE record ADD COLUMN newest_of TEXT;
+CREATE TABLE newest (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, blob BLOB) STRICT;
+";
 
 /// How to open a file.
 #[derive(Clone, Copy, Debug)]
@@ -162,9 +169,16 @@ impl SqliteStore {
     fn insert(&mut self, rows: &[Row]) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
         {
-            let mut insert = transaction.prepare_cached("INSERT INTO record (kind, json, blob) VALUES (?1, ?2, ?3)")?;
+            let mut insert = transaction
+                .prepare_cached("INSERT INTO record (kind, json, blob, newest_of) VALUES (?1, ?2, ?3, ?4)")?;
+            let mut newest =
+                transaction.prepare_cached("INSERT OR REPLACE INTO newest (name, seq, blob) VALUES (?1, ?2, ?3)")?;
             for row in rows {
-                insert.execute(params![row.kind, row.json, row.blob.as_deref()])?;
+                let own = row.blob.as_deref().filter(|_| row.newest_of.is_none());
+                insert.execute(params![row.kind, row.json, own, row.newest_of])?;
+                if let Some(name) = &row.newest_of {
+                    newest.execute(params![name, transaction.last_insert_rowid(), row.blob.as_deref()])?;
+                }
             }
         }
         transaction.commit()
@@ -181,15 +195,18 @@ impl Store for SqliteStore {
 
     fn rows(&self) -> Result<Vec<Row>, StoreError> {
         let read = || -> rusqlite::Result<Vec<Row>> {
-            let mut select = self
-                .connection
-                .prepare("SELECT kind, json, blob FROM record ORDER BY seq")?;
+            let mut select = self.connection.prepare(
+                "SELECT kind, json, coalesce(record.blob, newest.blob), newest_of
+                     FROM record LEFT JOIN newest ON newest.seq = record.seq
+                     WHERE newest_of IS NULL OR newest.seq IS NOT NULL ORDER BY record.seq",
+            )?;
             let rows = select.query_map([], |row| {
                 let blob: Option<Vec<u8>> = row.get(2)?;
                 Ok(Row {
                     kind: row.get(0)?,
                     json: row.get(1)?,
                     blob: blob.map(Into::into),
+                    newest_of: row.get(3)?,
                 })
             })?;
             rows.collect()

@@ -113,16 +113,17 @@ impl Workload for PlainSums {
     }
 
     fn absorb(&self, plan: &Plan, round: u32, state: Option<&[u8]>, sum: &PlainSum) -> Result<Outcome, Refusal> {
-        let mut seen = state.unwrap_or_default().to_vec();
+        // The state of this workload counts the rounds that led to it and adds their sums up, so that a lost, repeated or altered
+        // one shows.
+        let seen: [u8; 12] = state.unwrap_or(&[0; 12]).try_into().unwrap_or([0; 12]);
+        let (count, total) = seen.split_at(4);
+        let rounds = count.try_into().map_or(0, u32::from_le_bytes) + 1;
+        let total = total.try_into().map_or(0, i64::from_le_bytes);
+        let total = sum.values.iter().fold(total, |total, value| total.wrapping_add(*value));
         if round + 1 < plan.rounds {
-            // The state of this workload counts the rounds that led to it, so that a lost or repeated one shows.
-            seen.truncate(4);
-            let count = seen.try_into().map_or(0, u32::from_le_bytes) + 1;
-            return Ok(Outcome::Again {
-                state: count.to_le_bytes().into(),
-            });
+            let state = [&rounds.to_le_bytes()[..], &total.to_le_bytes()].concat();
+            return Ok(Outcome::Again { state: state.into() });
         }
-        let rounds = seen.try_into().map_or(0, u32::from_le_bytes) + 1;
         let body = Body {
             rounds,
             contributors: sum.contributors,

@@ -2,7 +2,7 @@
 //! watch as well; the attacks on the cryptography itself have their tests in `secagg`.
 
 use engine::codes;
-use engine::message::{RoundStart, ToAgent};
+use engine::message::{Carried, Previous, RoundStart, ToAgent, Wire};
 use engine::participant::Input;
 use engine::{JobId, SlotId};
 use governance::{Request, SignedRequest};
@@ -141,10 +141,54 @@ fn a_state_that_does_not_fit_the_round_is_refused() {
     w.wait(100);
     let mut start = w.last_start(0);
     assert!(start.round > 0);
-    start.state = None;
+    start.previous = None;
     start.at.slot += 3;
     start.attempt += 1;
     refused_with(&mut w, start, codes::OTHER_PLAN);
+}
+
+#[test]
+fn a_state_that_does_not_follow_from_the_sums_is_refused() {
+    let next = || {
+        let mut w = Story::of(4, 1);
+        let question = w.world.question(6);
+        w.submit(question);
+        w.until("RoundSummed");
+        w.wait(100);
+        let mut start = w.last_start(0);
+        assert!(start.round > 0);
+        start.at.slot += 3;
+        start.round += 1;
+        (w, start)
+    };
+    let state: Wire = vec![7; 12].into();
+    let bent = |start: &mut RoundStart, carried: Carried| {
+        let previous = start.previous.as_mut().unwrap();
+        previous.state_hash = Previous::hash_of(&state);
+        previous.carried = carried;
+    };
+    let sum = || Carried::Sum {
+        values: vec![1; 8 * 5].into(),
+        contributors: 4,
+    };
+    // An agent that was there derives the state itself and compares.
+    let (mut w, mut start) = next();
+    bent(&mut start, sum());
+    refused_with(&mut w, start, codes::OTHER_STATE);
+    // Nor does it take a state where it can derive one.
+    let (mut w, mut start) = next();
+    bent(&mut start, Carried::State(state.clone()));
+    refused_with(&mut w, start, codes::SUM_WANTED);
+    // A sum is of no use two rounds on.
+    let (mut w, mut start) = next();
+    start.round += 1;
+    bent(&mut start, sum());
+    refused_with(&mut w, start, codes::NO_STATE);
+    // And what came as a state has the hash that everybody signs.
+    let (mut w, mut start) = next();
+    start.round += 1;
+    bent(&mut start, Carried::State(vec![8; 12].into()));
+    refused_with(&mut w, start, codes::OTHER_STATE);
 }
 
 #[test]

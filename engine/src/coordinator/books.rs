@@ -7,9 +7,11 @@ use std::sync::Arc;
 use governance::{Request, SignedRequest};
 
 use crate::ids::{EpochSeq, JobId};
+use crate::message::{Carried, Previous, Wire};
 use crate::record::CoordinatorRecord;
 use crate::refused::Refused;
 use crate::release::SignedRelease;
+use crate::workload::CohortTerms;
 
 /// Jobs, answers, and the last epoch number taken.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -48,8 +50,39 @@ pub struct Progress {
     /// The newest attempt that agents may have seen, counted from 0; none before the first.
     pub attempt: Option<u32>,
     /// What the round before left.
-    pub state: Option<Arc<[u8]>>,
-    pub previous_sum: Option<secagg::Digest>,
+    pub previous: Option<Link>,
+}
+
+/// The end of a job's chain of rounds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Link {
+    pub sum_hash: secagg::Digest,
+    /// Packed in the ring of the plan that follows from `terms`.
+    pub sum: Wire,
+    pub contributors: u32,
+    pub terms: CohortTerms,
+    pub state: Arc<[u8]>,
+    pub state_hash: [u8; 32],
+}
+
+impl Link {
+    /// For an agent that holds nothing to continue from.
+    pub(crate) fn whole(&self) -> Previous {
+        Previous {
+            sum_hash: self.sum_hash.0,
+            state_hash: self.state_hash,
+            terms: self.terms,
+            carried: Carried::State(self.state.clone()),
+        }
+    }
+
+    /// For an agent that holds the state before.
+    pub(crate) fn sum(&self) -> Carried {
+        Carried::Sum {
+            values: self.sum.clone(),
+            contributors: self.contributors,
+        }
+    }
 }
 
 /// Records that no run of this program could have written in this order.
@@ -100,12 +133,21 @@ impl Books {
                 job,
                 round,
                 previous_sum,
+                terms,
+                contributors,
                 state,
+                sum,
             } => {
                 let progress = self.open_mut(job)?;
                 progress.round = round + 1;
-                progress.state = Some(state.clone());
-                progress.previous_sum = Some(*previous_sum);
+                progress.previous = Some(Link {
+                    sum_hash: *previous_sum,
+                    sum: sum.clone(),
+                    contributors: *contributors,
+                    terms: *terms,
+                    state: state.clone(),
+                    state_hash: Previous::hash_of(state),
+                });
             }
             CoordinatorRecord::Released {
                 release,

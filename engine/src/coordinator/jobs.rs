@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use governance::SignedRequest;
 use secagg::adder::Gather;
 
+use super::books::Link;
 use super::round::{Head, Round};
 use super::{Coordinator, Turn};
 use crate::codes;
 use crate::context::{Planned, context_hash};
 use crate::ids::{AgentId, JobId, SlotId};
-use crate::message::{RoundStart, ToAgent};
+use crate::message::{Carried, RoundStart, ToAgent};
 use crate::record::CoordinatorRecord;
 use crate::refused::Refused;
 use crate::release::SignedRelease;
@@ -25,6 +26,8 @@ use crate::workload::Refusal;
 pub(crate) struct Runtime {
     jobs: BTreeMap<JobId, Run>,
     active: BTreeMap<JobId, SlotId>,
+    /// Agents that hold no state of any run: they were started a moment ago.
+    fresh: BTreeSet<AgentId>,
 }
 
 #[derive(Default)]
@@ -37,6 +40,8 @@ struct Run {
     /// Why the newest attempt failed.
     last: Option<Refused>,
     planned: Option<Planned>,
+    /// The cohort of the newest sum: whoever can absorb it. Unknown after a restart, and then everybody who was there is tried.
+    holders: Option<BTreeSet<AgentId>>,
 }
 
 struct Waiting {
@@ -72,9 +77,34 @@ impl Runtime {
     }
 
     /// The round of this job was absorbed; its next round has an attempt that nobody has seen.
-    pub(crate) fn advanced(&mut self, job: &JobId) {
+    pub(crate) fn advanced(&mut self, job: &JobId, cohort: BTreeSet<AgentId>) {
         self.active.remove(job);
-        self.jobs.entry(*job).or_default().unseen = true;
+        cohort.iter().for_each(|agent| {
+            self.fresh.remove(agent);
+        });
+        let run = self.jobs.entry(*job).or_default();
+        run.unseen = true;
+        run.holders = Some(cohort);
+    }
+
+    /// This agent has nothing to continue any run from: it is sent whole states until it was in a cohort.
+    pub(crate) fn is_fresh(&mut self, agent: &AgentId) {
+        self.fresh.insert(agent.clone());
+    }
+
+    /// What an agent said it can or cannot continue from.
+    pub(crate) fn refused_state(&mut self, agent: &AgentId, code: &str) {
+        match code {
+            codes::NO_STATE => self.is_fresh(agent),
+            codes::SUM_WANTED => {
+                self.fresh.remove(agent);
+                let holders = self.jobs.values_mut().filter_map(|run| run.holders.as_mut());
+                holders.for_each(|holders| {
+                    holders.insert(agent.clone());
+                });
+            }
+            _ => {}
+        }
     }
 
     pub(crate) fn slot(&self, job: &JobId) -> Option<SlotId> {
@@ -262,8 +292,7 @@ impl Coordinator {
             attempt,
             plan_hash: planned.hash.0,
             s_min: terms.s_min,
-            state: progress.state.clone(),
-            previous_sum: progress.previous_sum.map(|sum| sum.0),
+            previous: progress.previous.as_ref().map(Link::whole),
             timeout_ms: self.config.limits.round_ms(),
         };
         let context = context_hash(&start, &start.request.hash(), &request.contract, &planned);
@@ -304,9 +333,19 @@ impl Coordinator {
             attempt,
             at,
         });
+        let run = self.jobs.jobs.get(&job);
+        let known = run.and_then(|run| run.holders.as_ref());
+        let owners: BTreeSet<AgentId> = head.owners.iter().map(|(agent, _)| agent.clone()).collect();
+        let holds = |agent: &&AgentId| {
+            known.is_none_or(|holders| holders.contains(*agent)) && !self.jobs.fresh.contains(*agent)
+        };
+        let holders = owners.iter().filter(holds).cloned().collect();
+        let link = self.books.open(&job).and_then(|progress| progress.previous.as_ref());
         let launched = Launched {
             start: head.start.clone(),
-            owners: head.owners.iter().map(|(agent, _)| agent.clone()).collect(),
+            owners,
+            holders,
+            sum: link.map(Link::sum),
         };
         self.jobs.active.insert(job, at);
         let round = Round::open(head, gather, &self.config.limits, turn.now_ms);
@@ -317,7 +356,7 @@ impl Coordinator {
     /// The owners alone are told: others learn of a round when it needs their shares.
     pub(super) fn send_start(&self, launched: &Launched, turn: &mut Turn) {
         for owner in &launched.owners {
-            turn.send(owner, ToAgent::RoundStart(launched.start.clone()));
+            turn.send(owner, ToAgent::RoundStart(launched.start_for(owner)));
         }
     }
 
@@ -337,8 +376,24 @@ impl Coordinator {
 
 /// A round that was opened, and whom to tell.
 pub(crate) struct Launched {
-    pub start: RoundStart,
+    start: RoundStart,
     pub owners: BTreeSet<AgentId>,
+    /// Owners that derive the state themselves, and what from.
+    holders: BTreeSet<AgentId>,
+    sum: Option<Carried>,
+}
+
+impl Launched {
+    /// The same start for all, but that whoever can continue by itself gets the sum and not the state.
+    pub(crate) fn start_for(&self, agent: &AgentId) -> RoundStart {
+        let mut start = self.start.clone();
+        if let (Some(sum), Some(previous)) = (&self.sum, &mut start.previous)
+            && self.holders.contains(agent)
+        {
+            previous.carried = sum.clone();
+        }
+        start
+    }
 }
 
 fn attempts_spent(attempts: u32, epsilon: f64, last: Option<&Refused>) -> Refused {

@@ -273,7 +273,7 @@ impl Coordinator {
         let Some(live) = self.epochs.live(at.epoch) else { return };
         for agent in self.present(live) {
             let start = next.as_ref().filter(|next| next.owners.contains(&agent));
-            let next = start.map(|next| Box::new(next.start.clone()));
+            let next = start.map(|next| Box::new(next.start_for(&agent)));
             turn.send(&agent, ToAgent::RoundEnded { at, next });
         }
     }

@@ -74,7 +74,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             tick_ms: None,
-            block: 1,
+            block: 32,
             epoch_timeout_ms: 120_000,
             round_timeout_ms: 300_000,
             epochs: 3,

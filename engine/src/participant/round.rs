@@ -2,6 +2,7 @@
 //! stands here is order, time and budget. Every refusal and abort is the same whatever the data holds.
 
 mod accept;
+mod chain;
 mod mask;
 mod reveal;
 mod survive;
@@ -32,6 +33,8 @@ pub(super) struct Run {
     pub(super) expires_at_ms: u64,
     /// Committed tokens that were not used yet, as a range of indices.
     pub(super) block: Option<(u32, u32)>,
+    /// The state of the newest round that this agent took part in.
+    chain: Option<chain::Link>,
 }
 
 /// An open round.

@@ -74,12 +74,22 @@ prop_compose! {
 
 prop_compose! {
     fn starts()(at in slots(), job in any::<[u8; 16]>(), body in proptest::collection::vec(any::<u8>(), 0..99),
-        numbers in any::<[u32; 3]>(), plan_hash in any::<[u8; 32]>(), state in proptest::option::of(wires()),
-        previous_sum in any::<Option<[u8; 32]>>(), timeout_ms in any::<u64>()) -> Opaque<RoundStart> {
+        numbers in any::<[u32; 3]>(), plan_hash in any::<[u8; 32]>(), carried in wires(),
+        hashes in any::<Option<[[u8; 32]; 2]>>(), contributors in any::<Option<u32>>(),
+        timeout_ms in any::<u64>()) -> Opaque<RoundStart> {
         let request = Arc::new(SignedRequest { body, signature: vec![3; 64] });
         let [round, attempt, s_min] = numbers;
         let job = JobId(job);
-        Opaque(RoundStart { at, job, request, round, attempt, plan_hash, s_min, state, previous_sum, timeout_ms })
+        let previous = hashes.map(|[sum_hash, state_hash]| Previous {
+            sum_hash,
+            state_hash,
+            terms: engine::CohortTerms { n: round, c: attempt, s_min },
+            carried: match contributors {
+                Some(contributors) => Carried::Sum { values: carried, contributors },
+                None => Carried::State(carried),
+            },
+        });
+        Opaque(RoundStart { at, job, request, round, attempt, plan_hash, s_min, previous, timeout_ms })
     }
 }
 

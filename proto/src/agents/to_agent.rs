@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use engine::message::{Cohort, EpochOpen, RoundStart, SetupToAgent, ToAgent};
+use engine::CohortTerms;
+use engine::message::{Carried, Cohort, EpochOpen, Previous, RoundStart, SetupToAgent, ToAgent};
 use prost::bytes::Bytes;
 
 use super::{CHUNK, MAX_PARTS, MAX_SETUP, setup_step};
@@ -213,8 +214,7 @@ impl From<RoundStart> for v1::RoundStart {
             attempt: start.attempt,
             plan_hash: Bytes::copy_from_slice(&start.plan_hash),
             s_min: start.s_min,
-            state: start.state.map(bytes),
-            previous_sum: start.previous_sum.map(|sum| Bytes::copy_from_slice(&sum)),
+            previous: start.previous.map(Into::into),
             timeout_ms: start.timeout_ms,
         }
     }
@@ -232,9 +232,52 @@ impl TryFrom<v1::RoundStart> for RoundStart {
             attempt: start.attempt,
             plan_hash: fixed("plan hash", &start.plan_hash)?,
             s_min: start.s_min,
-            state: start.state.map(wire),
-            previous_sum: start.previous_sum.map(|sum| fixed("hash of a sum", &sum)).transpose()?,
+            previous: start.previous.map(Previous::try_from).transpose()?,
             timeout_ms: start.timeout_ms,
+        })
+    }
+}
+
+impl From<Previous> for v1::Previous {
+    fn from(previous: Previous) -> Self {
+        use v1::previous::Carried as Form;
+        Self {
+            sum_hash: Bytes::copy_from_slice(&previous.sum_hash),
+            state_hash: Bytes::copy_from_slice(&previous.state_hash),
+            members: previous.terms.n,
+            colluders: previous.terms.c,
+            s_min: previous.terms.s_min,
+            carried: Some(match previous.carried {
+                Carried::State(state) => Form::State(bytes(state)),
+                Carried::Sum { values, contributors } => Form::Sum(v1::PreviousSum {
+                    values: bytes(values),
+                    contributors,
+                }),
+            }),
+        }
+    }
+}
+
+impl TryFrom<v1::Previous> for Previous {
+    type Error = Malformed;
+
+    fn try_from(previous: v1::Previous) -> Result<Self, Malformed> {
+        use v1::previous::Carried as Form;
+        Ok(Self {
+            sum_hash: fixed("hash of a sum", &previous.sum_hash)?,
+            state_hash: fixed("hash of a state", &previous.state_hash)?,
+            terms: CohortTerms {
+                n: previous.members,
+                c: previous.colluders,
+                s_min: previous.s_min,
+            },
+            carried: match required("what the round before left", previous.carried)? {
+                Form::State(state) => Carried::State(wire(state)),
+                Form::Sum(sum) => Carried::Sum {
+                    values: wire(sum.values),
+                    contributors: sum.contributors,
+                },
+            },
         })
     }
 }

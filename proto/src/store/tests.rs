@@ -8,11 +8,11 @@ const ONE: &str =
     "CREATE TABLE record (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, json TEXT NOT NULL, blob BLOB) STRICT";
 const OLD: Schema = Schema {
     application_id: 0x51,
-    migrations: &[ONE],
+    migrations: &[ONE, NEWEST],
 };
 const NEW: Schema = Schema {
     application_id: 0x51,
-    migrations: &[ONE, "CREATE INDEX record_kind ON record (kind)"],
+    migrations: &[ONE, NEWEST, "CREATE INDEX record_kind ON record (kind)"],
 };
 
 fn place() -> (tempfile::TempDir, PathBuf) {
@@ -26,7 +26,29 @@ fn row(kind: &str, blob: Option<&[u8]>) -> Row {
         kind: kind.to_owned(),
         json: "{\"a\":1}".to_owned(),
         blob: blob.map(Into::into),
+        newest_of: None,
     }
+}
+
+#[test]
+fn of_large_parts_of_one_name_the_newest_is_kept() {
+    let (_directory, path) = place();
+    let named = |name: &str, byte: u8| Row {
+        newest_of: Some(name.to_owned()),
+        ..row("advanced", Some(&[byte; 9]))
+    };
+    {
+        let mut store = SqliteStore::open(&path, &OLD, None).unwrap();
+        store.append(&[row("first", None), named("a", 1)]).unwrap();
+        store
+            .append(&[named("a", 2), named("b", 3), row("last", None)])
+            .unwrap();
+    }
+    let rows = SqliteStore::open(&path, &OLD, None).unwrap().rows().unwrap();
+    assert_eq!(
+        rows,
+        [row("first", None), named("a", 2), named("b", 3), row("last", None)]
+    );
 }
 
 fn refused(path: &Path, schema: &Schema) -> StoreError {
@@ -59,7 +81,7 @@ fn a_newer_program_migrates_and_the_older_one_then_refuses() {
     assert_eq!(SqliteStore::open(&path, &NEW, None).unwrap().rows().unwrap().len(), 1);
     assert!(matches!(
         refused(&path, &OLD),
-        StoreError::Newer { known: 1, found: 2, .. }
+        StoreError::Newer { known: 2, found: 3, .. }
     ));
     assert!(SqliteStore::open(&path, &NEW, None).is_ok());
 }

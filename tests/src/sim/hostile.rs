@@ -1,8 +1,8 @@
 //! A coordinator that lies: it replays what it said before, to whom it did not say it, and changes what it says now. It signs nothing
 //! that it has no key for; it does not need to, since it is trusted for nothing.
 
-use engine::message::{EpochOpen, ToAgent};
-use engine::{SlotId, ToAgent as M};
+use engine::message::{Carried, EpochOpen, Previous, RoundStart, ToAgent, Wire};
+use engine::{CohortTerms, SlotId, ToAgent as M};
 use rand::{Rng, RngExt};
 use secagg::{Certificate, Cohort, Message, Survivors};
 
@@ -64,6 +64,35 @@ fn bend(rng: &mut impl Rng, message: &ToAgent) -> ToAgent {
     other.unwrap_or_else(|| bent(rng, message))
 }
 
+/// Another model, another sum, or none.
+fn bend_chain(rng: &mut impl Rng, start: &mut RoundStart) {
+    let state: Wire = vec![1; 12].into();
+    let Some(previous) = &mut start.previous else {
+        let (sum_hash, state_hash) = ([0; 32], Previous::hash_of(&state));
+        let carried = Carried::State(state);
+        let terms = CohortTerms { n: 4, c: 1, s_min: 3 };
+        start.previous = Some(Previous {
+            sum_hash,
+            state_hash,
+            terms,
+            carried,
+        });
+        return;
+    };
+    match (rng.random_range(0..3), &mut previous.carried) {
+        (0, _) => start.previous = None,
+        (1, Carried::Sum { values, .. }) => {
+            let mut other = values.to_vec();
+            other[0] ^= 1;
+            *values = other.into();
+        }
+        _ => {
+            previous.state_hash = Previous::hash_of(&state);
+            previous.carried = Carried::State(state);
+        }
+    }
+}
+
 fn bent(rng: &mut impl Rng, message: &ToAgent) -> ToAgent {
     match message {
         M::RoundStart(start) => {
@@ -74,7 +103,7 @@ fn bent(rng: &mut impl Rng, message: &ToAgent) -> ToAgent {
                 2 => start.round += 1,
                 3 => start.plan_hash[0] ^= 1,
                 4 => start.at.slot += 1,
-                5 => start.state = Some(vec![1, 0, 0, 0].into()),
+                5 => bend_chain(rng, &mut start),
                 _ => start.timeout_ms /= 2,
             }
             M::RoundStart(start)

@@ -50,26 +50,28 @@ impl Coordinator {
         });
         let digest = sum.digest();
         let plan = head.planned.plan.clone();
-        let plain = PlainSum {
-            values: sum.into_ring_vec().to_i64s(),
-            contributors,
-            variance: u64::from(contributors).saturating_mul(plan.variance),
-        };
+        let vector = sum.into_ring_vec();
+        let plain = PlainSum::new(&vector, contributors, &plan);
         let Some(workload) = self.config.workloads.get(&head.request.kind).cloned() else {
             return;
         };
-        match workload.absorb(&plan, round, head.start.state.as_deref(), &plain) {
+        let link = self.books.open(&job).and_then(|progress| progress.previous.as_ref());
+        let state = link.map(|link| link.state.clone());
+        match workload.absorb(&plan, round, state.as_deref(), &plain) {
             Ok(Outcome::Again { state }) => {
                 self.record(
                     CoordinatorRecord::Advanced {
                         job,
                         round,
                         previous_sum: digest,
+                        terms: head.planned.terms,
+                        contributors,
                         state,
+                        sum: vector.into_bytes().into(),
                     },
                     turn,
                 );
-                self.jobs.advanced(&job);
+                self.jobs.advanced(&job, cohort);
                 self.next_round(&head, turn);
             }
             Ok(Outcome::Done { release }) => {

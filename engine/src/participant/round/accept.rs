@@ -94,6 +94,7 @@ impl Participant {
         self.check_token(hash, &request, &planned, &start)?;
         self.in_time(start.timeout_ms)?;
         self.decide(&request, &dataset, &planned.plan.columns, s_min, turn.now_ms)?;
+        let link = self.linked(self.runs.get(&hash), &request, &dataset.contract, &planned, &start)?;
         self.reserve(hash, &request, &dataset, &planned, round, turn)?;
 
         let context = context_hash(&start, &hash, &request.contract, &planned);
@@ -108,6 +109,8 @@ impl Participant {
         let Some(accept) = accept else { return Ok(()) };
         let run = self.runs.entry(hash).or_default();
         run.cursor = round + attempt + 1;
+        let state = link.state();
+        run.chain = Some(link);
         run.expires_at_ms = request.expires_at_ms;
         let patience_ms = start.timeout_ms.min(self.config.limits.round_timeout_ms);
         let part = Part {
@@ -119,7 +122,7 @@ impl Participant {
             planned,
             round,
             attempt,
-            state: start.state,
+            state,
             receipt: None,
         };
         let deadline_ms = turn.now_ms.saturating_add(patience_ms);
@@ -239,8 +242,7 @@ impl Participant {
             let text = format!("round {round} attempt {attempt} was answered before");
             return Err(Refusal::new(codes::REPLAYED, text));
         }
-        let (state, sum) = (start.state.is_some(), start.previous_sum.is_some());
-        if (state, sum) != (round > 0, round > 0) {
+        if start.previous.is_some() != (round > 0) {
             return Err(Refusal::new(codes::OTHER_PLAN, "the state does not fit the round"));
         }
         Ok(())
