@@ -24,6 +24,9 @@ use crate::watch::Served;
 /// Turns a plan and local data into a clipped and noised vector. The only code that sees rows.
 pub trait Executor: Send + Sync + 'static {
     fn run(&self, compute: &Compute) -> Result<Noised, ComputeFailed>;
+
+    /// Called when the result is on its way, with time until the next round: what can be made ready without data.
+    fn prepare_next(&self, _compute: &Compute) {}
 }
 
 /// What the link writes to the coordinator.
@@ -176,6 +179,7 @@ fn compute_loop(executor: &dyn Executor, queue: &std::sync::mpsc::Receiver<Compu
         {
             return;
         }
+        executor.prepare_next(&compute);
     }
 }
 

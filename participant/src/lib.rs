@@ -28,7 +28,7 @@ use engine::coordinator::Workloads;
 use engine::participant::Participant;
 use proto::handshake::Software;
 use proto::identity::Identity;
-use proto::store::{Schema, SqliteStore};
+use proto::store::{NEWEST, Schema, SqliteStore};
 use tokio::sync::mpsc;
 
 use crate::driver::{Event, INBOX};
@@ -39,7 +39,7 @@ use crate::status::Status;
 /// The ledger's file: `SOPT`.
 pub const SCHEMA: Schema = Schema {
     application_id: 0x534f_5054,
-    migrations: &[include_str!("../migrations/0001_records.sql")],
+    migrations: &[include_str!("../migrations/0001_records.sql"), NEWEST],
 };
 
 /// Everything about the process that is not about data.

@@ -110,6 +110,10 @@ impl Executor for compute::Engine {
     fn run(&self, job: &engine::step::Compute) -> Result<Noised, ComputeFailed> {
         self.compute(job).map_err(|error| ComputeFailed(error.to_string()))
     }
+
+    fn prepare_next(&self, job: &engine::step::Compute) {
+        compute::Engine::prepare_next(self, job);
+    }
 }
 
 /// The secret that chooses which rows of a unit count, and that snapshots are keyed with: made once, beside the store, so

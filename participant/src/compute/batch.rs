@@ -305,7 +305,7 @@ fn bin(bins: &Bins, x: f64) -> u32 {
 }
 
 /// Who every row is about.
-fn unit_ids(column: &Column, key: &BoundingKey) -> PolarsResult<Vec<Option<UnitId>>> {
+pub(super) fn unit_ids(column: &Column, key: &BoundingKey) -> PolarsResult<Vec<Option<UnitId>>> {
     let integer = |id: Option<i64>| id.map(UnitId::integer);
     Ok(match column.dtype() {
         DataType::Int64 => column.i64()?.iter().map(integer).collect(),

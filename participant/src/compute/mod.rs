@@ -1,10 +1,12 @@
 //! The participant's data work: noise first, then data, then clipped and noised integers. Nothing else leaves this module.
 //!
-//! Values are never logged and no error holds one. Training rounds will stand beside `query` here.
+//! Values are never logged and no error holds one. A kind of request is a module here: `query`, `train`.
 
 mod batch;
 mod query;
+mod rows;
 mod texts;
+mod train;
 mod translate;
 mod units;
 
@@ -25,6 +27,7 @@ pub use query::{NotExecuted, execute};
 pub struct Engine {
     datasets: RwLock<BTreeMap<ContentHash, Arc<Dataset>>>,
     key: BoundingKey,
+    trainer: train::Trainer,
 }
 
 /// Why there is no contribution: the agent misses the round. Never depends on a value, since files are validated at open.
@@ -51,6 +54,7 @@ impl Engine {
         Self {
             datasets: RwLock::new(datasets),
             key: BoundingKey::new(key),
+            trainer: train::Trainer::default(),
         }
     }
 
@@ -64,40 +68,80 @@ impl Engine {
     pub fn reopened(&self, dataset: Arc<Dataset>) {
         let mut datasets = self.datasets.write().unwrap_or_else(PoisonError::into_inner);
         datasets.insert(dataset.contract().hash(), dataset);
+        self.trainer.forget();
     }
 
     /// Computes a contribution, with noise from a fresh key of the operating system. Blocks: seconds for millions of rows.
     pub fn compute(&self, compute: &engine::Compute) -> Result<Noised, ComputeFailed> {
-        let mut key = [0; 32];
-        SysRng.try_fill_bytes(&mut key).map_err(|_| ComputeFailed::Entropy)?;
-        let mut sampler = ExactSampler::new(key);
-        key.zeroize();
-        self.compute_with(&compute.contract, &compute.plan, &mut sampler)
+        let plan = &compute.plan;
+        let noise = match self.trainer.drawn(plan.dim, plan.variance) {
+            Some(noise) => noise,
+            None => noise(plan, &mut sampler()?)?,
+        };
+        self.compute_on(compute, noise)
     }
 
     /// The same with noise of the caller's, for simulations.
-    pub fn compute_with(
-        &self,
-        contract: &ContentHash,
-        plan: &engine::Plan,
-        sampler: &mut dyn Sampler,
-    ) -> Result<Noised, ComputeFailed> {
-        let noise = match plan.variance {
-            0 => NoiseBatch::none(plan.dim),
-            variance => NoiseBatch::draw(plan.dim, variance, sampler)?,
-        };
-        let query = QueryPlan::from_bytes(&plan.bytes).map_err(|_| ComputeFailed::Plan("a query plan"))?;
-        if query.contract != *contract || query.layout().dim() != plan.dim {
-            return Err(ComputeFailed::Plan("the contract and dimension that the round names"));
+    pub fn compute_with(&self, compute: &engine::Compute, sampler: &mut dyn Sampler) -> Result<Noised, ComputeFailed> {
+        self.compute_on(compute, noise(&compute.plan, sampler)?)
+    }
+
+    /// After a contribution left: draws what the next round of its run will need, while the network is busy.
+    pub fn prepare_next(&self, compute: &engine::Compute) {
+        let plan = &compute.plan;
+        if plan.variance > 0 && compute.round + 1 < plan.rounds {
+            let drawn = sampler().and_then(|mut sampler| noise(plan, &mut sampler));
+            // A failure here is met again, and told, when the round comes.
+            if let Ok(noise) = drawn {
+                self.trainer.keep(plan.dim, plan.variance, noise);
+            }
         }
+    }
+
+    /// Noise was drawn before any row is looked at.
+    fn compute_on(&self, compute: &engine::Compute, noise: NoiseBatch) -> Result<Noised, ComputeFailed> {
+        let (contract, plan) = (&compute.contract, &compute.plan);
         let dataset = self.dataset(contract).ok_or(ComputeFailed::NotServed(*contract))?;
         dataset.unchanged()?;
-        let values = execute(&query, &dataset, &self.key).map_err(|reason| ComputeFailed::NotExecuted {
-            dataset: query.dataset.clone(),
-            reason,
-        })?;
+        let values = match compute.request.kind.as_str() {
+            workload::query::KIND => self.answer(contract, plan, &dataset)?,
+            workload::training::KIND => self.trainer.contribute(compute, &dataset, &self.key)?,
+            workload::training::EVALUATE_KIND => train::evaluate(compute, &dataset, &self.key)?,
+            _ => return Err(ComputeFailed::Plan("a kind of request that is computed here")),
+        };
         // Rows that changed while they were read were not checked.
         dataset.unchanged()?;
         Ok(Clipped::clamp(values, &plan.bounds)?.add(noise)?)
     }
+
+    fn answer(
+        &self,
+        contract: &ContentHash,
+        plan: &engine::Plan,
+        dataset: &Dataset,
+    ) -> Result<Vec<i64>, ComputeFailed> {
+        let query = QueryPlan::from_bytes(&plan.bytes).map_err(|_| ComputeFailed::Plan("a query plan"))?;
+        if query.contract != *contract || query.layout().dim() != plan.dim {
+            return Err(ComputeFailed::Plan("the contract and dimension that the round names"));
+        }
+        execute(&query, dataset, &self.key).map_err(|reason| ComputeFailed::NotExecuted {
+            dataset: query.dataset.clone(),
+            reason,
+        })
+    }
+}
+
+fn sampler() -> Result<ExactSampler, ComputeFailed> {
+    let mut key = [0; 32];
+    SysRng.try_fill_bytes(&mut key).map_err(|_| ComputeFailed::Entropy)?;
+    let sampler = ExactSampler::new(key);
+    key.zeroize();
+    Ok(sampler)
+}
+
+fn noise(plan: &engine::Plan, sampler: &mut dyn Sampler) -> Result<NoiseBatch, ComputeFailed> {
+    Ok(match plan.variance {
+        0 => NoiseBatch::none(plan.dim),
+        variance => NoiseBatch::draw(plan.dim, variance, sampler)?,
+    })
 }
