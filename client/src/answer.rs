@@ -1,102 +1,59 @@
 //! An answer: the released table, who asked what, and the privacy receipt. It came signed by the coordinator; whether the
 //! signature verifies with the key in the roster is told with every print.
 
-use governance::{Request, Roster};
-use proto::identity::Identity;
-use proto::v1;
+use std::ops::Deref;
+
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::macros::format_description;
 use workload::query::{self, QueryTask, Table};
 
 use crate::output::{Cell, Column, Kind, Sheet, json_rows, plain};
+use crate::released::{Released, unreadable};
 use crate::{Exit, Problem};
 
-/// One released answer.
+/// One released answer to a question in SQL.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    release: engine::Release,
+    released: Released,
     table: Table,
     sql: String,
-    epsilon_asked: f64,
-    released_at_ms: u64,
-    verified: bool,
-    repeated: bool,
+}
+
+impl Deref for Answer {
+    type Target = Released;
+
+    fn deref(&self) -> &Released {
+        &self.released
+    }
 }
 
 impl Answer {
-    /// Reads what the coordinator sent.
-    pub(crate) fn read(release: v1::Release, identity: &Identity) -> Result<Self, Problem> {
-        let broken = |what: String| {
-            Problem::new(Exit::Unreachable, "SOTTO-7206", format!("unreadable release: {what}"))
-                .remedy("compare versions with `sotto doctor`: the coordinator may be newer than this `sotto`")
-        };
-        let answer = proto::analysts::Answer::try_from(release).map_err(|error| broken(error.to_string()))?;
-        let table: Table =
-            serde_json::from_str(&answer.signed.release.body).map_err(|error| broken(error.to_string()))?;
-        let request: Request =
-            serde_json::from_slice(&answer.request.body).map_err(|error| broken(error.to_string()))?;
-        let task = QueryTask::from_task(&request.task).map_err(|refusal| broken(refusal.message))?;
+    /// Reads the body of a question's release.
+    pub fn of(released: Released) -> Result<Self, Problem> {
+        if released.request().kind != query::KIND {
+            let message = format!(
+                "release {} is of kind `{}`, not a table",
+                released.id(),
+                released.request().kind
+            );
+            return Err(
+                Problem::new(Exit::Usage, "SOTTO-7002", message).remedy("`sotto run report ID` reads a training run")
+            );
+        }
+        let table: Table = serde_json::from_str(released.body()).map_err(unreadable)?;
+        let task = QueryTask::from_task(&released.request().task).map_err(|refusal| unreadable(refusal.message))?;
         Ok(Self {
-            verified: verifies(&answer.signed, &identity.roster)
-                && answer.request.hash() == answer.signed.release.request_hash,
-            release: answer.signed.release,
+            released,
             table,
             sql: task.sql,
-            epsilon_asked: request.epsilon,
-            released_at_ms: answer.released_at_ms,
-            repeated: false,
         })
-    }
-
-    /// Marks the answer as one that was given before.
-    pub(crate) fn again(mut self) -> Self {
-        self.repeated = true;
-        self
-    }
-
-    pub fn id(&self) -> String {
-        self.release.id.to_string()
-    }
-
-    /// The release that holds the same table and was paid for: the earlier one if this is a repeat.
-    pub fn first_id(&self) -> String {
-        self.release.receipt.repeated.unwrap_or(self.release.id).to_string()
     }
 
     pub fn sql(&self) -> &str {
         &self.sql
     }
 
-    pub fn dataset(&self) -> &str {
-        &self.release.dataset
-    }
-
-    pub fn receipt(&self) -> &engine::Receipt {
-        &self.release.receipt
-    }
-
     pub fn table(&self) -> &Table {
         &self.table
-    }
-
-    /// Whether this is a stored answer that cost nothing now.
-    pub fn repeated(&self) -> bool {
-        self.repeated || self.release.receipt.repeated.is_some()
-    }
-
-    /// Time of the release in UTC, to the minute.
-    pub fn released(&self) -> String {
-        let format = format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
-        OffsetDateTime::from_unix_timestamp((self.released_at_ms / 1000) as i64)
-            .ok()
-            .and_then(|moment| moment.format(&format).ok())
-            .unwrap_or_default()
-    }
-
-    /// The epsilon of the released answer; what was asked for where the receipt states none.
-    pub fn epsilon(&self) -> f64 {
-        self.release.receipt.epsilon.unwrap_or(self.epsilon_asked)
     }
 
     pub fn sheet(&self) -> Sheet {
@@ -105,7 +62,7 @@ impl Answer {
 
     /// The privacy statement in a few lines for people.
     pub fn statement(&self) -> String {
-        let receipt = &self.release.receipt;
+        let receipt = self.receipt();
         let epsilon = receipt
             .epsilon
             .map_or("unlimited (secure aggregation only)".to_owned(), plain);
@@ -129,7 +86,7 @@ impl Answer {
             true => format!("release {}, answered before: this cost nothing", self.first_id()),
             false => format!("release {}; asking the same again is free", self.id()),
         };
-        if !self.verified {
+        if !self.verified() {
             text += "\nWARNING: the release is not signed by the coordinator of your roster";
         }
         text
@@ -139,33 +96,16 @@ impl Answer {
     pub fn to_json(&self) -> Value {
         json!({
             "release": self.id(),
-            "dataset": self.release.dataset,
+            "dataset": self.dataset(),
             "sql": self.sql,
-            "released_at_ms": self.released_at_ms,
+            "released_at_ms": self.released_at_ms(),
             "repeated": self.repeated(),
-            "signature_verified": self.verified,
+            "signature_verified": self.verified(),
             "columns": self.table.columns,
             "rows": json_rows(&self.sheet()),
-            "receipt": receipt_json(&self.release.receipt),
+            "receipt": self.receipt_json(),
         })
     }
-}
-
-/// The receipt with its figures as numbers; what is signed spells them as text, exactly.
-fn receipt_json(receipt: &engine::Receipt) -> Value {
-    let mut json = serde_json::to_value(receipt).unwrap_or_default();
-    for figure in ["epsilon", "delta", "rho", "epsilon_charged"] {
-        if let Some(number) = json[figure].as_str().and_then(|text| text.parse::<f64>().ok()) {
-            json[figure] = Value::from(number);
-        }
-    }
-    json
-}
-
-/// The coordinator's key is in the roster as bytes; the engine has its own type for it, with the same spelling.
-fn verifies(signed: &engine::SignedRelease, roster: &Roster) -> bool {
-    let key = Value::String(roster.coordinator.signing_key.to_string());
-    serde_json::from_value(key).is_ok_and(|key| signed.verify(&key))
 }
 
 /// The table as a sheet: keys as they are, estimates with their intervals.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use workload::query::{KIND, QueryTask};
 
 use crate::answer::Answer;
-use crate::client::{Dataset, Event, Question};
-use crate::{Client, Exit, Problem};
+use crate::client::{Dataset, Question};
+use crate::{Client, Problem};
 
 /// How long a request stays valid; a coordinator that comes back within this time still answers it.
 const VALID: Duration = Duration::from_secs(24 * 3600);
@@ -36,19 +36,9 @@ pub async fn ask(client: &mut Client, sql: &str, epsilon: f64, purpose: &str) ->
     let dataset = client.dataset(&name).await?;
     let request = client.sign(question(&dataset, sql, epsilon, purpose, ATTEMPTS))?;
     let submitted = client.submit(request).await?;
-    if let Some(answer) = submitted.repeated {
-        return Ok(answer);
-    }
-    let mut events = client.watch(&submitted.job).await?;
-    loop {
-        match events.next().await? {
-            Some(Event::Answer(answer)) => return Ok(answer),
-            Some(Event::Failed(problem)) => return Err(problem),
-            Some(Event::Progress(_)) => {}
-            None => {
-                let message = format!("the coordinator closed the stream of job {}", submitted.job);
-                return Err(Problem::new(Exit::Unreachable, "SOTTO-7203", message).remedy("watch the job again"));
-            }
-        }
-    }
+    let released = match submitted.repeated {
+        Some(released) => released,
+        None => client.released(&submitted.job).await?,
+    };
+    Answer::of(*released).map(Box::new)
 }

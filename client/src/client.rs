@@ -10,7 +10,7 @@ use proto::v1;
 use proto::v1::analysts_client::AnalystsClient;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::answer::Answer;
+use crate::released::Released;
 use crate::{Exit, Problem};
 
 /// How long a connection may take before it counts as refused.
@@ -45,14 +45,14 @@ pub struct Question {
 pub struct Submitted {
     pub job: String,
     /// The same question was answered before: this is that answer, at no cost.
-    pub repeated: Option<Box<Answer>>,
+    pub repeated: Option<Box<Released>>,
 }
 
 /// News of a job.
 #[derive(Debug)]
 pub enum Event {
     Progress(v1::Progress),
-    Answer(Box<Answer>),
+    Released(Box<Released>),
     Failed(Problem),
 }
 
@@ -130,7 +130,7 @@ impl Client {
             .into_inner();
         let repeated = submitted
             .repeated_release
-            .map(|release| self.read(release).map(|answer| Box::new(answer.again())))
+            .map(|release| self.read(release).map(|released| Box::new(released.again())))
             .transpose()?;
         Ok(Submitted {
             job: submitted.job_id,
@@ -150,29 +150,24 @@ impl Client {
         self.rpc.cancel(timed(job)).await.map(drop).map_err(refused)
     }
 
-    /// Waits for the release of a job of any workload, unread: what is inside its body is that workload's own JSON.
-    pub async fn released(&mut self, job: &str) -> Result<engine::SignedRelease, Problem> {
-        use v1::job_event::Event as Wire;
-        let job_ref = v1::JobRef { job_id: job.to_owned() };
-        let mut events = self.rpc.watch(job_ref).await.map_err(refused)?.into_inner();
-        while let Some(event) = events.message().await.map_err(refused)? {
-            match event.event {
-                Some(Wire::Release(release)) => {
-                    let answer = proto::analysts::Answer::try_from(release).map_err(|error| {
-                        Problem::new(Exit::Unreachable, "SOTTO-7206", format!("unreadable release: {error}"))
-                    })?;
-                    return Ok(answer.signed);
+    /// Waits for the release of a job of any kind.
+    pub async fn released(&mut self, job: &str) -> Result<Box<Released>, Problem> {
+        let mut events = self.watch(job).await?;
+        loop {
+            match events.next().await? {
+                Some(Event::Released(released)) => return Ok(released),
+                Some(Event::Failed(problem)) => return Err(problem),
+                Some(Event::Progress(_)) => {}
+                None => {
+                    let message = format!("the coordinator closed the stream of job {job}");
+                    return Err(Problem::new(Exit::Unreachable, "SOTTO-7203", message).remedy("watch the job again"));
                 }
-                Some(Wire::Failure(failure)) => return Err(failed(failure)),
-                Some(Wire::Progress(_)) | None => {}
             }
         }
-        let message = format!("the coordinator closed the stream of job {job}");
-        Err(Problem::new(Exit::Unreachable, "SOTTO-7203", message).remedy("watch the job again"))
     }
 
     /// Earlier answers, newest first.
-    pub async fn releases(&mut self, limit: u32) -> Result<Vec<Answer>, Problem> {
+    pub async fn releases(&mut self, limit: u32) -> Result<Vec<Released>, Problem> {
         let releases = self
             .rpc
             .list_releases(timed(v1::ListReleasesRequest { limit }))
@@ -186,7 +181,7 @@ impl Client {
             .collect()
     }
 
-    pub async fn release(&mut self, id: &str) -> Result<Answer, Problem> {
+    pub async fn release(&mut self, id: &str) -> Result<Released, Problem> {
         let id = v1::ReleaseRef { id: id.to_owned() };
         let release = self.rpc.get_release(timed(id)).await.map_err(refused)?.into_inner();
         self.read(release)
@@ -238,8 +233,8 @@ impl Client {
             .into_inner())
     }
 
-    fn read(&self, release: v1::Release) -> Result<Answer, Problem> {
-        Answer::read(release, &self.identity)
+    fn read(&self, release: v1::Release) -> Result<Released, Problem> {
+        Released::read(release, &self.identity)
     }
 }
 
@@ -258,7 +253,7 @@ impl Watch<'_> {
         };
         match event.event {
             Some(Wire::Progress(progress)) => Ok(Some(Event::Progress(progress))),
-            Some(Wire::Release(release)) => Ok(Some(Event::Answer(Box::new(self.client.read(release)?)))),
+            Some(Wire::Release(release)) => Ok(Some(Event::Released(Box::new(self.client.read(release)?)))),
             Some(Wire::Failure(failure)) => Ok(Some(Event::Failed(failed(failure)))),
             None => Ok(None),
         }
@@ -300,9 +295,15 @@ fn failed(failure: v1::Failure) -> Problem {
         1 => "one attempt was charged to the participants' budgets".to_owned(),
         n => format!("{n} attempts were charged to the participants' budgets"),
     };
+    // What cost nothing was refused, whoever refused it: scripts tell an exhausted budget from a broken round by this.
+    let exit = if failure.attempts_charged == 0 {
+        Exit::Refused
+    } else {
+        Exit::Failed
+    };
     let refused = failure.refused.unwrap_or_default();
     let message = format!("{}; {charged}", printable(refused.message));
-    Problem::new(Exit::Failed, printable(refused.code), message).remedy(printable(refused.remedy.unwrap_or_default()))
+    Problem::new(exit, printable(refused.code), message).remedy(printable(refused.remedy.unwrap_or_default()))
 }
 
 fn timed<T>(message: T) -> tonic::Request<T> {

@@ -23,8 +23,11 @@ pub mod local;
 pub mod output;
 mod problem;
 pub mod profile;
+mod released;
 mod sql;
+pub mod train;
 
 pub use answer::Answer;
 pub use client::{Client, Event, Question};
 pub use problem::{Exit, Problem};
+pub use released::Released;

@@ -6,14 +6,17 @@ use workload::query::{Method, Prediction, QueryPlan, predict};
 
 use super::question::{Asked, LADDER, QuestionArgs};
 use super::remote::Shown;
+use super::train::{Ready, ready};
 use crate::Problem;
 use crate::output::{Cell, Column, Format, Kind, Sheet, plain};
+use crate::train::RunFile;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   sotto explain \"SELECT sex, AVG(chol) FROM heart GROUP BY sex\" --epsilon 1
   sotto explain \"SELECT sex, AVG(chol) FROM heart GROUP BY sex\"            epsilon 0.1, 0.5, 1 and 2 side by side
+  sotto explain run.toml                                                   a training run: plan, cost, traffic
   sotto explain -f question.sql --target-error 5                           the epsilon that gives it")]
 pub struct Explain {
     #[command(flatten)]
@@ -24,6 +27,13 @@ pub struct Explain {
 
 impl Explain {
     pub async fn run(self, json: bool) -> Result<(), Problem> {
+        if let Some(file) = self.question.run_file() {
+            let flags = RunFile {
+                epsilon: self.question.epsilon,
+                ..RunFile::default()
+            };
+            return self.explain_run(ready(Some(file), flags, &self.question.remote).await?, json);
+        }
         let asked = self.question.open().await?;
         let chosen = asked.epsilon(&self.question)?;
         let epsilons = chosen.map_or_else(|| LADDER.to_vec(), |epsilon| vec![epsilon]);
@@ -43,6 +53,48 @@ impl Explain {
         if target.format == Format::Table && target.file.is_none() {
             print!("{}", words(&asked, chosen, plan.as_ref()));
         }
+        Ok(())
+    }
+
+    /// A training run: what would be learnt, at which cost and with how much traffic.
+    fn explain_run(&self, ready: Ready, json: bool) -> Result<(), Problem> {
+        let plan = &ready.plan;
+        let bytes = (plan.dim() * plan.ring.bytes_per_value()) as f64 * f64::from(plan.task.rounds);
+        let private = plan.noise.variance > 0;
+        let epsilon = private.then(|| plan.epsilon_after(plan.task.rounds));
+        if json {
+            let explained = json!({
+                "dataset": plan.dataset, "parameters": plan.shape.parameters(), "rounds": plan.task.rounds,
+                "epsilon": epsilon, "epsilon_charged_at_most": ready.epsilon, "delta": plan.noise.delta.get(),
+                "noise_multiplier": private.then(|| plan.noise_multiplier()), "bytes_up_per_participant": bytes,
+                "features": plan.encoder.names(), "unit": plan.unit,
+                "cohort": { "members": plan.noise.members, "at_least": plan.noise.s_min, "colluders": plan.noise.silent },
+            });
+            println!("{explained:#}");
+            return Ok(());
+        }
+        println!(
+            "{} numbers from {} encoded features, {} rounds",
+            plan.shape.parameters(),
+            plan.encoder.width(),
+            plan.task.rounds
+        );
+        match epsilon {
+            Some(epsilon) => println!(
+                "epsilon {} of at most {} at delta {:e}, for one {}; noise multiplier {}",
+                plain(epsilon),
+                plain(ready.epsilon),
+                plan.noise.delta.get(),
+                plan.unit.as_deref().unwrap_or("row"),
+                plain(plan.noise_multiplier()),
+            ),
+            None => println!("no noise: sums are hidden and nothing else is claimed; every owner has to allow it"),
+        }
+        println!(
+            "{:.1} MB up per participant; rounds take about 25 ms on a local network, local computation comes on top",
+            bytes / 1e6
+        );
+        println!("nothing was submitted and nothing was spent");
         Ok(())
     }
 

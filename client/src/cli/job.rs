@@ -13,10 +13,11 @@ use serde::{Deserialize, Serialize};
 use super::query::print;
 use super::remote::{Remote, Shown};
 use super::wait::wait;
-use crate::Problem;
-use crate::client::now_ms;
+use crate::answer::Answer;
+use crate::client::{Event, now_ms};
 use crate::output::{Kind, Sheet};
 use crate::profile::Profile;
+use crate::{Client, Problem};
 
 const KEPT: usize = 100;
 
@@ -30,6 +31,9 @@ Examples:
 pub struct Job {
     #[command(subcommand)]
     act: Option<Act>,
+    /// How many to list, newest first
+    #[arg(long, default_value_t = 20)]
+    limit: usize,
     #[command(flatten)]
     remote: Remote,
     #[command(flatten)]
@@ -71,7 +75,7 @@ impl Job {
             Some(Act::Watch(watch)) => {
                 let (mut client, _) = watch.remote.connect().await?;
                 let answer = wait(&mut client, &watch.id, watch.timeout.map(Duration::from_secs)).await?;
-                print(&answer, &watch.shown, json)
+                print(&Answer::of(*answer)?, &watch.shown, json)
             }
             Some(Act::Cancel(cancel)) => {
                 let (mut client, _) = cancel.remote.connect().await?;
@@ -88,27 +92,46 @@ impl Job {
 
     async fn list(self, json: bool) -> Result<(), Problem> {
         let (mut client, profile) = self.remote.connect().await?;
-        let answered: Vec<String> = client
-            .releases(KEPT as u32)
-            .await?
-            .iter()
-            .map(|answer| answer.id())
-            .collect();
+        let released = client.releases(KEPT as u32).await?;
+        let answered: Vec<String> = released.iter().map(|answer| answer.id()).collect();
         let mut sheet = Sheet::new([
             ("job", Kind::Text),
+            ("asked", Kind::Text),
             ("state", Kind::Text),
             ("dataset", Kind::Text),
             ("question", Kind::Text),
         ]);
-        for note in notes(&profile).into_iter().rev() {
-            let state = if answered.contains(&note.job) {
-                "answered"
-            } else {
-                "open or failed"
+        for note in notes(&profile).into_iter().rev().take(self.limit) {
+            let state = match answered.contains(&note.job) {
+                true => "answered".to_owned(),
+                false => state(&mut client, &note.job).await,
             };
-            sheet.push([note.job.into(), state.into(), note.dataset.into(), note.sql.into()]);
+            let asked = crate::released::minute(note.asked_ms);
+            sheet.push([
+                note.job.into(),
+                asked.into(),
+                state.into(),
+                note.dataset.into(),
+                note.sql.into(),
+            ]);
         }
         self.shown.target(json)?.write(&sheet)
+    }
+}
+
+/// How long the coordinator may take to say how a job stands.
+const SAID: Duration = Duration::from_millis(500);
+
+/// The first thing that the coordinator says of a job: its end, or where it is.
+async fn state(client: &mut Client, job: &str) -> String {
+    let Ok(mut events) = client.watch(job).await else {
+        return "not known to the coordinator".to_owned();
+    };
+    match tokio::time::timeout(SAID, events.next()).await {
+        Ok(Ok(Some(Event::Failed(problem)))) => format!("failed: {}", problem.code),
+        Ok(Ok(Some(Event::Progress(progress)))) => progress.phase,
+        Ok(Ok(Some(Event::Released(_)))) => "answered".to_owned(),
+        _ => "open".to_owned(),
     }
 }
 
@@ -129,6 +152,15 @@ fn notes(profile: &Profile) -> Vec<Note> {
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default()
+}
+
+/// Jobs (and their datasets) whose question starts like this, newest first.
+pub fn noted(profile: &Profile, start: &str) -> Vec<(String, String)> {
+    let notes = notes(profile).into_iter().rev();
+    notes
+        .filter(|note| note.sql.starts_with(start))
+        .map(|note| (note.job, note.dataset))
+        .collect()
 }
 
 /// Notes a job. A note that cannot be written is no reason to lose the answer.

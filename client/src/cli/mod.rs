@@ -11,12 +11,16 @@ mod enroll;
 mod explain;
 mod job;
 mod participant;
+#[cfg(feature = "agents")]
+mod predict;
 mod profile;
 mod query;
 mod question;
 mod release;
 mod remote;
+mod run;
 #[cfg(feature = "agents")]
+mod train;
 mod up;
 mod wait;
 
@@ -61,6 +65,13 @@ enum Command {
     Query(query::Query),
     /// Say what a question would cost and how exact its answer would be; spends nothing
     Explain(explain::Explain),
+    /// Train a model over all participants, round by round
+    Train(Box<train::Train>),
+    /// Training runs: list, watch, stop, report
+    Run(run::Run),
+    /// A trained model over a file of your own
+    #[cfg(feature = "agents")]
+    Predict(predict::Predict),
     /// Earlier answers, again and free
     Release(release::Release),
     /// Questions that were asked from here
@@ -162,6 +173,10 @@ async fn run_async(command: Command, json: bool) -> Result<(), Problem> {
         Command::Up(command) => command.run(json).await,
         Command::Query(command) => command.run(json).await,
         Command::Explain(command) => command.run(json).await,
+        Command::Train(command) => command.run(json).await,
+        Command::Run(command) => command.run(json).await,
+        #[cfg(feature = "agents")]
+        Command::Predict(command) => command.run(json).await,
         Command::Release(command) => command.run(json).await,
         Command::Job(command) => command.run(json).await,
         Command::Budget(command) => command.run(json).await,

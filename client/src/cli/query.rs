@@ -8,7 +8,7 @@ use workload::query::predict;
 
 use super::explain;
 use super::job::remember;
-use super::question::{Asked, LADDER, QuestionArgs};
+use super::question::{Asked, LADDER, QuestionArgs, purpose};
 use super::remote::Shown;
 use super::wait::wait;
 use crate::answer::Answer;
@@ -47,12 +47,13 @@ pub struct Query {
 
 impl Query {
     pub async fn run(self, json: bool) -> Result<(), Problem> {
+        self.shown.target(json)?.writable()?;
         let mut asked = self.question.open().await?;
         let Some(epsilon) = asked.epsilon(&self.question)? else {
             return Err(self.refuse_without_epsilon(&asked));
         };
         asked.plan(epsilon)?;
-        let purpose = self.purpose(&asked)?;
+        let purpose = purpose(self.purpose.clone(), &asked.profile, &asked.dataset)?;
 
         let question = ask::question(&asked.dataset, &asked.sql, epsilon, &purpose, self.attempts);
         let request = asked.client.sign(question)?;
@@ -63,8 +64,8 @@ impl Query {
             .await
             .map_err(|problem| explained(problem, short.as_deref()))?;
         remember(&asked.profile, &submitted.job, &asked.dataset.name, &asked.sql);
-        let answer = match submitted.repeated {
-            Some(answer) => answer,
+        let released = match submitted.repeated {
+            Some(released) => released,
             None if self.detach => {
                 warn(short.as_deref());
                 match json {
@@ -80,28 +81,7 @@ impl Query {
                     .map_err(|problem| explained(problem, short.as_deref()))?
             }
         };
-        print(&answer, &self.shown, json)
-    }
-
-    fn purpose(&self, asked: &Asked) -> Result<String, Problem> {
-        let allowed = &asked.dataset.contract.purposes;
-        let purpose = self
-            .purpose
-            .clone()
-            .or_else(|| asked.profile.purpose.clone())
-            .ok_or_else(|| {
-                Problem::usage("no purpose: every question declares one")
-                    .remedy(format!("--purpose {}", allowed.join(" or --purpose ")))
-            })?;
-        if !allowed.contains(&purpose) {
-            let message = format!(
-                "purpose `{purpose}` is not allowed by the contract of `{}`",
-                asked.dataset.name
-            );
-            return Err(Problem::new(Exit::Refused, "SOTTO-7304", message)
-                .remedy(format!("allowed purposes: {}", allowed.join(", "))));
-        }
-        Ok(purpose)
+        print(&Answer::of(*released)?, &self.shown, json)
     }
 
     fn refuse_without_epsilon(&self, asked: &Asked) -> Problem {
@@ -133,7 +113,7 @@ fn ladder(asked: &Asked) -> Result<String, Problem> {
 fn shortage(left: Option<(f64, &str)>, epsilon: f64) -> Option<String> {
     let (left, participant) = left.filter(|(left, _)| *left < epsilon)?;
     Some(format!(
-        "{left:.4} is left at {participant}, less than epsilon {epsilon}: --epsilon {:.4}, or `sotto release` for answers that \
+        "{left:.4} is left at {participant}, less than epsilon {epsilon}: at most --epsilon {:.4} (less if the owner gives you a part only), or `sotto release` for answers that \
          are free already",
         left * 0.99
     ))

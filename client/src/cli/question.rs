@@ -78,6 +78,12 @@ impl QuestionArgs {
         })
     }
 
+    /// A run file instead of a question: `sotto explain run.toml`.
+    pub fn run_file(&self) -> Option<PathBuf> {
+        let path = PathBuf::from(self.sql.as_deref()?);
+        (path.extension().is_some_and(|ending| ending == "toml") && path.is_file()).then_some(path)
+    }
+
     fn read_sql(&self) -> Result<String, Problem> {
         let sql = match (&self.sql, &self.file) {
             (_, Some(file)) => std::fs::read_to_string(file).map_err(|error| Problem::local(file.display(), error))?,
@@ -147,9 +153,27 @@ impl Asked {
     }
 }
 
+/// The purpose that was given, or the profile's, if the contract allows it.
+pub fn purpose(given: Option<String>, profile: &Profile, dataset: &Dataset) -> Result<String, Problem> {
+    let allowed = &dataset.contract.purposes;
+    let purpose = given.or_else(|| profile.purpose.clone()).ok_or_else(|| {
+        Problem::usage("no purpose: every question declares one")
+            .remedy(format!("--purpose {}", allowed.join(" or --purpose ")))
+    })?;
+    if !allowed.contains(&purpose) {
+        let message = format!(
+            "purpose `{purpose}` is not allowed by the contract of `{}`",
+            dataset.name
+        );
+        return Err(Problem::new(Exit::Refused, "SOTTO-7304", message)
+            .remedy(format!("allowed purposes: {}", allowed.join(", "))));
+    }
+    Ok(purpose)
+}
+
 /// The cohort that the coordinator will plan for: all members of the epoch, and the largest minimum cohort among the owners
 /// whose own minimum can be met.
-fn terms(status: &v1::Status, dataset: &Dataset) -> CohortTerms {
+pub fn terms(status: &v1::Status, dataset: &Dataset) -> CohortTerms {
     let serving = dataset.sites.iter().filter(|site| site.online && !site.paused);
     let mut owners: Vec<u32> = serving.map(|site| site.min_cohort).collect();
     loop {

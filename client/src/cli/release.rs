@@ -7,6 +7,8 @@ use super::remote::{Remote, Shown};
 use crate::Problem;
 use crate::answer::Answer;
 use crate::output::{Kind, Sheet, plain};
+use crate::released::Released;
+use workload::query::QueryTask;
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -47,7 +49,7 @@ impl Release {
     pub async fn run(self, json: bool) -> Result<(), Problem> {
         if let Some(Act::Show(show)) = self.act {
             let (mut client, _) = show.remote.connect().await?;
-            let answer = client.release(&show.id).await?;
+            let answer = Answer::of(client.release(&show.id).await?)?;
             return print(&answer, &show.shown, json);
         }
         let (mut client, _) = self.remote.connect().await?;
@@ -58,23 +60,32 @@ impl Release {
             ("cost", Kind::Text),
             ("question", Kind::Text),
         ]);
-        for answer in client.releases(self.limit).await? {
+        for released in client.releases(self.limit).await? {
             sheet.push([
-                answer.id().into(),
-                answer.released().into(),
-                answer.dataset().into(),
-                cost(&answer).into(),
-                answer.sql().into(),
+                released.id().into(),
+                released.released().into(),
+                released.dataset().into(),
+                cost(&released).into(),
+                question(&released).into(),
             ]);
         }
         self.shown.target(json)?.write(&sheet)
     }
 }
 
-fn cost(answer: &Answer) -> String {
-    if answer.repeated() {
+fn cost(released: &Released) -> String {
+    if released.repeated() {
         "free, a repeat".to_owned()
     } else {
-        format!("epsilon {}", plain(answer.epsilon()))
+        format!("epsilon {}", plain(released.epsilon()))
+    }
+}
+
+/// The SQL of a question; of anything else its kind.
+fn question(released: &Released) -> String {
+    let request = released.request();
+    match QueryTask::from_task(&request.task) {
+        Ok(task) if request.kind == workload::query::KIND => task.sql,
+        _ => format!("({})", request.kind),
     }
 }

@@ -83,6 +83,22 @@ impl Shown {
             (true, _) => Some(Format::Json),
             (false, format) => format,
         };
+        if let (None, Some(file)) = (format, &self.output) {
+            known_ending(file)?;
+        }
         Ok(Target::new(format, self.output.clone()))
+    }
+}
+
+/// An ending decides the format, so one that says nothing is a question and not a table.
+fn known_ending(file: &std::path::Path) -> Result<(), Problem> {
+    let known = ["csv", "json", "parquet", "arrow", "ipc", "feather", "txt"];
+    match file.extension().and_then(|ending| ending.to_str()) {
+        Some(ending) if !known.contains(&ending) => Err(Problem::usage(format!(
+            "unknown ending `.{ending}` of {}",
+            file.display()
+        ))
+        .remedy("csv, json, parquet, arrow or txt; or say --format")),
+        _ => Ok(()),
     }
 }

@@ -1,9 +1,12 @@
 //! `sotto up`: a whole consortium on this machine until Ctrl-C.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
+use sotto_participant::socket;
+use sotto_participant::status::Command as Ask;
 
 use super::wait::Spinner;
 use crate::local::{Spec, State, start};
@@ -13,7 +16,7 @@ use crate::{Problem, output};
 #[command(after_help = "\
 Examples:
   sotto up client/examples/clinics/consortium.toml
-  sotto --help                                      in another terminal, with the profile that `up` names:
+  # in another terminal, with the profile that `up` names:
   export SOTTO_PROFILE=$PWD/.sottovoce/profile.toml
   sotto query \"SELECT ward, COUNT(*), AVG(days) FROM visits GROUP BY ward\" --epsilon 1
 
@@ -40,15 +43,18 @@ impl Up {
         spinner.clear();
         let (coordinator, participants) = (&running.profile.coordinator, spec.participants.len());
         let (profile, logs) = (state.profile(), state.log("x").with_file_name(""));
+        let served = offers(&spec, &state).await;
         if json {
-            let up =
-                json!({ "coordinator": coordinator, "participants": participants, "profile": profile, "logs": logs });
+            let up = json!({ "coordinator": coordinator, "participants": participants, "profile": profile, "logs": logs, "served": served });
             println!("{up}");
         } else {
             println!(
                 "`{}` is up: a coordinator at {coordinator} and {participants} participants.",
                 spec.name
             );
+            for (participant, words) in &served {
+                println!("  {participant}: {}", words.join("; "));
+            }
             println!("In another terminal:\n");
             println!("  export SOTTO_PROFILE={}", profile.display());
             println!("  sotto doctor\n  sotto dataset\n");
@@ -73,6 +79,39 @@ impl Up {
         running.stop().await;
         ended.map_err(|problem| problem.told(json))
     }
+}
+
+/// What each participant serves, and what it does not and why, in its own words.
+async fn offers(spec: &Spec, state: &State) -> BTreeMap<String, Vec<String>> {
+    let mut served = BTreeMap::new();
+    for site in &spec.participants {
+        let asked = socket::ask(&state.socket(&site.name), &Ask::Status).await;
+        let words = match asked {
+            Ok(status) => told(&status),
+            Err(error) => vec![format!(
+                "does not answer ({error}): {}",
+                state.log(&site.name).display()
+            )],
+        };
+        served.insert(site.name.clone(), words);
+    }
+    served
+}
+
+fn told(status: &serde_json::Value) -> Vec<String> {
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let offers = status["datasets"].as_array().into_iter().flatten();
+    let mut words: Vec<String> = offers
+        .map(|offer| format!("serves {}", text(&offer["dataset"])))
+        .collect();
+    let refused = status["refused_datasets"].as_object().into_iter().flatten();
+    words.extend(refused.map(|(contract, why)| format!("does NOT serve {contract}: {}", text(why))));
+    let recent = status["recent"].as_array().into_iter().flatten().map(text);
+    words.extend(recent.filter(|event| event.contains("BudgetUnchanged")));
+    if words.is_empty() {
+        words.push("serves nothing".to_owned());
+    }
+    words
 }
 
 /// Ctrl-C, or SIGTERM from a supervisor.

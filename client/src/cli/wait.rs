@@ -6,8 +6,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use proto::printable;
 use proto::v1;
 
-use crate::answer::Answer;
 use crate::client::Event;
+use crate::released::Released;
 use crate::{Client, Exit, Problem, output};
 
 /// Nothing is drawn before this: most answers are faster.
@@ -15,7 +15,17 @@ const QUIET: Duration = Duration::from_secs(1);
 const RECONNECT: Duration = Duration::from_millis(500);
 
 /// Follows `job` to its end. The job goes on when the waiting ends.
-pub async fn wait(client: &mut Client, job: &str, patience: Option<Duration>) -> Result<Box<Answer>, Problem> {
+pub async fn wait(client: &mut Client, job: &str, patience: Option<Duration>) -> Result<Box<Released>, Problem> {
+    wait_telling(client, job, patience, &mut |progress| Some(describe(progress))).await
+}
+
+/// The same in the caller's words; none leaves the last ones.
+pub async fn wait_telling(
+    client: &mut Client,
+    job: &str,
+    patience: Option<Duration>,
+    words: Words<'_>,
+) -> Result<Box<Released>, Problem> {
     let deadline = patience.map(|patience| Instant::now() + patience);
     let mut spinner = Spinner::new();
     let end = async {
@@ -25,7 +35,7 @@ pub async fn wait(client: &mut Client, job: &str, patience: Option<Duration>) ->
         }
     };
     let outcome = tokio::select! {
-        outcome = follow(client, job, &mut spinner) => outcome,
+        outcome = follow(client, job, &mut spinner, words) => outcome,
         () = end => Err(Problem::new(Exit::TimedOut, "SOTTO-7303", format!("no answer yet to job {job}; it goes on"))
             .remedy(format!("sotto job watch {job}"))),
         _ = tokio::signal::ctrl_c() => Err(super::interrupted(format!("stopped waiting; job {job} goes on"))
@@ -35,11 +45,19 @@ pub async fn wait(client: &mut Client, job: &str, patience: Option<Duration>) ->
     outcome
 }
 
-async fn follow(client: &mut Client, job: &str, spinner: &mut Spinner) -> Result<Box<Answer>, Problem> {
+/// Progress as people read it.
+type Words<'a> = &'a mut dyn FnMut(&v1::Progress) -> Option<String>;
+
+async fn follow(
+    client: &mut Client,
+    job: &str,
+    spinner: &mut Spinner,
+    words: Words<'_>,
+) -> Result<Box<Released>, Problem> {
     let mut lost = 0;
     loop {
-        match stream(client, job, spinner).await {
-            Ok(Some(answer)) => return Ok(answer),
+        match stream(client, job, spinner, words).await {
+            Ok(Some(released)) => return Ok(released),
             // The stream may break and the job goes on: a coordinator that restarts answers again within seconds.
             Err(problem) if problem.exit != Exit::Unreachable || lost >= 60 => return Err(problem),
             Ok(None) | Err(_) => {
@@ -51,14 +69,21 @@ async fn follow(client: &mut Client, job: &str, spinner: &mut Spinner) -> Result
     }
 }
 
-async fn stream(client: &mut Client, job: &str, spinner: &mut Spinner) -> Result<Option<Box<Answer>>, Problem> {
+async fn stream(
+    client: &mut Client,
+    job: &str,
+    spinner: &mut Spinner,
+    words: Words<'_>,
+) -> Result<Option<Box<Released>>, Problem> {
     let mut events = client.watch(job).await?;
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     loop {
         tokio::select! {
             event = events.next() => match event? {
-                Some(Event::Progress(progress)) => spinner.say(&describe(&progress)),
-                Some(Event::Answer(answer)) => return Ok(Some(answer)),
+                Some(Event::Progress(progress)) => if let Some(text) = words(&progress) {
+                    spinner.say(&text);
+                },
+                Some(Event::Released(released)) => return Ok(Some(released)),
                 Some(Event::Failed(problem)) => return Err(problem),
                 None => return Ok(None),
             },

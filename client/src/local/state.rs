@@ -106,6 +106,11 @@ impl State {
         self.folder.join("logs").join(format!("{name}.log"))
     }
 
+    /// Where a participant's operator speaks to it.
+    pub fn socket(&self, name: &str) -> PathBuf {
+        self.folder.join("participants").join(name).join("participant.sock")
+    }
+
     pub fn write_coordinator(&self, spec: &Spec) -> Result<PathBuf, Problem> {
         let config = Table::from_iter([
             ("listen".to_owned(), Value::String(spec.listen.to_string())),

@@ -54,6 +54,23 @@ impl Target {
         Self { format, file }
     }
 
+    /// Whether an answer can be written there: asked before anything is spent.
+    pub fn writable(&self) -> Result<(), Problem> {
+        let Some(path) = &self.file else {
+            let binary = matches!(self.format, Format::Parquet | Format::Arrow);
+            if binary && io::stdout().is_terminal() {
+                return Err(Problem::usage("a terminal shows no Parquet or Arrow").remedy("-o FILE, or a pipe"));
+            }
+            return Ok(());
+        };
+        tempfile::NamedTempFile::new_in(folder(path))
+            .map(drop)
+            .map_err(|error| {
+                Problem::local(path.display(), error.kind())
+                    .remedy("nothing was asked and nothing was spent: choose another file")
+            })
+    }
+
     /// Writes the sheet. A file appears whole or not at all.
     pub fn write(&self, sheet: &Sheet) -> Result<(), Problem> {
         let paint = if self.file.is_none() {
@@ -74,15 +91,16 @@ impl Target {
             };
         };
         let fail = |error: &dyn std::fmt::Display| Problem::local(path.display(), error);
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| fail(&error))?;
+        let mut file = tempfile::NamedTempFile::new_in(folder(path)).map_err(|error| fail(&error))?;
         // An answer is for the eyes of the one who asked: the temporary file's mode 0600 stays.
         file.write_all(bytes).map_err(|error| fail(&error))?;
         file.persist(path).map(|_: File| ()).map_err(|error| fail(&error))
     }
+}
+
+fn folder(path: &Path) -> &Path {
+    let parent = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
 }
 
 /// The sheet as bytes in `format`.

@@ -6,7 +6,8 @@ pub fn plain(value: f64) -> String {
         return "-".to_owned();
     }
     if value == value.trunc() && value.abs() < 1e12 {
-        return format!("{value:.0}");
+        // Plus zero makes a plain zero of a negative one.
+        return format!("{:.0}", value + 0.0);
     }
     let digits = 5 - value.abs().log10().floor().clamp(-6.0, 5.0) as i32;
     trim(format!("{value:.*}", digits.max(0) as usize))

@@ -1,0 +1,54 @@
+//! `sotto predict`: a trained model over a file of one's own. Nothing leaves this machine but the question for the model.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use workload::training::TrainedModel;
+
+use super::remote::{Remote, Shown};
+use crate::Problem;
+use crate::output::{Kind, Sheet};
+use crate::train::{Trained, predict};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sotto predict 3f9c.. patients.parquet -o scores.csv      the model of a run
+  sotto predict report/model.json patients.csv             a model in a file
+
+One line a row: the predicted number, the probability of class 1, or the most probable class.")]
+pub struct Predict {
+    /// A run's id, or a model file
+    model: String,
+    /// Rows to predict: CSV or Parquet with the contract's column names
+    data: PathBuf,
+    #[command(flatten)]
+    remote: Remote,
+    #[command(flatten)]
+    shown: Shown,
+}
+
+impl Predict {
+    pub async fn run(self, json: bool) -> Result<(), Problem> {
+        let model = load(&self.model, &self.remote).await?;
+        let predicted = predict::predict(&model, &predict::read(&self.data)?)?;
+        let mut sheet = Sheet::new([("prediction", Kind::Number)]);
+        for value in predicted {
+            sheet.push([value.into()]);
+        }
+        self.shown.target(json)?.write(&sheet)
+    }
+}
+
+async fn load(model: &str, remote: &Remote) -> Result<TrainedModel, Problem> {
+    let path = PathBuf::from(model);
+    if path.is_file() {
+        let text = std::fs::read_to_string(&path).map_err(|error| Problem::local(path.display(), error))?;
+        return serde_json::from_str(&text).map_err(|error| {
+            Problem::usage(format!("{} is not a model: {error}", path.display()))
+                .remedy("`sotto run report ID` writes model.json")
+        });
+    }
+    let (mut client, _) = remote.connect().await?;
+    Ok(Trained::of(client.release(model).await?)?.run.model)
+}

@@ -1,0 +1,199 @@
+//! `sotto train`: a run file or flags become a signed run; participants train round by round, and the model comes back with
+//! its privacy statement. Ctrl-C detaches, it does not stop the run.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use proto::v1;
+use workload::training::{TrainPlan, TrainTask};
+
+use super::job::remember;
+use super::question::{purpose, terms};
+use super::remote::Remote;
+use super::wait::wait_telling;
+use crate::client::Dataset;
+use crate::output::plain;
+use crate::profile::Profile;
+use crate::train::{self, Evaluated, RunFile, Trained};
+use crate::{Client, Problem};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sotto explain run.toml                                   plan, cost, rounds, bytes; spends nothing
+  sotto train run.toml
+  sotto train run.toml --epsilon 1 --rounds 30             flags win over the file
+  sotto train --dataset heart --features age,sex,chol --target num --positive-above 0 --epsilon 3
+  sotto train run.toml --detach                            prints the run; `sotto run watch ID`
+
+A run is a sequence of secure rounds: every participant clips, rounds and adds noise beside its data, and the coordinator learns
+the noisy sums. Ctrl-C detaches; the run goes on. `sotto run stop ID` ends it.")]
+pub struct Train {
+    /// Run file (TOML); every field is also a flag
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    settings: RunFile,
+    /// Print the run and do not wait
+    #[arg(long)]
+    detach: bool,
+    /// Seconds to wait; the run goes on after that
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+    /// Write the model (JSON) to this file as well
+    #[arg(short = 'o', long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+/// A run that is ready to be signed.
+pub struct Ready {
+    pub client: Client,
+    pub profile: Profile,
+    pub run: RunFile,
+    pub dataset: Dataset,
+    pub task: TrainTask,
+    pub epsilon: f64,
+    pub plan: TrainPlan,
+}
+
+/// Settings against the contract that they will be run under; nothing is spent.
+pub async fn ready(file: Option<PathBuf>, flags: RunFile, remote: &Remote) -> Result<Ready, Problem> {
+    let run = match file {
+        Some(file) => RunFile::read(&file)?.with(flags),
+        None => flags,
+    };
+    let (task, epsilon, name) = (run.task()?, run.epsilon()?, run.dataset()?.to_owned());
+    let (mut client, profile) = remote.connect().await?;
+    let dataset = client.dataset(&name).await?;
+    let terms = terms(&client.status().await?, &dataset);
+    let plan = train::plan(&dataset, task.clone(), &terms, epsilon)?;
+    Ok(Ready {
+        client,
+        profile,
+        run,
+        dataset,
+        task,
+        epsilon,
+        plan,
+    })
+}
+
+impl Train {
+    pub async fn run(self, json: bool) -> Result<(), Problem> {
+        let mut ready = ready(self.file, self.settings, &self.remote).await?;
+        let purpose = purpose(ready.run.purpose.clone(), &ready.profile, &ready.dataset)?;
+        let question = train::question(
+            &ready.dataset,
+            &ready.task,
+            ready.epsilon,
+            &purpose,
+            ready.run.attempts(),
+        );
+        let request = ready.client.sign(question)?;
+        let job = ready.client.submit(request).await?.job;
+        remember(&ready.profile, &job, &ready.dataset.name, &title(&ready.task));
+        if self.detach {
+            match json {
+                true => println!("{}", serde_json::json!({ "job": job })),
+                false => println!("{job}"),
+            }
+            return Ok(());
+        }
+        let patience = self.timeout.map(Duration::from_secs);
+        let trained = watch(&mut ready.client, &job, &ready.plan, patience).await?;
+        let evaluated = match ready.run.evaluate_epsilon() {
+            Some(epsilon) if trained.task.holdout.is_some() => {
+                Some(train::evaluate(&mut ready.client, &ready.dataset, &trained, epsilon, &purpose).await?)
+            }
+            _ => None,
+        };
+        if let Some(file) = &self.output {
+            save(&trained, file)?;
+        }
+        print(&trained, evaluated.as_ref(), json)
+    }
+}
+
+/// Follows a run to its end.
+pub async fn watch(
+    client: &mut Client,
+    job: &str,
+    plan: &TrainPlan,
+    patience: Option<Duration>,
+) -> Result<Trained, Problem> {
+    let mut pace = Pace::new(plan);
+    let released = wait_telling(client, job, patience, &mut |progress| pace.tell(progress)).await?;
+    Trained::of(*released)
+}
+
+pub fn print(trained: &Trained, evaluated: Option<&Evaluated>, json: bool) -> Result<(), Problem> {
+    if json {
+        println!("{:#}", trained.to_json(evaluated));
+        return Ok(());
+    }
+    println!("{}", trained.title());
+    if let Some(evaluated) = evaluated {
+        println!("{}", evaluated.words());
+    }
+    println!("{}", trained.statement());
+    Ok(())
+}
+
+fn save(trained: &Trained, file: &std::path::Path) -> Result<(), Problem> {
+    let text = serde_json::to_string_pretty(&trained.run.model).map_err(|error| Problem::local("model", error))?;
+    std::fs::write(file, text).map_err(|error| Problem::local(file.display(), error))
+}
+
+/// What lists call a run.
+fn title(task: &TrainTask) -> String {
+    format!("train {} from {}", task.target, task.features.join(", "))
+}
+
+/// Rounds a second, epsilon so far and time left, said at most five times a second.
+struct Pace<'a> {
+    plan: &'a TrainPlan,
+    began: Option<(Instant, u32)>,
+    said: Option<Instant>,
+}
+
+const BAR: usize = 24;
+
+impl<'a> Pace<'a> {
+    fn new(plan: &'a TrainPlan) -> Self {
+        Self {
+            plan,
+            began: None,
+            said: None,
+        }
+    }
+
+    fn tell(&mut self, progress: &v1::Progress) -> Option<String> {
+        let now = Instant::now();
+        let (began, first) = *self.began.get_or_insert((now, progress.round));
+        if self.said.is_some_and(|said| now - said < Duration::from_millis(200)) {
+            return None;
+        }
+        self.said = Some(now);
+        let rounds = self.plan.task.rounds.max(1);
+        let done = progress.round.min(rounds);
+        let filled = BAR * done as usize / rounds as usize;
+        let pace = f64::from(done.saturating_sub(first)) / (now - began).as_secs_f64().max(1e-3);
+        let left = match pace > 0.0 {
+            true => format!("{:.0} s left", f64::from(rounds - done) / pace),
+            false => progress.phase.clone(),
+        };
+        let cost = match self.plan.noise.variance {
+            0 => "no noise".to_owned(),
+            _ => format!("epsilon {} so far", plain(self.plan.epsilon_after(done))),
+        };
+        Some(format!(
+            "[{}{}] {done}/{rounds}  {pace:.1} rounds/s  {cost}  {} of {} participants  {left}",
+            "=".repeat(filled),
+            " ".repeat(BAR - filled),
+            progress.contributors,
+            progress.cohort,
+        ))
+    }
+}

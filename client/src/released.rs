@@ -1,0 +1,126 @@
+//! A release of any kind of request: what came signed from the coordinator, who asked for it, and whether the signature
+//! verifies with the key in the roster. [`crate::Answer`] reads the body of a question, [`crate::train::Trained`] of a run.
+
+use governance::{Request, Roster};
+use proto::identity::Identity;
+use proto::v1;
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use crate::{Exit, Problem};
+
+/// One release, its body unread.
+#[derive(Clone, Debug)]
+pub struct Released {
+    release: engine::Release,
+    request: Request,
+    released_at_ms: u64,
+    verified: bool,
+    repeated: bool,
+}
+
+impl Released {
+    /// Reads what the coordinator sent.
+    pub(crate) fn read(release: v1::Release, identity: &Identity) -> Result<Self, Problem> {
+        let answer = proto::analysts::Answer::try_from(release).map_err(unreadable)?;
+        let request: Request = serde_json::from_slice(&answer.request.body).map_err(unreadable)?;
+        Ok(Self {
+            verified: verifies(&answer.signed, &identity.roster)
+                && answer.request.hash() == answer.signed.release.request_hash,
+            release: answer.signed.release,
+            request,
+            released_at_ms: answer.released_at_ms,
+            repeated: false,
+        })
+    }
+
+    /// Marks it as one that was given before.
+    pub(crate) fn again(mut self) -> Self {
+        self.repeated = true;
+        self
+    }
+
+    pub fn id(&self) -> String {
+        self.release.id.to_string()
+    }
+
+    /// The release that holds the same and was paid for: the earlier one if this is a repeat.
+    pub fn first_id(&self) -> String {
+        self.release.receipt.repeated.unwrap_or(self.release.id).to_string()
+    }
+
+    /// The workload's own JSON.
+    pub fn body(&self) -> &str {
+        &self.release.body
+    }
+
+    /// What the analyst signed.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    pub fn dataset(&self) -> &str {
+        &self.release.dataset
+    }
+
+    pub fn receipt(&self) -> &engine::Receipt {
+        &self.release.receipt
+    }
+
+    pub fn released_at_ms(&self) -> u64 {
+        self.released_at_ms
+    }
+
+    /// Whether the coordinator of the roster signed it for this request.
+    pub fn verified(&self) -> bool {
+        self.verified
+    }
+
+    /// Whether this is a stored answer that cost nothing now.
+    pub fn repeated(&self) -> bool {
+        self.repeated || self.release.receipt.repeated.is_some()
+    }
+
+    /// Time of the release in UTC, to the minute.
+    pub fn released(&self) -> String {
+        minute(self.released_at_ms)
+    }
+
+    /// The epsilon of the release; what was asked for where the receipt states none.
+    pub fn epsilon(&self) -> f64 {
+        self.release.receipt.epsilon.unwrap_or(self.request.epsilon)
+    }
+
+    /// The receipt with its figures as numbers; what is signed spells them as text, exactly.
+    pub fn receipt_json(&self) -> Value {
+        let mut json = serde_json::to_value(&self.release.receipt).unwrap_or_default();
+        for figure in ["epsilon", "delta", "rho", "epsilon_charged"] {
+            if let Some(number) = json[figure].as_str().and_then(|text| text.parse::<f64>().ok()) {
+                json[figure] = Value::from(number);
+            }
+        }
+        json
+    }
+}
+
+/// A moment in UTC, to the minute.
+pub(crate) fn minute(at_ms: u64) -> String {
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
+    OffsetDateTime::from_unix_timestamp((at_ms / 1000) as i64)
+        .ok()
+        .and_then(|moment| moment.format(&format).ok())
+        .unwrap_or_default()
+}
+
+/// A release that this version cannot read.
+pub(crate) fn unreadable(what: impl std::fmt::Display) -> Problem {
+    Problem::new(Exit::Unreachable, "SOTTO-7206", format!("unreadable release: {what}"))
+        .remedy("compare versions with `sotto doctor`: the coordinator may be newer than this `sotto`")
+}
+
+/// The coordinator's key is in the roster as bytes; the engine has its own type for it, with the same spelling.
+fn verifies(signed: &engine::SignedRelease, roster: &Roster) -> bool {
+    let key = Value::String(roster.coordinator.signing_key.to_string());
+    serde_json::from_value(key).is_ok_and(|key| signed.verify(&key))
+}

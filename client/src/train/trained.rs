@@ -1,0 +1,143 @@
+//! A finished run: the model, what the run cost and covers, and figures that an evaluation paid for.
+
+use serde_json::{Value, json};
+use workload::training::{Covers, Evaluation, TrainRelease, TrainTask};
+
+use crate::output::plain;
+use crate::released::{Released, unreadable};
+use crate::{Exit, Problem};
+
+/// The release of a training run.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    pub released: Released,
+    pub task: TrainTask,
+    pub run: TrainRelease,
+}
+
+/// The release of an evaluation.
+#[derive(Clone, Debug)]
+pub struct Evaluated {
+    pub released: Released,
+    pub evaluation: Evaluation,
+}
+
+impl Trained {
+    pub fn of(released: Released) -> Result<Self, Problem> {
+        expect_kind(&released, workload::training::KIND)?;
+        let run = TrainRelease::from_json(released.body().as_bytes()).map_err(unreadable)?;
+        let task = TrainTask::from_task(&released.request().task).map_err(|refusal| unreadable(refusal.message))?;
+        Ok(Self { released, task, run })
+    }
+
+    /// The first digits of the model's hash: enough to name it.
+    pub fn short_hash(&self) -> String {
+        self.run.model_hash.to_string().chars().take(12).collect()
+    }
+
+    /// What the run was, in one line.
+    pub fn title(&self) -> String {
+        let parameters = self.run.model.shape.parameters();
+        format!(
+            "model {} of `{}`: {} numbers, {} rounds",
+            self.short_hash(),
+            self.run.dataset,
+            parameters,
+            self.run.rounds
+        )
+    }
+
+    /// The privacy statement in a few lines for people: what is covered is said first and never blurred.
+    pub fn statement(&self) -> String {
+        let privacy = &self.run.privacy;
+        let covers = match privacy.covers {
+            Covers::Unit => format!("covers each privacy unit ({})", privacy.unit),
+            Covers::Site => format!(
+                "covers each privacy unit ({}) through \"replace one site's data\": a participant's whole update is clipped and hidden",
+                privacy.unit
+            ),
+            Covers::Nothing => {
+                "secure aggregation only: sums are hidden, NO differential privacy is claimed".to_owned()
+            }
+        };
+        let cost = match privacy.epsilon {
+            Some(epsilon) => format!("epsilon {}, delta {:e}; ", plain(epsilon.get()), privacy.delta.get()),
+            None => String::new(),
+        };
+        let mut text = format!(
+            "{cost}{covers}\n{}; clip norm {}, sampling rate {}, {} of {} participants in the last round\n",
+            privacy.mechanism,
+            plain(privacy.clip_norm.get()),
+            plain(privacy.sampling_rate.get()),
+            self.run.contributors_last_round,
+            privacy.members,
+        );
+        if self.run.diverged {
+            text += "the next step left the finite numbers: this is the last good model; a smaller learning rate may help\n";
+        }
+        text += &format!("release {}", self.released.id());
+        if !self.released.verified() {
+            text += "\nWARNING: the release is not signed by the coordinator of your roster";
+        }
+        text
+    }
+
+    pub fn to_json(&self, evaluation: Option<&Evaluated>) -> Value {
+        json!({
+            "release": self.released.id(),
+            "signature_verified": self.released.verified(),
+            "dataset": self.run.dataset,
+            "model_hash": self.run.model_hash,
+            "model": self.run.model,
+            "rounds": self.run.rounds,
+            "diverged": self.run.diverged,
+            "epsilon": self.run.privacy.epsilon.map(|e| e.get()),
+            "privacy": self.run.privacy,
+            "receipt": self.released.receipt_json(),
+            "evaluation": evaluation.map(|e| &e.evaluation),
+        })
+    }
+}
+
+impl Evaluated {
+    pub fn of(released: Released) -> Result<Self, Problem> {
+        expect_kind(&released, workload::training::EVALUATE_KIND)?;
+        let evaluation = serde_json::from_str(released.body()).map_err(unreadable)?;
+        Ok(Self { released, evaluation })
+    }
+
+    /// The figures in a few lines for people.
+    pub fn words(&self) -> String {
+        let evaluation = &self.evaluation;
+        let figure = |name: &str, estimate: &Option<workload::training::Estimate>| {
+            estimate.as_ref().map(|e| {
+                let (value, low, high) = (e.value.get(), e.low.get(), e.high.get());
+                format!("{name} {value:.3} [{low:.3}, {high:.3}]")
+            })
+        };
+        let overall = &evaluation.overall;
+        let figures = [
+            figure("AUC", &overall.auc),
+            figure("accuracy", &overall.accuracy),
+            figure("log loss", &overall.log_loss),
+        ];
+        let mut text = figures.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        if let Some(gap) = evaluation.accuracy_gap {
+            text += &format!("; accuracy gap between groups {:.3}", gap.get());
+        }
+        text + &format!(
+            "\nheld-out units, epsilon {} of its own; intervals are 95 % and cover the noise only",
+            plain(evaluation.epsilon.get())
+        )
+    }
+}
+
+fn expect_kind(released: &Released, kind: &str) -> Result<(), Problem> {
+    let found = &released.request().kind;
+    if found == kind {
+        return Ok(());
+    }
+    let message = format!("release {} is of kind `{found}`, not `{kind}`", released.id());
+    Err(Problem::new(Exit::Usage, "SOTTO-7002", message)
+        .remedy("`sotto run` lists training runs, `sotto release` all answers"))
+}
