@@ -194,13 +194,20 @@ impl Consortium {
     /// What the parties used so far.
     pub fn counters(&self) -> Counters {
         let ids = self.running.process_ids();
-        let cpu: Vec<f64> = ids.iter().map(|id| cpu_seconds(*id)).collect();
+        let (coordinator_cpu, participants_cpu) = self.cpu();
         Counters {
-            coordinator_cpu: cpu[0],
-            participants_cpu: cpu[1..].iter().sum(),
+            coordinator_cpu,
+            participants_cpu,
             bytes_up: self.bytes_up() as f64,
             coordinator_peak_mib: peak_mib(ids[0]),
         }
+    }
+
+    /// CPU of the coordinator and of all participants so far, in seconds; may be asked for from within the runtime.
+    pub fn cpu(&self) -> (f64, f64) {
+        let ids = self.running.process_ids();
+        let cpu: Vec<f64> = ids.iter().map(|id| cpu_seconds(*id)).collect();
+        (cpu[0], cpu[1..].iter().sum())
     }
 
     /// What every agent says of itself over its local socket.

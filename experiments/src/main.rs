@@ -3,13 +3,20 @@
 //! machines are noisy. Never part of the tests: a slow machine is not a bug.
 #![forbid(unsafe_code)]
 
+mod accuracy;
 mod agents;
 mod consortium;
+mod convergence;
+mod data;
+mod dropout;
 mod mask;
 mod measure;
 mod noise;
+mod privacy_audit;
 mod query_overhead;
 mod round;
+mod step;
+mod train_rate;
 
 use clap::{Parser, Subcommand};
 
@@ -35,6 +42,18 @@ enum Experiment {
     QueryOverhead(query_overhead::Arguments),
     /// Many agents: epoch setup and queries
     Agents(agents::Arguments),
+    /// Training rounds a second over real mutual TLS, gradients and noise included
+    TrainRate(train_rate::Arguments),
+    /// Trained models: federated, central, pooled and each site alone, with privacy and without
+    Accuracy(accuracy::Arguments),
+    /// Every algorithm where sites see different classes
+    Convergence(convergence::Arguments),
+    /// Accuracy and repeated rounds against sites that drop out
+    Dropout(dropout::Arguments),
+    /// Attacks on a trained model, beside its claim
+    PrivacyAudit(privacy_audit::Arguments),
+    /// A private gradient against a plain one
+    Step(step::Arguments),
     /// One coordinator process of a measurement
     #[command(name = "__coordinator", hide = true)]
     Coordinator(consortium::Child),
@@ -55,6 +74,12 @@ fn main() {
         Experiment::Round(arguments) => round::run(&arguments),
         Experiment::QueryOverhead(arguments) => query_overhead::run(&arguments),
         Experiment::Agents(arguments) => agents::run(&arguments),
+        Experiment::TrainRate(arguments) => train_rate::run(&arguments),
+        Experiment::Accuracy(arguments) => accuracy::run(&arguments),
+        Experiment::Convergence(arguments) => convergence::run(&arguments),
+        Experiment::Dropout(arguments) => dropout::run(&arguments),
+        Experiment::PrivacyAudit(arguments) => privacy_audit::run(&arguments),
+        Experiment::Step(arguments) => step::run(&arguments),
         Experiment::Coordinator(child) => return child.coordinator(),
         Experiment::Participant(child) => return child.participant(),
         Experiment::QueryChild(child) => return child.run(),

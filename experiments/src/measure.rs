@@ -1,4 +1,4 @@
-//! Medians, and figures for people.
+//! Medians, figures for people, and figures to keep.
 
 use std::time::{Duration, Instant};
 
@@ -27,4 +27,24 @@ pub fn print(figures: &serde_json::Value) {
             println!("{name:>40}  {value}");
         }
     }
+}
+
+/// Files figures and plots (ending of the name, SVG) under `folder`, and beside them how they were made.
+pub fn keep(
+    folder: &std::path::Path,
+    name: &str,
+    figures: &serde_json::Value,
+    plots: &[(String, String)],
+) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let kept = serde_json::json!({
+        "made_by": format!("cargo run --release -p experiments -- {}", words.join(" ")),
+        "figures": figures,
+    });
+    std::fs::write(folder.join(format!("{name}.json")), format!("{kept:#}\n"))?;
+    for (ending, plot) in plots {
+        std::fs::write(folder.join(format!("{name}{ending}.svg")), plot)?;
+    }
+    Ok(())
 }

@@ -1,0 +1,96 @@
+//! The tables of the bench, read from Parquet; which question is asked of which stands in `tests::learn`. Paths are
+//! relative to the root of the repository.
+
+use std::path::{Path, PathBuf};
+
+use polars::prelude::{DataType, ParquetReader, SerReader};
+use tests::learn::{Bench, Column, Encoded, Result, Table};
+use workload::training::ModelKind;
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Data {
+    Heart,
+    RandHie,
+    Adult,
+    Mnist,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Model {
+    Logistic,
+    Softmax,
+    Mlp,
+}
+
+#[derive(clap::Args)]
+pub struct Source {
+    #[arg(long, value_enum, default_value = "heart")]
+    pub data: Data,
+    /// Without it the one that suits the data: softmax for digits, logistic for the others
+    #[arg(long, value_enum)]
+    pub model: Option<Model>,
+    /// Widths of an mlp's hidden layers
+    #[arg(long, value_delimiter = ',', default_value = "32")]
+    pub hidden: Vec<u32>,
+    /// A Parquet file with the same columns, instead of the one in the repository
+    #[arg(long)]
+    pub file: Option<PathBuf>,
+}
+
+impl Source {
+    /// `heart-logistic`: what results are filed under.
+    pub fn name(&self, bench: &Bench) -> String {
+        let model = match bench.task.model {
+            ModelKind::Linear => "linear",
+            ModelKind::Logistic => "logistic",
+            ModelKind::Softmax => "softmax",
+            ModelKind::Mlp { .. } => "mlp",
+        };
+        format!("{}-{model}", self.data_name())
+    }
+
+    pub fn data_name(&self) -> &'static str {
+        match self.data {
+            Data::Heart => "heart",
+            Data::RandHie => "rand-hie",
+            Data::Adult => "adult",
+            Data::Mnist => "mnist",
+        }
+    }
+
+    pub fn open(&self) -> Result<(Bench, Encoded)> {
+        let (bench, file) = match self.data {
+            Data::Heart => (Bench::heart()?, "client/demo/heart.parquet"),
+            Data::RandHie => (Bench::hie()?, "experiments/data/rand_hie_6sites.parquet"),
+            Data::Adult => (Bench::adult()?, "experiments/data/adult_census.parquet"),
+            Data::Mnist => (Bench::mnist()?, "experiments/data/mnist_10k.parquet"),
+        };
+        let bench = match self.model {
+            None => bench,
+            Some(Model::Logistic) => bench.with_model(ModelKind::Logistic),
+            Some(Model::Softmax) => bench.with_model(ModelKind::Softmax),
+            Some(Model::Mlp) => bench.with_model(ModelKind::Mlp {
+                hidden: self.hidden.clone(),
+            }),
+        };
+        let path = self.file.clone().unwrap_or_else(|| PathBuf::from(file));
+        let encoded = Encoded::new(&bench, &read(&path)?)?;
+        Ok((bench, encoded))
+    }
+}
+
+fn read(path: &Path) -> Result<Table> {
+    let file = std::fs::File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let frame = ParquetReader::new(file).finish()?;
+    let mut columns = Vec::new();
+    for column in frame.columns() {
+        let cells = if column.dtype() == &DataType::String {
+            Column::Texts(column.str()?.iter().map(|cell| cell.map(str::to_owned)).collect())
+        } else {
+            let numbers = column.cast(&DataType::Float64)?;
+            Column::Numbers(numbers.f64()?.iter().collect())
+        };
+        columns.push((column.name().to_string(), cells));
+    }
+    Table::new(columns)
+}
