@@ -1,6 +1,7 @@
 //! The query workload from outside: answers, refusals, and the properties its privacy claim stands on.
 
 mod common;
+mod noise;
 mod oracle;
 mod properties;
 mod quantiles;
