@@ -151,6 +151,10 @@ impl Participant {
                 .show_budget
                 .then(|| self.budget_view(&dataset.population, now_ms))
                 .flatten(),
+            left_for: match dataset.show_budget {
+                true => self.left_for(&dataset.population, now_ms),
+                false => BTreeMap::new(),
+            },
         };
         self.config.datasets.iter().map(offer).collect()
     }
@@ -178,6 +182,26 @@ impl Participant {
             epsilon_cap: left.of_epsilon,
             delta_cap: left.delta,
         })
+    }
+
+    /// What is left of each analyst's part of a population's budget; of one that has not asked yet, what it would begin with.
+    fn left_for(&self, population: &str, now_ms: u64) -> BTreeMap<String, f64> {
+        let (Some(ledger), Some(budget)) = (self.books.ledger(population), self.config.budgets.get(population)) else {
+            return BTreeMap::new();
+        };
+        let left = |analyst: &governance::Analyst| {
+            let known = budget.analysts.get(&analyst.id).or_else(|| budget.analysts.get("*"));
+            let left = match (known, ledger.left_for(&analyst.id, now_ms)) {
+                (None, _) => 0.0,
+                (Some(_), Some(left)) => left.epsilon,
+                (Some(cap), None) => {
+                    let all = ledger.left(now_ms).map_or(0.0, |left| left.epsilon);
+                    all.min(cap.epsilon())
+                }
+            };
+            (analyst.id.clone(), left)
+        };
+        self.roster.analysts.iter().map(left).collect()
     }
 
     fn message(&mut self, message: ToAgent, turn: &mut Turn<'_>) {

@@ -201,6 +201,29 @@ async fn a_coordinator_killed_mid_query_comes_back_and_the_budget_is_spent_once_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_analyst_sees_what_is_left_of_its_own_part() {
+    let world = World::with(|spec| {
+        let populations = spec.participants[0].config["population"].as_array_mut().unwrap();
+        populations[0]["analysts"]["*"] = toml::Value::Float(2.0);
+    })
+    .await;
+    let (own, whole) = (world.left("cleveland").await, world.left("zurich").await);
+    assert!((1.9..=2.0).contains(&own) && whole > 7.0, "{own} and {whole}");
+    world.ask(COUNT, 1.0).await.unwrap();
+    let mut left = own;
+    for _ in 0..50 {
+        left = world.left("cleveland").await;
+        if left < own {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await; // until the charge is published, for at most 5 s
+    }
+    // Costs compose like squares: a question of 1 takes about a quarter of a cap of 2, which leaves one of 1.7.
+    assert!((1.5..1.9).contains(&left), "{left} of 2 after a question of 1");
+    world.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_exhausted_budget_is_refused_and_names_what_is_left() {
     let world = World::of_hospitals().await;
     let problem = world.ask(COUNT, 1000.0).await.unwrap_err();

@@ -13,9 +13,9 @@ Examples:
   sotto budget
   sotto budget heart --format json
 
-`left` is the largest epsilon that one more question may cost these people, whoever asks: the least of a column bounds what
-you can ask for. An owner may give you a part of it only, or keep its figures to itself; those cells are empty. It falls by less than
-what a question asked for, because the account composes questions instead of adding them up.")]
+`left` is the largest epsilon that one more question of yours may cost these people: the less of what is left for everybody and
+of your own part. The least of a column is what you can still ask for. An owner may keep its figures to itself; those cells are empty.
+It falls by less than what a question asked for, because the account composes questions instead of adding them up.")]
 pub struct Budget {
     /// Only this dataset
     dataset: Option<String>,

@@ -113,7 +113,7 @@ fn ladder(asked: &Asked) -> Result<String, Problem> {
 fn shortage(left: Option<(f64, &str)>, epsilon: f64) -> Option<String> {
     let (left, participant) = left.filter(|(left, _)| *left < epsilon)?;
     Some(format!(
-        "{left:.4} is left at {participant}, less than epsilon {epsilon}: at most --epsilon {:.4} (less if the owner gives you a part only), or `sotto release` for answers that \
+        "{left:.4} is left at {participant}, less than epsilon {epsilon}: at most --epsilon {:.4}, or `sotto release` for answers that \
          are free already",
         left * 0.99
     ))

@@ -134,8 +134,8 @@ impl Analysts for AnalystsDoor {
     }
 
     async fn list_datasets(&self, request: Request<v1::ListDatasetsRequest>) -> Result<Response<v1::Datasets>, Status> {
-        self.caller(&request)?;
-        let datasets = self.driver.read(answers::datasets).await?;
+        let analyst = self.caller(&request)?;
+        let datasets = self.driver.read(move |desk| answers::datasets(desk, &analyst)).await?;
         Ok(Response::new(v1::Datasets { datasets }))
     }
 

@@ -64,8 +64,8 @@ pub fn progress(news: News) -> v1::JobEvent {
     }
 }
 
-/// What is offered now, by dataset and contract.
-pub fn datasets(desk: &Desk<'_>) -> Vec<v1::Dataset> {
+/// What is offered now, by dataset and contract; budgets as far as this analyst may use them.
+pub fn datasets(desk: &Desk<'_>, analyst: &str) -> Vec<v1::Dataset> {
     let mut sites: BTreeMap<(&String, ContentHash), Vec<v1::DatasetSite>> = BTreeMap::new();
     for (agent, presence) in desk.engine.catalogue().agents() {
         for (name, offered) in &presence.datasets {
@@ -77,7 +77,11 @@ pub fn datasets(desk: &Desk<'_>) -> Vec<v1::Dataset> {
                     online: true,
                     paused: offered.paused,
                     min_cohort: offered.min_cohort,
-                    budget: offered.budget.map(|budget: BudgetView| budget.into()),
+                    budget: offered.budget.map(|mut budget: BudgetView| {
+                        let own = offered.left_for.get(analyst).copied();
+                        budget.epsilon_left = own.map_or(budget.epsilon_left, |own| own.min(budget.epsilon_left));
+                        budget.into()
+                    }),
                 });
         }
     }

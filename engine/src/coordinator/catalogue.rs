@@ -33,6 +33,7 @@ pub struct Offered {
     pub min_cohort: u32,
     pub paused: bool,
     pub budget: Option<BudgetView>,
+    pub left_for: BTreeMap<String, f64>,
 }
 
 impl Catalogue {
@@ -139,6 +140,7 @@ impl Catalogue {
                 min_cohort: offer.min_cohort,
                 paused: offer.paused,
                 budget: offer.budget,
+                left_for: offer.left_for,
             };
             datasets.insert(offer.dataset, offered);
         }

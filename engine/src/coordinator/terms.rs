@@ -93,6 +93,7 @@ mod tests {
             min_cohort,
             paused: false,
             budget: None,
+            left_for: Default::default(),
         };
         let (names, offers) = (["a", "b", "c", "d"].map(AgentId::from), [0, 3, 5, 3].map(offer));
         let owners: Vec<Owner<'_>> = names.iter().zip(&offers).collect();

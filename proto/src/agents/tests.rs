@@ -68,7 +68,8 @@ prop_compose! {
         let budget = budget.map(|(epsilon_left, epsilon_cap, delta_cap)| {
             BudgetView { epsilon_left, epsilon_cap, delta_cap }
         });
-        Offer { dataset, contract_json, snapshot, min_cohort, paused, budget }
+        let left_for = budget.map(|budget: BudgetView| (snapshot.clone(), budget.epsilon_left)).into_iter().collect();
+        Offer { dataset, contract_json, snapshot, min_cohort, paused, budget, left_for }
     }
 }
 

@@ -281,6 +281,7 @@ impl From<Offer> for v1::Offer {
             min_cohort: offer.min_cohort,
             paused: offer.paused,
             budget: offer.budget.map(Into::into),
+            left_for: offer.left_for.into_iter().collect(),
         }
     }
 }
@@ -289,7 +290,13 @@ impl TryFrom<v1::Offer> for Offer {
     type Error = Malformed;
 
     fn try_from(offer: v1::Offer) -> Result<Self, Malformed> {
+        at_most("analysts of an offer", 100_000, offer.left_for.len())?;
+        let left_for = offer
+            .left_for
+            .into_iter()
+            .map(|(analyst, left)| Ok((text("analyst", MAX_NAME, analyst)?, quantity("left epsilon", left)?)));
         Ok(Self {
+            left_for: left_for.collect::<Result<_, Malformed>>()?,
             dataset: text("dataset name", MAX_NAME, offer.dataset)?,
             contract_json: text("contract", MAX_DOCUMENT, offer.contract_json)?,
             snapshot: text("snapshot", MAX_NAME, offer.snapshot)?,
