@@ -54,7 +54,7 @@ pub async fn keep_connected(
             wait = FIRST_WAIT;
         }
         let jitter = rand::rng().random_range(0.5..1.5);
-        tokio::time::sleep(wait.mul_f64(jitter)).await;
+        tokio::time::sleep(wait.mul_f64(jitter)).await; // agents must not come back all at once
         wait = (wait * 2).min(LONGEST_WAIT);
     }
 }

@@ -432,13 +432,13 @@ async fn a_model_is_trained_over_four_hospitals_and_ranks_patients_that_no_step_
     assert_eq!((trained.run.rounds, trained.released.receipt().contributors), (15, 4));
     let epsilon = trained.run.privacy.epsilon.unwrap().get();
     assert!(epsilon > 1.0 && epsilon <= 3.0, "{epsilon}");
-    let evaluated = train::evaluate(&mut analyst, &dataset, &trained, 1.0, "research")
+    let evaluated = train::evaluate(&mut analyst, &dataset, &trained, 3.0, "research")
         .await
         .unwrap();
     let auc = evaluated.evaluation.overall.auc.as_ref().unwrap();
-    // 0.87 and more without noise. The noise of an evaluation at epsilon 1 over 230 rows has a deviation of about 0.08.
+    // 0.87 and more without noise, and an evaluation at epsilon 3 over 230 rows has a deviation of about 0.03.
     assert!(
-        auc.high.get() > 0.70,
+        auc.high.get() > 0.80,
         "AUC {} in {}..{}",
         auc.value.get(),
         auc.low.get(),

@@ -4,7 +4,7 @@
 use engine::codes;
 use engine::message::{Carried, Previous, RoundStart, ToAgent, Wire};
 use engine::participant::Input;
-use engine::{JobId, SlotId};
+use engine::{CohortTerms, JobId, SlotId};
 use governance::{Request, SignedRequest};
 use tests::sim::{Options, Story};
 
@@ -179,6 +179,13 @@ fn a_state_that_does_not_follow_from_the_sums_is_refused() {
     let (mut w, mut start) = next();
     bent(&mut start, Carried::State(state.clone()));
     refused_with(&mut w, start, codes::SUM_WANTED);
+    // Nor does it plan for a cohort that no epoch could have.
+    for (n, c, s_min) in [(0, 0, 0), (4, 3, 3), (4, 1, 5), (u32::MAX, 1, u32::MAX)] {
+        let (mut w, mut start) = next();
+        bent(&mut start, sum());
+        start.previous.as_mut().unwrap().terms = CohortTerms { n, c, s_min };
+        refused_with(&mut w, start, codes::OTHER_STATE);
+    }
     // A sum is of no use two rounds on.
     let (mut w, mut start) = next();
     start.round += 1;

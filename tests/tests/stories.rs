@@ -96,6 +96,26 @@ fn a_run_goes_on_from_its_last_round_after_the_coordinator_died() {
 }
 
 #[test]
+fn a_run_goes_on_when_half_of_its_owners_restart_in_it() {
+    let mut w = Story::with(Options {
+        block: engine::participant::Limits::default().block,
+        ..Options::quiet(4, 1)
+    });
+    let question = w.world.question(200);
+    let job = w.submit(question);
+    for _ in 0..45 {
+        w.until("RoundSummed");
+    }
+    w.participant(1).restart();
+    w.participant(2).restart();
+    w.run();
+    let release = w.expect_released(job);
+    assert_eq!(release.receipt.rounds, 200);
+    // A token that a crash lost is charged; with blocks of one it is at most the one in flight.
+    assert!((0..4).all(|place| w.tokens(place, job) <= 204));
+}
+
+#[test]
 fn a_run_goes_on_without_the_owner_that_left_and_with_it_when_it_is_back() {
     let mut w = Story::with(Options {
         slots: 64,

@@ -96,6 +96,7 @@ impl Demo {
         }
         let before = charged(&mut client).await?;
         let again = ask::ask(&mut client, QUESTIONS[0].sql, QUESTIONS[0].epsilon, "research").await?;
+        // That nothing was charged has no event: as long as a charge would have taken to show.
         tokio::time::sleep(PUBLISHED).await;
         let after = left(&mut client).await?;
         let same = again.table() == told[0].answer.table();
@@ -103,8 +104,7 @@ impl Demo {
         let dataset = client.dataset("heart").await?;
         let learnt = learn(&mut client, &dataset).await?;
         self.say(&model(&learnt));
-        tokio::time::sleep(PUBLISHED).await;
-        let after = left(&mut client).await?;
+        let after = charged(&mut client).await?;
         self.say(&budget(&after));
         Ok(as_json(running.participants, &told, &learnt, &after))
     }
@@ -211,7 +211,7 @@ async fn charged(client: &mut Client) -> Result<Vec<(String, f64)>, Problem> {
     let deadline = Instant::now() + 10 * PUBLISHED;
     let mut before = left(client).await?;
     loop {
-        tokio::time::sleep(PUBLISHED).await;
+        tokio::time::sleep(PUBLISHED).await; // between two looks, for at most three seconds
         let now = left(client).await?;
         let told = now.iter().all(|(_, left)| *left < BUDGET) && now == before;
         if told || Instant::now() > deadline {

@@ -74,7 +74,7 @@ impl Job {
         match self.act {
             Some(Act::Watch(watch)) => {
                 let (mut client, _) = watch.remote.connect().await?;
-                let answer = wait(&mut client, &watch.id, watch.timeout.map(Duration::from_secs)).await?;
+                let answer = wait(&mut client, "job", &watch.id, watch.timeout.map(Duration::from_secs)).await?;
                 print(&Answer::of(*answer)?, &watch.shown, json)
             }
             Some(Act::Cancel(cancel)) => {

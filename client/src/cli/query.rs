@@ -76,9 +76,14 @@ impl Query {
             }
             None => {
                 warn(short.as_deref());
-                wait(&mut asked.client, &submitted.job, self.timeout.map(Duration::from_secs))
-                    .await
-                    .map_err(|problem| explained(problem, short.as_deref()))?
+                wait(
+                    &mut asked.client,
+                    "job",
+                    &submitted.job,
+                    self.timeout.map(Duration::from_secs),
+                )
+                .await
+                .map_err(|problem| explained(problem, short.as_deref()))?
             }
         };
         print(&Answer::of(*released)?, &self.shown, json)

@@ -75,7 +75,7 @@ impl Run {
         match self.act {
             Some(Act::Watch(watch)) => {
                 let (mut client, _) = watch.remote.connect().await?;
-                let released = wait(&mut client, &watch.id, watch.timeout.map(Duration::from_secs)).await?;
+                let released = wait(&mut client, "run", &watch.id, watch.timeout.map(Duration::from_secs)).await?;
                 print(&Trained::of(*released)?, None, json)
             }
             Some(Act::Stop(stop)) => {

@@ -124,7 +124,7 @@ pub async fn watch(
     patience: Option<Duration>,
 ) -> Result<Trained, Problem> {
     let mut pace = Pace::new(plan);
-    let released = wait_telling(client, job, patience, &mut |progress| pace.tell(progress)).await?;
+    let released = wait_telling(client, "run", job, patience, &mut |progress| pace.tell(progress)).await?;
     Trained::of(*released)
 }
 

@@ -14,14 +14,20 @@ use crate::{Client, Exit, Problem, output};
 const QUIET: Duration = Duration::from_secs(1);
 const RECONNECT: Duration = Duration::from_millis(500);
 
-/// Follows `job` to its end. The job goes on when the waiting ends.
-pub async fn wait(client: &mut Client, job: &str, patience: Option<Duration>) -> Result<Box<Released>, Problem> {
-    wait_telling(client, job, patience, &mut |progress| Some(describe(progress))).await
+/// Follows `job` to its end. The job goes on when the waiting ends; `noun` is the command that watches it again.
+pub async fn wait(
+    client: &mut Client,
+    noun: &str,
+    job: &str,
+    patience: Option<Duration>,
+) -> Result<Box<Released>, Problem> {
+    wait_telling(client, noun, job, patience, &mut |progress| Some(describe(progress))).await
 }
 
-/// The same in the caller's words; none leaves the last ones.
+/// The same in the caller's words, where none leaves the last ones.
 pub async fn wait_telling(
     client: &mut Client,
+    noun: &str,
     job: &str,
     patience: Option<Duration>,
     words: Words<'_>,
@@ -36,10 +42,10 @@ pub async fn wait_telling(
     };
     let outcome = tokio::select! {
         outcome = follow(client, job, &mut spinner, words) => outcome,
-        () = end => Err(Problem::new(Exit::TimedOut, "SOTTO-7303", format!("no answer yet to job {job}; it goes on"))
-            .remedy(format!("sotto job watch {job}"))),
-        _ = tokio::signal::ctrl_c() => Err(super::interrupted(format!("stopped waiting; job {job} goes on"))
-            .remedy(format!("sotto job watch {job}, or sotto job cancel {job}"))),
+        () = end => Err(Problem::new(Exit::TimedOut, "SOTTO-7303", format!("no answer yet to {noun} {job}; it goes on"))
+            .remedy(format!("sotto {noun} watch {job}"))),
+        _ = tokio::signal::ctrl_c() => Err(super::interrupted(format!("stopped waiting; {noun} {job} goes on"))
+            .remedy(format!("sotto {noun} watch {job}, or sotto job cancel {job}"))),
     };
     spinner.clear();
     outcome
@@ -63,7 +69,7 @@ async fn follow(
             Ok(None) | Err(_) => {
                 lost += 1;
                 spinner.say("connection lost, trying again");
-                tokio::time::sleep(RECONNECT).await;
+                tokio::time::sleep(RECONNECT).await; // a coordinator that restarts needs a moment
             }
         }
     }

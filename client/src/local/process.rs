@@ -124,7 +124,7 @@ impl Running {
                     return (i == 0, child.problem(&format!("ended: {status}")));
                 }
             }
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(Duration::from_millis(200)).await; // looks at every child without owning its end
         }
     }
 
@@ -169,7 +169,7 @@ impl Running {
                 )
                 .remedy(format!("read {}", self.children[0].log.display())));
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await; // between two looks, until the deadline above
         }
     }
 }

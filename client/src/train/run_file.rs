@@ -103,7 +103,7 @@ pub struct RunFile {
     /// Units at all participants together, as far as the public knows; scales the mean, never a claim
     #[arg(long)]
     pub expected_units: Option<u64>,
-    /// No noise: sums are hidden and nothing else is claimed; every owner has to allow it
+    /// No noise: sums are hidden and nothing else is claimed; agents of this version refuse it
     #[arg(long)]
     #[serde(default)]
     pub non_private: bool,

@@ -8,14 +8,14 @@
 use std::sync::Arc;
 
 use governance::{Contract, Request};
-use secagg::RingVec;
+use secagg::{MAX_MEMBERS, RingVec};
 
 use super::Run;
 use crate::codes;
 use crate::context::Planned;
 use crate::message::{Carried, Previous, RoundStart};
 use crate::participant::Participant;
-use crate::workload::{Outcome, PlainSum, Refusal};
+use crate::workload::{CohortTerms, Outcome, PlainSum, Refusal};
 
 /// The state that the newest round of a run stood on. Round 0 stands on none.
 #[derive(Clone)]
@@ -86,7 +86,8 @@ impl Participant {
         let workload = self.config.workloads.get(&request.kind).ok_or_else(unreadable)?;
         let plan = match held.planned.terms == previous.terms {
             true => held.planned.plan.clone(),
-            false => Arc::new(workload.plan(request, contract, &previous.terms)?),
+            false if is_possible(&previous.terms) => Arc::new(workload.plan(request, contract, &previous.terms)?),
+            false => return Err(unreadable()),
         };
         let vector = RingVec::from_bytes(plan.ring, values.to_vec()).map_err(|_| unreadable())?;
         if vector.dim() != plan.dim {
@@ -98,6 +99,11 @@ impl Participant {
             Outcome::Done { .. } => Err(other_state(held.round + 1)),
         }
     }
+}
+
+/// Terms of another attempt are the coordinator's word: no workload plans for a cohort that no epoch could have.
+fn is_possible(terms: &CohortTerms) -> bool {
+    terms.n as usize <= MAX_MEMBERS && terms.s_min <= terms.n && terms.honest_shares() > 0
 }
 
 fn other_state(round: u32) -> Refusal {
