@@ -64,6 +64,8 @@ pub struct Dataset {
     pub paused: bool,
     /// Whether analysts see what is left of the budget.
     pub show_budget: bool,
+    /// The two local people who allow sums without noise ("secure aggregation only"); empty: nobody may ask for one.
+    pub without_noise_approved_by: Vec<String>,
     /// Who may ask; `*` admits every analyst of the roster. Empty: nobody.
     pub analysts: BTreeSet<String>,
     pub forbidden_columns: BTreeSet<String>,
@@ -212,6 +214,28 @@ mod tests {
         assert!(
             error.message.contains("others") && error.message.contains("[[population]]"),
             "{error}"
+        );
+    }
+
+    #[test]
+    fn sums_without_noise_take_the_names_of_two_people() {
+        let with = |people: &str| {
+            let line = format!("show_budget = true\nwithout_noise_approved_by = {people}");
+            parse(&example().replace("show_budget = true", &line))
+        };
+        for bad in [r#"["ada"]"#, r#"["ada", "ada"]"#, r#"["ada", " "]"#] {
+            assert!(with(bad).unwrap_err().message.contains("two people"), "{bad}");
+        }
+        assert_eq!(
+            with(r#"["ada", "grace"]"#).unwrap().datasets[0]
+                .without_noise_approved_by
+                .len(),
+            2
+        );
+        assert!(
+            parse(&example()).unwrap().datasets[0]
+                .without_noise_approved_by
+                .is_empty()
         );
     }
 

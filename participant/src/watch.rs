@@ -94,7 +94,7 @@ impl Watch {
                     population: entry.population.clone(),
                     min_cohort: entry.min_cohort,
                     paused: entry.paused,
-                    without_noise: Vec::new(),
+                    without_noise: entry.without_noise_approved_by.clone(),
                     show_budget: entry.show_budget,
                 }),
                 State::Gone { why, .. } => drop(served.refused.insert(contract.name.clone(), why.clone())),

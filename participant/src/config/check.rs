@@ -179,6 +179,11 @@ fn check_dataset(dataset: &Spanned<DatasetFile>, populations: &BTreeSet<&str>) -
         );
         return Err((d.population.span(), message));
     }
+    let people: BTreeSet<&str> = d.without_noise_approved_by.iter().map(|name| name.trim()).collect();
+    if !d.without_noise_approved_by.is_empty() && (people.len() < 2 || people.contains("")) {
+        let message = "without_noise_approved_by: expected the names of two people, or no line at all";
+        return Err((dataset.span(), message.into()));
+    }
     for (column, unit) in &d.units {
         if !(unit.factor.is_finite() && unit.factor != 0.0 && unit.offset.is_finite()) {
             let message = format!("units of `{column}`: expected a finite factor other than 0 and a finite offset");

@@ -55,6 +55,8 @@ pub(super) struct DatasetFile {
     #[serde(default = "yes")]
     pub show_budget: bool,
     #[serde(default)]
+    pub without_noise_approved_by: Vec<String>,
+    #[serde(default)]
     pub analysts: BTreeSet<String>,
     #[serde(default)]
     pub forbidden_columns: BTreeSet<String>,
@@ -205,6 +207,7 @@ fn dataset(d: DatasetFile, folder: &Path) -> Dataset {
         min_cohort: d.min_cohort,
         paused: d.paused,
         show_budget: d.show_budget,
+        without_noise_approved_by: d.without_noise_approved_by,
         analysts: d.analysts,
         forbidden_columns: d.forbidden_columns,
         mapping: Mapping {
