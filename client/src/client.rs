@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use governance::{ContentHash, Contract, Request, SignedRequest, SigningKey};
+use governance::{ContentHash, Contract, Request, SignedMove, SignedRequest, SigningKey};
 use proto::identity::Identity;
 use proto::printable;
 use proto::v1;
@@ -11,6 +11,7 @@ use proto::v1::analysts_client::AnalystsClient;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::released::Released;
+use crate::train::registry::Models;
 use crate::{Exit, Problem};
 
 /// How long a connection may take before it counts as refused.
@@ -115,10 +116,13 @@ impl Client {
             issued_at_ms: now_ms,
             expires_at_ms: now_ms + question.valid_for.as_millis() as u64,
         };
-        let key = SigningKey::from_seed(self.identity.signing_seed()).map_err(|e| Problem::local("signing key", e))?;
         request
-            .sign(&key)
+            .sign(&self.signing_key()?)
             .map_err(|error| Problem::new(Exit::Refused, "SOTTO-7301", error.to_string()))
+    }
+
+    pub(crate) fn signing_key(&self) -> Result<SigningKey, Problem> {
+        SigningKey::from_seed(self.identity.signing_seed()).map_err(|e| Problem::local("signing key", e))
     }
 
     pub async fn submit(&mut self, request: SignedRequest) -> Result<Submitted, Problem> {
@@ -185,6 +189,28 @@ impl Client {
         let id = v1::ReleaseRef { id: id.to_owned() };
         let release = self.rpc.get_release(timed(id)).await.map_err(refused)?.into_inner();
         self.read(release)
+    }
+
+    /// This analyst's registry of models.
+    pub async fn models(&mut self) -> Result<Models, Problem> {
+        let request = timed(v1::ListModelsRequest {});
+        self.rpc
+            .list_models(request)
+            .await
+            .map_err(refused)?
+            .into_inner()
+            .try_into()
+    }
+
+    /// Makes one signed move of a model.
+    pub(crate) async fn move_model(&mut self, signed: SignedMove) -> Result<Models, Problem> {
+        let request = timed(v1::SignedMove::from(signed));
+        self.rpc
+            .move_model(request)
+            .await
+            .map_err(refused)?
+            .into_inner()
+            .try_into()
     }
 
     pub async fn datasets(&mut self) -> Result<Vec<Dataset>, Problem> {

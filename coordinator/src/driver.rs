@@ -14,7 +14,7 @@ use engine::coordinator::{Coordinator, Input};
 use engine::message::Join;
 use engine::record::{BadRow, CoordinatorRecord};
 use engine::{AgentId, CoordinatorStep, JobId, Refusal, ToCoordinator};
-use governance::{SignedRequest, SignedRoster};
+use governance::{SignedMove, SignedRequest, SignedRoster};
 use proto::store::{Store, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
@@ -50,6 +50,10 @@ pub enum Event {
     Cancel {
         job: JobId,
         analyst: String,
+        reply: oneshot::Sender<Result<JobId, Refusal>>,
+    },
+    Move {
+        signed: SignedMove,
         reply: oneshot::Sender<Result<JobId, Refusal>>,
     },
     Watch {
@@ -194,6 +198,7 @@ impl<S: Store> Running<S> {
             }
             Event::Submit { signed, reply } => answer(reply, self.handle(Input::Submit(signed))?),
             Event::Cancel { job, analyst, reply } => answer(reply, self.handle(Input::Cancel { job, analyst })?),
+            Event::Move { signed, reply } => answer(reply, self.handle(Input::Move(signed))?),
             Event::Watch { job, analyst, reply } => {
                 // An asker that went away needs no answer.
                 let _ = reply.send(self.parts.jobs.follow(&self.parts.engine, job, &analyst));

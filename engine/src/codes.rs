@@ -27,6 +27,8 @@ pub const OWNERS_REFUSED: &str = "SOTTO-2010";
 pub const UNKNOWN_JOB: &str = "SOTTO-2011";
 /// The job has ended: there is nothing to cancel.
 pub const JOB_ENDED: &str = "SOTTO-2012";
+/// A model cannot be moved so.
+pub const MODEL_MOVE: &str = "SOTTO-2013";
 
 /// The request does not verify at this participant.
 pub const REQUEST_REFUSED: &str = "SOTTO-3002";

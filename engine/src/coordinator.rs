@@ -9,6 +9,7 @@ mod catalogue;
 mod config;
 mod epoch;
 mod jobs;
+mod models;
 mod round;
 mod terms;
 mod uploads;
@@ -99,6 +100,10 @@ impl Coordinator {
             }
             Input::Cancel { job, analyst } => {
                 let reply = self.cancel(job, &analyst, &mut turn);
+                turn.step.reply = Some(reply);
+            }
+            Input::Move(signed) => {
+                let reply = self.move_model(signed, &mut turn);
                 turn.step.reply = Some(reply);
             }
             Input::Roster(roster) => self.adopt_roster(roster, &mut turn),

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use governance::{SignedRequest, SignedRoster};
+use governance::{Addition, SignedMove, SignedRequest, SignedRoster};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::ids::{EpochSeq, JobId};
@@ -49,7 +49,12 @@ pub enum CoordinatorRecord {
         /// Plan, contract, snapshots, cohort and analyst: the same identity is answered from here at zero cost.
         identity: Option<secagg::Digest>,
         at_ms: u64,
+        /// What enters the analyst's registry of models with it.
+        #[serde(default)]
+        adds: Option<Addition>,
     },
+    /// A version of a model stands elsewhere now, as its analyst signed.
+    ModelMoved { signed: SignedMove, at_ms: u64 },
     /// The job ended without an answer.
     JobFailed { job: JobId, refused: Refused, at_ms: u64 },
 }

@@ -19,6 +19,11 @@ pub trait Workload: Send + Sync + 'static {
 
     /// Reads the sum of round `round` (counted from 0) on top of the state that the round before it left.
     fn absorb(&self, plan: &Plan, round: u32, state: Option<&[u8]>, sum: &PlainSum) -> Result<Outcome, Refusal>;
+
+    /// What a release of this workload adds to its analyst's registry of models.
+    fn adds(&self, _request: &governance::Request, _release: &[u8]) -> Option<governance::Addition> {
+        None
+    }
 }
 
 /// The cohort that a plan is made for. Noise and sensitivity are derived for `s_min - c` honest shares.

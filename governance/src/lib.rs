@@ -1,7 +1,7 @@
 //! Governance: who may ask what, of whom, under which published terms.
 //!
 //! What stands here: the contract of a dataset (`Contract`), the signed list of who belongs to a consortium
-//! (`Roster`), the signed question of an analyst (`Request`), and the one place where a participant says yes or no
+//! (`Roster`), the signed question of an analyst (`Request`), the registry of models (`Registry`), and the one place where a participant says yes or no
 //! (`decision`). Everything is a value made from bytes: a type of this crate exists only if its bytes were valid.
 //!
 //! Deliberately absent: sockets, files, clocks and randomness. Time comes in as an argument, keys come in as seeds.
@@ -13,11 +13,13 @@ pub mod contract;
 pub mod decision;
 pub mod hash;
 pub mod keys;
+pub mod model;
 pub mod request;
 pub mod roster;
 
 pub use contract::{Bounds, Column, Contract, ContractError, Contribution, LogicalType, NullRule, Scalar, Terms};
 pub use hash::ContentHash;
 pub use keys::{BadSignature, SigningKey, VerifyingKey};
+pub use model::{Addition, Move, MoveError, Registry, SignedMove, Standing};
 pub use request::{Request, RequestError, SignedRequest};
 pub use roster::{Agent, Analyst, CoordinatorEntry, Roster, RosterError, SignedRoster};

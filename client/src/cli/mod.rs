@@ -10,6 +10,7 @@ mod doctor;
 mod enroll;
 mod explain;
 mod job;
+mod model;
 mod participant;
 #[cfg(feature = "agents")]
 mod predict;
@@ -69,6 +70,8 @@ enum Command {
     Train(Box<train::Train>),
     /// Training runs: list, watch, stop, report
     Run(run::Run),
+    /// Trained models: show, compare, evaluate, promote, roll back, export
+    Model(model::Model),
     /// A trained model over a file of your own
     #[cfg(feature = "agents")]
     Predict(predict::Predict),
@@ -175,6 +178,7 @@ async fn run_async(command: Command, json: bool) -> Result<(), Problem> {
         Command::Explain(command) => command.run(json).await,
         Command::Train(command) => command.run(json).await,
         Command::Run(command) => command.run(json).await,
+        Command::Model(command) => command.run(json).await,
         #[cfg(feature = "agents")]
         Command::Predict(command) => command.run(json).await,
         Command::Release(command) => command.run(json).await,

@@ -13,12 +13,12 @@ use crate::train::{Trained, predict};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  sotto predict 3f9c.. patients.parquet -o scores.csv      the model of a run
+  sotto predict heart.num patients.parquet -o scores.csv   the version in production
   sotto predict report/model.json patients.csv             a model in a file
 
 One line a row: the predicted number, the probability of class 1, or the most probable class.")]
 pub struct Predict {
-    /// A run's id, or a model file
+    /// A model by name, NAME@VERSION, run or hash; or a model file
     model: String,
     /// Rows to predict: CSV or Parquet with the contract's column names
     data: PathBuf,
@@ -50,5 +50,7 @@ async fn load(model: &str, remote: &Remote) -> Result<TrainedModel, Problem> {
         });
     }
     let (mut client, _) = remote.connect().await?;
-    Ok(Trained::of(client.release(model).await?)?.run.model)
+    let models = client.models().await?;
+    let release = models.find(model)?.release.clone();
+    Ok(Trained::of(client.release(&release).await?)?.run.model)
 }

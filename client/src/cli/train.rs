@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use proto::v1;
-use workload::training::{TrainPlan, TrainTask};
+use workload::training::{Start, TrainPlan, TrainTask};
 
 use super::job::remember;
 use super::question::{purpose, terms};
@@ -25,6 +25,7 @@ Examples:
   sotto train run.toml
   sotto train run.toml --epsilon 1 --rounds 30             flags win over the file
   sotto train --dataset heart --features age,sex,chol --target num --positive-above 0 --epsilon 3
+  sotto train run.toml --parent heart.num                  continues from the model in production
   sotto train run.toml --detach                            prints the run; `sotto run watch ID`
 
 A run is a sequence of secure rounds: every participant clips, rounds and adds noise beside its data, and the coordinator learns
@@ -64,8 +65,11 @@ pub async fn ready(file: Option<PathBuf>, flags: RunFile, remote: &Remote) -> Re
         Some(file) => RunFile::read(&file)?.with(flags),
         None => flags,
     };
-    let (task, epsilon, name) = (run.task()?, run.epsilon()?, run.dataset()?.to_owned());
+    let (mut task, epsilon, name) = (run.task()?, run.epsilon()?, run.dataset()?.to_owned());
     let (mut client, profile) = remote.connect().await?;
+    if let Some(parent) = &run.parent {
+        continue_from(&mut client, parent, run.holdout.is_some(), &mut task).await?;
+    }
     let dataset = client.dataset(&name).await?;
     let terms = terms(&client.status().await?, &dataset);
     let plan = train::plan(&dataset, task.clone(), &terms, epsilon)?;
@@ -78,6 +82,22 @@ pub async fn ready(file: Option<PathBuf>, flags: RunFile, remote: &Remote) -> Re
         epsilon,
         plan,
     })
+}
+
+/// Puts a parent's parameters into the task. Its holdout stays held back: what one run learnt from is no test of the next.
+async fn continue_from(client: &mut Client, parent: &str, chosen: bool, task: &mut TrainTask) -> Result<(), Problem> {
+    let models = client.models().await?;
+    let version = models.find(parent)?;
+    let parent = Trained::of(client.release(&version.release).await?)?;
+    if chosen && task.holdout != parent.task.holdout {
+        return Err(Problem::usage(
+            "the holdout is another than that of the parent, which learnt from some of these units",
+        )
+        .remedy("leave holdout (and seed) out: the parent's is used"));
+    }
+    task.holdout = parent.task.holdout;
+    task.start = Some(Start::from_model(&parent.run.model).map_err(train::refused)?);
+    Ok(())
 }
 
 impl Train {
@@ -105,12 +125,13 @@ impl Train {
         let trained = watch(&mut ready.client, &job, &ready.plan, patience).await?;
         let evaluated = match ready.run.evaluate_epsilon() {
             Some(epsilon) if trained.task.holdout.is_some() => {
-                Some(train::evaluate(&mut ready.client, &ready.dataset, &trained, epsilon, &purpose).await?)
+                let group = ready.run.evaluate_group.as_deref();
+                Some(train::evaluate(&mut ready.client, &ready.dataset, &trained, epsilon, &purpose, group).await?)
             }
             _ => None,
         };
         if let Some(file) = &self.output {
-            save(&trained, file)?;
+            train::save(&trained, file)?;
         }
         print(&trained, evaluated.as_ref(), json)
     }
@@ -139,11 +160,6 @@ pub fn print(trained: &Trained, evaluated: Option<&Evaluated>, json: bool) -> Re
     }
     println!("{}", trained.statement());
     Ok(())
-}
-
-fn save(trained: &Trained, file: &std::path::Path) -> Result<(), Problem> {
-    let text = serde_json::to_string_pretty(&trained.run.model).map_err(|error| Problem::local("model", error))?;
-    std::fs::write(file, text).map_err(|error| Problem::local(file.display(), error))
 }
 
 /// What lists call a run.

@@ -25,7 +25,7 @@ pub struct Learnt {
 /// Trains a classifier of heart disease.
 pub async fn learn(client: &mut Client, dataset: &Dataset) -> Result<Learnt, Problem> {
     let trained = train::run(client, dataset, &task(), EPSILON, "research", 5).await?;
-    let evaluated = train::evaluate(client, dataset, &trained, EVALUATION, "research").await?;
+    let evaluated = train::evaluate(client, dataset, &trained, EVALUATION, "research", None).await?;
     let true_auc = true_auc(&trained)?;
     Ok(Learnt {
         trained,

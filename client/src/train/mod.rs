@@ -2,12 +2,15 @@
 //!
 //! - [`RunFile`]: the settings, from TOML and flags. [`Trained`]: a finished run.
 
+pub mod compare;
 #[cfg(feature = "agents")]
 pub mod predict;
+pub mod registry;
 pub mod report;
 mod run_file;
 mod trained;
 
+use std::path::Path;
 use std::time::Duration;
 
 use engine::CohortTerms;
@@ -75,19 +78,21 @@ pub async fn run(
     Trained::of(*client.released(&job).await?)
 }
 
-/// One round over the units that no step saw.
+/// One round over the units that no step saw; over all units if the run held none back.
 pub async fn evaluate(
     client: &mut Client,
     dataset: &Dataset,
     trained: &Trained,
     epsilon: f64,
     purpose: &str,
+    group: Option<&str>,
 ) -> Result<Evaluated, Problem> {
+    let holdout = trained.task.holdout;
     let task = EvaluateTask {
         model: trained.run.model.clone(),
-        part: Part::Held,
-        holdout: trained.task.holdout,
-        group: None,
+        part: if holdout.is_some() { Part::Held } else { Part::All },
+        holdout,
+        group: group.map(str::to_owned),
         bins: BINS,
     };
     let request = client.sign(evaluation(dataset, &task, epsilon, purpose))?;
@@ -97,6 +102,12 @@ pub async fn evaluate(
         None => client.released(&submitted.job).await?,
     };
     Evaluated::of(*released)
+}
+
+/// Writes a model for other programs to read.
+pub fn save(trained: &Trained, file: &Path) -> Result<(), Problem> {
+    let text = serde_json::to_string_pretty(&trained.run.model).map_err(|error| Problem::local("model", error))?;
+    std::fs::write(file, text).map_err(|error| Problem::local(file.display(), error))
 }
 
 /// A workload's refusal, before anything was spent.

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use workload::training::{EvaluateTask, TrainRelease};
+use workload::training::TrainRelease;
 
 use super::{Evaluated, Trained};
 use crate::output::plain;
@@ -12,16 +12,12 @@ use crate::{Client, Problem};
 
 /// The newest evaluation of this model, if one was paid for.
 pub async fn evaluation_of(client: &mut Client, trained: &Trained) -> Result<Option<Evaluated>, Problem> {
-    let kind = workload::training::EVALUATE_KIND;
-    let releases = client.releases(1000).await?;
-    let of_this_model = |task: &str| {
-        EvaluateTask::from_task(task)
-            .is_ok_and(|task| task.model.hash().is_ok_and(|hash| hash == trained.run.model_hash))
-    };
-    let found = releases
-        .into_iter()
-        .find(|released| released.request().kind == kind && of_this_model(&released.request().task));
-    found.map(Evaluated::of).transpose()
+    let models = client.models().await?;
+    let version = models.of(&trained.run.model_hash);
+    match version.and_then(|version| version.figures.last()) {
+        Some(figures) => Evaluated::of(client.release(figures).await?).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Writes `report.md`, `report.html` and `model.json`, and says where.

@@ -103,10 +103,19 @@ pub struct RunFile {
     /// Units at all participants together, as far as the public knows; scales the mean, never a claim
     #[arg(long)]
     pub expected_units: Option<u64>,
-    /// No noise: sums are hidden and nothing else is claimed; agents of this version refuse it
+    /// No noise: sums are hidden and nothing else is claimed; every owner has to allow it
     #[arg(long)]
     #[serde(default)]
     pub non_private: bool,
+    /// What the registry calls the model [default: DATASET.TARGET]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Model to start from: NAME (in production), NAME@VERSION, or the first digits of its hash
+    #[arg(long)]
+    pub parent: Option<String>,
+    /// Column whose values the evaluation compares: figures for each, and the gaps between them
+    #[arg(long)]
+    pub evaluate_group: Option<String>,
     /// Epsilon of the evaluation after the run; 0 is none [default: a tenth of epsilon]
     #[arg(long)]
     pub evaluate_epsilon: Option<f64>,
@@ -196,6 +205,9 @@ impl RunFile {
             seed,
             holdout,
             expected_units,
+            name,
+            parent,
+            evaluate_group,
             evaluate_epsilon
         )
     }
@@ -294,6 +306,8 @@ impl RunFile {
             },
             expected_units: self.expected_units,
             non_private: self.non_private,
+            name: self.name.clone(),
+            start: None,
         })
     }
 

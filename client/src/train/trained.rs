@@ -1,7 +1,7 @@
 //! A finished run: the model, what the run cost and covers, and figures that an evaluation paid for.
 
 use serde_json::{Value, json};
-use workload::training::{Covers, Evaluation, TrainRelease, TrainTask};
+use workload::training::{Covers, Evaluation, Part, TrainRelease, TrainTask};
 
 use crate::output::plain;
 use crate::released::{Released, unreadable};
@@ -88,6 +88,8 @@ impl Trained {
             "signature_verified": self.released.verified(),
             "dataset": self.run.dataset,
             "model_hash": self.run.model_hash,
+            "name": self.run.name,
+            "parent": self.run.parent,
             "model": self.run.model,
             "rounds": self.run.rounds,
             "diverged": self.run.diverged,
@@ -122,13 +124,36 @@ impl Evaluated {
             figure("log loss", &overall.log_loss),
         ];
         let mut text = figures.into_iter().flatten().collect::<Vec<_>>().join(", ");
-        if let Some(gap) = evaluation.accuracy_gap {
-            text += &format!("; accuracy gap between groups {:.3}", gap.get());
+        let gaps = [
+            ("accuracy", evaluation.accuracy_gap),
+            ("true positive rate", evaluation.true_positive_gap),
+            ("false positive rate", evaluation.false_positive_gap),
+        ];
+        for (name, gap) in gaps.into_iter().filter_map(|(name, gap)| Some((name, gap?))) {
+            text += &format!("\n  gap between groups in {name}: {:.3}", gap.get());
         }
+        for group in &evaluation.groups {
+            let of_group = figure("accuracy", &group.accuracy).unwrap_or_else(|| "no figures".to_owned());
+            text += &format!("\n  {}: {of_group}", group.name);
+        }
+        let units = match evaluation.part {
+            Part::Held => "units that no step saw",
+            Part::Train => "units that the steps saw",
+            Part::All => "all units, those that the steps saw among them",
+        };
         text + &format!(
-            "\nheld-out units, epsilon {} of its own; intervals are 95 % and cover the noise only",
+            "\n{units}, epsilon {} of its own; intervals are 95 % and cover the noise only",
             plain(evaluation.epsilon.get())
         )
+    }
+
+    pub fn to_json(&self) -> Value {
+        json!({
+            "release": self.released.id(),
+            "signature_verified": self.released.verified(),
+            "evaluation": self.evaluation,
+            "receipt": self.released.receipt_json(),
+        })
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use engine::JobId;
-use governance::SignedRequest;
+use governance::{SignedMove, SignedRequest};
 use proto::Malformed;
 use proto::analysts::job_id;
 use proto::identity::{Peer, Role, peer};
@@ -131,6 +131,26 @@ impl Analysts for AnalystsDoor {
         release
             .map(Response::new)
             .ok_or_else(|| status(&answers::unknown_job(&job)))
+    }
+
+    async fn list_models(&self, request: Request<v1::ListModelsRequest>) -> Result<Response<v1::Models>, Status> {
+        let analyst = self.caller(&request)?;
+        let models = self.driver.read(move |desk| answers::models(desk, &analyst)).await?;
+        Ok(Response::new(models))
+    }
+
+    async fn move_model(&self, request: Request<v1::SignedMove>) -> Result<Response<v1::Models>, Status> {
+        let analyst = self.caller(&request)?;
+        let signed = SignedMove::from(request.into_inner());
+        // The engine verifies the signature; here it is only whose move this is.
+        let named = signed.read().map(|wanted| wanted.analyst);
+        if named.as_ref().ok() != Some(&analyst) {
+            return Err(Status::permission_denied(format!("the move is not one of `{analyst}`")));
+        }
+        let moved = self.driver.ask(|reply| Event::Move { signed, reply }).await?;
+        moved.map_err(|refusal| status(&refusal))?;
+        let models = self.driver.read(move |desk| answers::models(desk, &analyst)).await?;
+        Ok(Response::new(models))
     }
 
     async fn list_datasets(&self, request: Request<v1::ListDatasetsRequest>) -> Result<Response<v1::Datasets>, Status> {

@@ -35,6 +35,17 @@ pub fn releases(desk: &Desk<'_>, analyst: &str, limit: usize) -> Vec<v1::Release
         .collect()
 }
 
+/// An analyst's models.
+pub fn models(desk: &Desk<'_>, analyst: &str) -> v1::Models {
+    let registry = desk.engine.books().registry(analyst);
+    v1::Models {
+        versions: registry
+            .map(|held| held.versions().iter().map(Into::into).collect())
+            .unwrap_or_default(),
+        moves: registry.map_or(0, |held| held.moves()),
+    }
+}
+
 /// How a job ended; none while it is open.
 pub fn ending(desk: &Desk<'_>, job: &JobId, analyst: &str) -> Option<v1::JobEvent> {
     let event = match desk.engine.job(job, analyst)?.phase {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use governance::{Request, SignedRequest};
+use governance::{MoveError, Registry, Request, SignedRequest};
 
 use crate::ids::{EpochSeq, JobId};
 use crate::message::{Carried, Previous, Wire};
@@ -24,6 +24,8 @@ pub struct Books {
     open: Vec<JobId>,
     /// Releases by the identity of their question.
     answers: BTreeMap<secagg::Digest, JobId>,
+    /// Models, by analyst.
+    registries: BTreeMap<String, Registry>,
 }
 
 /// One request and what became of it.
@@ -96,6 +98,8 @@ pub enum Inconsistent {
     Unreadable(JobId),
     #[error("epoch number {found} after {last}")]
     EpochNumber { last: EpochSeq, found: EpochSeq },
+    #[error("a model was moved as it cannot be: {0}")]
+    Move(#[from] MoveError),
 }
 
 impl Books {
@@ -153,14 +157,24 @@ impl Books {
                 release,
                 identity,
                 at_ms,
+                adds,
             } => {
                 let job = release.release.id;
                 self.open_mut(&job)?;
+                if let Some(addition) = adds {
+                    let registry = self.registries.entry(release.release.analyst.clone()).or_default();
+                    registry.add(job.to_string(), addition, *at_ms);
+                }
                 if let Some(identity) = identity {
                     self.answers.entry(*identity).or_insert(job);
                 }
                 let release = release.clone();
                 self.end(job, JobState::Released { release, at_ms: *at_ms });
+            }
+            CoordinatorRecord::ModelMoved { signed, at_ms } => {
+                let wanted = signed.read()?;
+                let registry = self.registries.entry(wanted.analyst.clone()).or_default();
+                registry.apply(&wanted, *at_ms)?;
             }
             CoordinatorRecord::JobFailed { job, refused, at_ms } => {
                 self.open_mut(job)?;
@@ -187,6 +201,11 @@ impl Books {
             JobState::Open(progress) => Some(progress),
             _ => None,
         }
+    }
+
+    /// An analyst's models; none before the first.
+    pub fn registry(&self, analyst: &str) -> Option<&Registry> {
+        self.registries.get(analyst)
     }
 
     /// Jobs in order of submission.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use governance::{SignedRequest, SignedRoster};
+use governance::{SignedMove, SignedRequest, SignedRoster};
 
 use crate::ids::{AgentId, JobId};
 use crate::message::{Join, ToCoordinator};
@@ -100,6 +100,8 @@ pub enum Input {
     Submit(SignedRequest),
     /// The analyst gives up; the step's `reply` answers.
     Cancel { job: JobId, analyst: String },
+    /// An authenticated analyst moves a version of a model; the step's `reply` answers with its release.
+    Move(SignedMove),
     /// A new roster from governance.
     Roster(SignedRoster),
     /// Time passed.

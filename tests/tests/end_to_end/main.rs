@@ -1,101 +1,22 @@
 //! The real thing over real sockets: five processes, mutual TLS, SQLite, kill -9. The world of every story is built anew, in
 //! a second or two, over the four hospitals of the heart data.
 
+mod training;
 mod wire;
+mod world;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use governance::canonical::Real;
 use proto::identity::{Identity, Role};
-use sottovoce::client::Event;
-use sottovoce::local::{Running, Spec, State, start};
-use sottovoce::train::{self, Trained};
-use sottovoce::{Answer, Client, Problem};
+use sottovoce::local::{Spec, State, start};
+use sottovoce::train;
+use sottovoce::{Answer, Client};
+use training::heart_task;
 use workload::query::Cell;
-use workload::training::{Holdout, ModelKind, TrainTask};
+use world::{World, round_began};
 
 const COUNT: &str = "SELECT sex, COUNT(*), AVG(age) FROM heart GROUP BY sex";
-
-struct World {
-    running: Running,
-    folder: tempfile::TempDir,
-}
-
-impl World {
-    async fn of_hospitals() -> Self {
-        Self::with(|_| {}).await
-    }
-
-    async fn with(change: impl FnOnce(&mut Spec)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut spec = sottovoce::demo::consortium(folder.path()).unwrap();
-        // A coordinator that is killed must come back at the same address.
-        spec.listen = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
-        change(&mut spec);
-        let state = State::prepare(&folder.path().join("state"), &spec).unwrap();
-        let party = Path::new(env!("CARGO_BIN_EXE_party"));
-        let running = start(party, &spec, &state, &[("SOTTO_LOG", "debug")], &mut |_| {})
-            .await
-            .unwrap();
-        Self { running, folder }
-    }
-
-    async fn analyst(&self) -> Client {
-        self.running.connect().await.unwrap()
-    }
-
-    async fn ask(&self, sql: &str, epsilon: f64) -> Result<Box<Answer>, Problem> {
-        let mut analyst = self.analyst().await;
-        let asked = sottovoce::ask::ask(&mut analyst, sql, epsilon, "research");
-        tokio::time::timeout(Duration::from_secs(90), asked)
-            .await
-            .expect("an answer or a clear failure in time")
-    }
-
-    /// Waits until so many agents share a live epoch.
-    async fn agents_in_epoch(&self, agents: u32) {
-        for _ in 0..600 {
-            if let Ok(mut analyst) = self.running.connect().await
-                && let Ok(status) = analyst.status().await
-                && status.epoch_present == agents
-            {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await; // polls a condition, for at most a minute
-        }
-        panic!("no live epoch of {agents} agents");
-    }
-
-    /// Waits until so many hospitals offer the heart data.
-    async fn sites_of_heart(&self, sites: usize) {
-        let mut analyst = self.analyst().await;
-        for _ in 0..600 {
-            if analyst.dataset("heart").await.unwrap().sites.len() == sites {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await; // polls a condition, for at most a minute
-        }
-        panic!("never offered by {sites}");
-    }
-
-    fn state(&self) -> PathBuf {
-        self.folder.path().join("state")
-    }
-
-    async fn left(&self, site: &str) -> f64 {
-        let dataset = self.analyst().await.dataset("heart").await.unwrap();
-        let site = dataset
-            .sites
-            .iter()
-            .find(|known| known.participant == site)
-            .expect("the site is listed");
-        site.budget.as_ref().expect("the owner shows its budget").epsilon_left
-    }
-}
 
 /// Submits without waiting for the answer.
 async fn submitted(analyst: &mut Client, sql: &str) -> String {
@@ -103,17 +24,6 @@ async fn submitted(analyst: &mut Client, sql: &str) -> String {
     let question = sottovoce::ask::question(&dataset, sql, 1.0, "research", 2);
     let request = analyst.sign(question).unwrap();
     analyst.submit(request).await.unwrap().job
-}
-
-/// Waits until owners were asked, so that what is killed now is killed in the middle.
-async fn round_began(analyst: &mut Client, job: &str) {
-    let mut events = analyst.watch(job).await.unwrap();
-    loop {
-        match events.next().await.unwrap().expect("the job has not ended") {
-            Event::Progress(progress) if matches!(&*progress.phase, "queued" | "waiting") => {}
-            _ => return,
-        }
-    }
 }
 
 fn estimate(answer: &Answer, row: usize, column: usize) -> (f64, f64, f64) {
@@ -401,73 +311,4 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         }
     }
     found
-}
-
-/// Heart disease from contract-bounded features, as `docs/training.md` has it.
-fn heart_task(rounds: u32) -> TrainTask {
-    let features = ["age", "sex", "cp", "trestbps", "thalch", "exang", "oldpeak"];
-    let real = |x: f64| Real::new(x).unwrap();
-    TrainTask {
-        positive_above: Some(real(0.0)),
-        learning_rate: real(1.5),
-        momentum: real(0.6),
-        expected_units: Some(920),
-        holdout: Some(Holdout {
-            fraction: real(0.25),
-            seed: 7,
-        }),
-        ..TrainTask::dp_sgd(&features, "num", ModelKind::Logistic, rounds)
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_model_is_trained_over_four_hospitals_and_ranks_patients_that_no_step_saw() {
-    let world = World::of_hospitals().await;
-    let mut analyst = world.analyst().await;
-    let dataset = analyst.dataset("heart").await.unwrap();
-    let trained = train::run(&mut analyst, &dataset, &heart_task(15), 3.0, "research", 3)
-        .await
-        .unwrap();
-    assert!(trained.released.verified() && !trained.run.diverged);
-    assert_eq!((trained.run.rounds, trained.released.receipt().contributors), (15, 4));
-    let epsilon = trained.run.privacy.epsilon.unwrap().get();
-    assert!(epsilon > 1.0 && epsilon <= 3.0, "{epsilon}");
-    let evaluated = train::evaluate(&mut analyst, &dataset, &trained, 3.0, "research")
-        .await
-        .unwrap();
-    let auc = evaluated.evaluation.overall.auc.as_ref().unwrap();
-    // 0.87 and more without noise, and an evaluation at epsilon 3 over 230 rows has a deviation of about 0.03.
-    assert!(
-        auc.high.get() > 0.80,
-        "AUC {} in {}..{}",
-        auc.value.get(),
-        auc.low.get(),
-        auc.high.get()
-    );
-    world.running.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_goes_on_through_kills_of_a_participant_and_of_the_coordinator() {
-    let mut world = World::of_hospitals().await;
-    let mut analyst = world.analyst().await;
-    let before = world.left("budapest").await;
-    let dataset = analyst.dataset("heart").await.unwrap();
-    let request = analyst
-        .sign(train::question(&dataset, &heart_task(400), 2.0, "research", 40))
-        .unwrap();
-    let job = analyst.submit(request).await.unwrap().job;
-    round_began(&mut analyst, &job).await;
-    world.running.kill("zurich").await.unwrap();
-    world.running.restart("zurich").await.unwrap();
-    world.running.kill("coordinator").await.unwrap();
-    world.running.restart("coordinator").await.unwrap();
-    let mut analyst = world.analyst().await;
-    let released = tokio::time::timeout(Duration::from_secs(90), analyst.released(&job)).await;
-    let trained = Trained::of(*released.expect("a run that ends").unwrap()).unwrap();
-    assert_eq!(trained.run.rounds, 400);
-    // Each token is charged once: the run, and what failed attempts used.
-    let spent = before - world.left("budapest").await;
-    assert!(spent < 2.4, "{spent}");
-    world.running.stop().await;
 }

@@ -118,6 +118,9 @@ impl TrainPlan {
             );
             return Err(Refusal::new(super::FEATURE, message).remedy("smaller hidden layers, fewer categories"));
         }
+        if let Some(start) = &plan.task.start {
+            start.check(&plan)?;
+        }
         let wish = plan.wish();
         let Fitted {
             ring,
@@ -131,6 +134,12 @@ impl TrainPlan {
         };
         (plan.ring, plan.radius, plan.clip, plan.noise.variance) = (ring, radius, clip, variance);
         Ok(plan)
+    }
+
+    /// What the registry calls the model.
+    pub fn model_name(&self) -> String {
+        let named = self.task.name.clone();
+        named.unwrap_or_else(|| format!("{}.{}", self.dataset, self.task.target))
     }
 
     /// Numbers of one contribution.
@@ -259,6 +268,9 @@ impl TrainPlan {
         let shaped = plan.encoder.width() == plan.shape.inputs as usize && plan.shape.hidden == hidden;
         if plan.lattice().is_none() || plan.clip <= 0 || !shaped || plan.target.head_of(&plan.shape).is_none() {
             return Err(malformed("its parts contradict each other".into()));
+        }
+        if let Some(start) = &plan.task.start {
+            start.check(&plan)?;
         }
         Ok(plan)
     }

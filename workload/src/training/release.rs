@@ -5,10 +5,10 @@ use super::error::mismatched;
 use super::features::{Cells, EncodeError, Encoder, unscaled};
 use super::model::{Head, Network, Shape};
 use super::plan::TrainPlan;
+use super::start::{decoded, encoded};
 use super::state::State;
 use super::target::Target;
 use super::task::Algorithm;
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use engine::Refusal;
 use governance::canonical::Real;
 use governance::{ContentHash, canonical};
@@ -33,6 +33,12 @@ pub struct TrainRelease {
     pub dataset: String,
     pub model: TrainedModel,
     pub model_hash: ContentHash,
+    /// What the registry calls it.
+    #[serde(default)]
+    pub name: String,
+    /// The model that training started from.
+    #[serde(default)]
+    pub parent: Option<ContentHash>,
     pub algorithm: Algorithm,
     /// Rounds that the model holds, and rounds that were paid for: one more if the last one diverged.
     pub rounds: u32,
@@ -76,23 +82,20 @@ pub struct TrainPrivacy {
 
 impl TrainedModel {
     pub fn new(plan: &TrainPlan, parameters: &[f64]) -> Self {
-        let bytes: Vec<u8> = parameters.iter().flat_map(|x| x.to_le_bytes()).collect();
         Self {
             encoder: plan.encoder.clone(),
             target_column: plan.task.target.clone(),
             target: plan.target.clone(),
             shape: plan.shape.clone(),
-            parameters: BASE64_STANDARD.encode(bytes),
+            parameters: encoded(parameters),
         }
     }
 
     /// The parameter vector; layout as [`Shape::layers`] says.
     pub fn weights(&self) -> Result<Vec<f64>, Refusal> {
         let expected = self.shape.parameters();
-        let bytes = BASE64_STANDARD.decode(&self.parameters).unwrap_or_default();
-        let (numbers, rest) = bytes.as_chunks::<8>();
-        let weights: Vec<f64> = numbers.iter().map(|x| f64::from_le_bytes(*x)).collect();
-        if weights.len() != expected || !rest.is_empty() || weights.iter().any(|x| !x.is_finite()) {
+        let weights = decoded(&self.parameters).unwrap_or_default();
+        if weights.len() != expected {
             return Err(mismatched(
                 "model parameters",
                 format!("{expected} finite numbers"),
@@ -177,6 +180,8 @@ impl TrainRelease {
         Ok(Self {
             dataset: plan.dataset.clone(),
             model_hash: model.hash()?,
+            name: plan.model_name(),
+            parent: plan.task.start.as_ref().map(|start| start.model),
             model,
             algorithm: plan.task.algorithm,
             rounds: state.round,

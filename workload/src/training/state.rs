@@ -33,7 +33,13 @@ pub enum StateError {
 impl State {
     /// Where every agent starts.
     pub fn initial(plan: &TrainPlan) -> Self {
-        let parameters = plan.shape.initial(plan.task.seed);
+        let parameters = match &plan.task.start {
+            None => plan.shape.initial(plan.task.seed),
+            // Unwrap safety: no plan is made, or read from bytes, whose start was not read.
+            Some(start) => start
+                .weights(plan.shape.parameters())
+                .expect("the start of a plan was checked"),
+        };
         let memory = super::server::initial_memory(plan, &parameters);
         Self {
             round: 0,

@@ -2,6 +2,7 @@
 //! task of the signed request; epsilon, delta and dataset stand in the request. Reading one checks every setting.
 
 use super::error::{HYPERPARAMETER, TASK, out_of_range};
+use super::start::Start;
 use engine::Refusal;
 use governance::canonical::{self, Real};
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,12 @@ pub struct TrainTask {
     /// "Secure aggregation only": no noise, an infinite charge, and every owner must allow it.
     #[serde(default)]
     pub non_private: bool,
+    /// What the registry calls the model; `None`: dataset and target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The model that training starts from; `None`: the initial weights of `seed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Start>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,6 +149,8 @@ impl TrainTask {
             holdout: None,
             expected_units: None,
             non_private: false,
+            name: None,
+            start: None,
         }
     }
 
@@ -185,6 +194,13 @@ impl TrainTask {
         share("weight_decay", self.weight_decay)?;
         if let Some(holdout) = self.holdout {
             share("holdout.fraction", holdout.fraction)?;
+        }
+        let is_name = |name: &String| {
+            let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+            (1..=64).contains(&name.len()) && name.bytes().all(fine)
+        };
+        if let Some(name) = self.name.as_ref().filter(|name| !is_name(name)) {
+            return Err(out_of_range("name", "1 to 64 letters, digits, `.`, `_` or `-`", name));
         }
         if self.expected_units == Some(0) {
             return Err(out_of_range("expected_units", "at least 1", 0));

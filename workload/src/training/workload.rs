@@ -8,7 +8,7 @@ use super::server::{Stepped, step};
 use super::state::State;
 use super::task::{KIND, TrainTask};
 use engine::{CohortTerms, Outcome, PlainSum, Plan, Refusal, Workload};
-use governance::{Contract, Request, canonical};
+use governance::{Addition, Contract, Request, canonical};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -46,6 +46,15 @@ impl Workload for TrainWorkload {
         let body = canonical::to_string(&release).map_err(|e| Refusal::new(PLAN, e.to_string()))?;
         Ok(Outcome::Done {
             release: body.into_bytes(),
+        })
+    }
+
+    fn adds(&self, _request: &Request, release: &[u8]) -> Option<Addition> {
+        let run = TrainRelease::from_json(release).ok()?;
+        Some(Addition::Version {
+            name: run.name,
+            model: run.model_hash,
+            parent: run.parent,
         })
     }
 }

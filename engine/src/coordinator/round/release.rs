@@ -150,11 +150,16 @@ impl Coordinator {
         let request_hash = release.request_hash.0;
         let release = Box::new(SignedRelease::sign(release, &self.config.signing_key));
         let at_ms = turn.now_ms;
+        let adds = self.books.job(&job).and_then(|entry| {
+            let workload = self.config.workloads.get(&entry.request.kind)?;
+            workload.adds(&entry.request, release.release.body.as_bytes())
+        });
         self.record(
             CoordinatorRecord::Released {
                 release,
                 identity,
                 at_ms,
+                adds,
             },
             turn,
         );

@@ -21,7 +21,7 @@ use super::workload::check_request;
 use crate::query::ScanColumn;
 use engine::{CohortTerms, Outcome, PlainSum, Plan, Refusal, Ring, Workload};
 use governance::canonical::{self, Real};
-use governance::{ContentHash, Contract, Request};
+use governance::{Addition, ContentHash, Contract, Request};
 use privacy::clip::ComponentBounds;
 use privacy::cost::{Charge, GaussianTerms, calibrate, distributed_gaussian};
 use serde::{Deserialize, Serialize};
@@ -307,5 +307,10 @@ impl Workload for EvaluateWorkload {
         Ok(Outcome::Done {
             release: body.into_bytes(),
         })
+    }
+
+    fn adds(&self, request: &Request, _release: &[u8]) -> Option<Addition> {
+        let model = EvaluateTask::from_task(&request.task).ok()?.model.hash().ok()?;
+        Some(Addition::Figures { model })
     }
 }

@@ -1,0 +1,314 @@
+//! `sotto model`: the registry. Versions of each name, what they cost and can do, and which one is in production.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use governance::Standing;
+use governance::model::Version;
+use serde_json::{Value, json};
+
+use super::question::purpose;
+use super::remote::{Remote, Shown};
+use crate::output::{Cell, Kind, Sheet, plain};
+use crate::released::minute;
+use crate::train::registry::{Detailed, Models, detailed, move_to};
+use crate::train::{self, compare};
+use crate::{Client, Problem};
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "\
+Examples:
+  sotto model                                       every version of every name, and where it stands
+  sotto model show heart.num@2                      settings, privacy, figures, parents
+  sotto model diff heart.num@1 heart.num@2
+  sotto model evaluate heart.num@2 --epsilon 1 --group sex
+  sotto model promote heart.num@2                   candidate -> validated -> production
+  sotto model rollback heart.num                    back to the version before it
+  sotto model export heart.num -o heart.onnx        or .safetensors, .json
+
+A model is named by NAME (the one in production), NAME@VERSION, its run, or the first digits of its hash.")]
+pub struct Model {
+    #[command(subcommand)]
+    act: Option<Act>,
+    #[command(flatten)]
+    remote: Remote,
+    #[command(flatten)]
+    shown: Shown,
+}
+
+#[derive(Debug, Subcommand)]
+enum Act {
+    /// Everything about one version
+    Show(Show),
+    /// What is different between two versions
+    Diff(Diff),
+    /// Pay for figures: one round, costs budget like a question
+    Evaluate(Evaluate),
+    /// Move a version on: a candidate with figures becomes validated, a validated one goes into production
+    Promote(Promote),
+    /// Take the version in production back; its name then stands for the one before it
+    Rollback(Rollback),
+    /// Write the model for other programs
+    Export(Export),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  sotto model show heart.num@2 --json")]
+struct Show {
+    model: String,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  sotto model diff heart.num@1 heart.num@2")]
+struct Diff {
+    first: String,
+    second: String,
+    #[command(flatten)]
+    remote: Remote,
+    #[command(flatten)]
+    shown: Shown,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  sotto model evaluate heart.num@2 --epsilon 1 --group sex")]
+struct Evaluate {
+    model: String,
+    /// Epsilon of this evaluation
+    #[arg(long)]
+    epsilon: f64,
+    /// Figures for each value of this column, and the gaps between them
+    #[arg(long, value_name = "COLUMN")]
+    group: Option<String>,
+    /// Purpose, one that the contract allows [default: the profile's]
+    #[arg(long)]
+    purpose: Option<String>,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  sotto model promote heart.num@2 --note \"AUC 0.88, agreed on Monday\"")]
+struct Promote {
+    model: String,
+    /// Why; kept with the move
+    #[arg(long, default_value = "")]
+    note: String,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  sotto model rollback heart.num --note \"worse on the new ward\"")]
+struct Rollback {
+    /// The name, or the version that is in production
+    model: String,
+    /// Why; kept with the move
+    #[arg(long, default_value = "")]
+    note: String,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  sotto model export heart.num@2 -o heart.json")]
+struct Export {
+    model: String,
+    /// File to write
+    #[arg(short = 'o', long, value_name = "FILE")]
+    output: PathBuf,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+impl Model {
+    pub async fn run(self, json: bool) -> Result<(), Problem> {
+        match self.act {
+            None => {
+                let (mut client, _) = self.remote.connect().await?;
+                self.shown.target(json)?.write(&listed(&client.models().await?))
+            }
+            Some(Act::Show(show)) => {
+                let (mut client, _) = show.remote.connect().await?;
+                let models = client.models().await?;
+                let found = detailed(&mut client, models.find(&show.model)?).await?;
+                let parents = parents(&mut client, &models, &found.version).await?;
+                match json {
+                    true => println!("{:#}", as_json(&found, &parents)),
+                    false => print!("{}", words(&found, &parents)),
+                }
+                Ok(())
+            }
+            Some(Act::Diff(diff)) => {
+                let (mut client, _) = diff.remote.connect().await?;
+                let models = client.models().await?;
+                let first = detailed(&mut client, models.find(&diff.first)?).await?;
+                let second = detailed(&mut client, models.find(&diff.second)?).await?;
+                diff.shown.target(json)?.write(&compare::differences(&first, &second)?)
+            }
+            Some(Act::Evaluate(evaluate)) => evaluate.run(json).await,
+            Some(Act::Promote(promote)) => {
+                let (mut client, _) = promote.remote.connect().await?;
+                let models = client.models().await?;
+                let version = models.find(&promote.model)?;
+                let to = match version.standing {
+                    Standing::Candidate | Standing::RolledBack => Standing::Validated,
+                    Standing::Validated | Standing::Production => Standing::Production,
+                };
+                let moved = move_to(&mut client, &models, version, to, &promote.note).await?;
+                said(&moved, version, json)
+            }
+            Some(Act::Rollback(rollback)) => {
+                let (mut client, _) = rollback.remote.connect().await?;
+                let models = client.models().await?;
+                let version = models.find(&rollback.model)?;
+                let moved = move_to(&mut client, &models, version, Standing::RolledBack, &rollback.note).await?;
+                said(&moved, version, json)
+            }
+            Some(Act::Export(export)) => {
+                let (mut client, _) = export.remote.connect().await?;
+                let models = client.models().await?;
+                let found = detailed(&mut client, models.find(&export.model)?).await?;
+                train::save(&found.trained, &export.output)?;
+                match json {
+                    true => println!(
+                        "{}",
+                        json!({ "file": export.output, "model_hash": found.version.model })
+                    ),
+                    false => println!("{}", export.output.display()),
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Evaluate {
+    async fn run(self, json: bool) -> Result<(), Problem> {
+        let (mut client, profile) = self.remote.connect().await?;
+        let models = client.models().await?;
+        let found = detailed(&mut client, models.find(&self.model)?).await?;
+        let dataset = client.dataset(&found.trained.run.dataset).await?;
+        let purpose = purpose(self.purpose, &profile, &dataset)?;
+        let group = self.group.as_deref();
+        let evaluated = train::evaluate(&mut client, &dataset, &found.trained, self.epsilon, &purpose, group).await?;
+        match json {
+            true => println!("{:#}", evaluated.to_json()),
+            false => println!("{}", evaluated.words()),
+        }
+        Ok(())
+    }
+}
+
+/// The line of a version after it moved; and of the one that it displaced, if there is one.
+fn said(after: &Models, moved: &Version, json: bool) -> Result<(), Problem> {
+    let changed = |version: &&Version| version.name == moved.name;
+    let versions: Vec<&Version> = after.versions.iter().filter(changed).collect();
+    if json {
+        println!(
+            "{:#}",
+            Value::from_iter(versions.iter().map(|version| version_json(version)))
+        );
+        return Ok(());
+    }
+    for version in versions {
+        println!("{}@{}: {}", version.name, version.number, version.standing.spelling());
+    }
+    Ok(())
+}
+
+fn listed(models: &Models) -> Sheet {
+    let mut sheet = Sheet::new([
+        ("model", Kind::Text),
+        ("name", Kind::Text),
+        ("version", Kind::Integer),
+        ("standing", Kind::Text),
+        ("parent", Kind::Text),
+        ("figures", Kind::Integer),
+        ("released", Kind::Text),
+    ]);
+    for version in models.versions.iter().rev() {
+        sheet.push([
+            short(&version.model).into(),
+            version.name.as_str().into(),
+            Cell::Integer(i64::from(version.number)),
+            version.standing.spelling().into(),
+            version.parent.as_ref().map(short).unwrap_or_default().into(),
+            Cell::Integer(version.figures.len() as i64),
+            minute(version.released_at_ms).into(),
+        ]);
+    }
+    sheet
+}
+
+/// The ancestors, with what each of them cost.
+async fn parents(client: &mut Client, models: &Models, version: &Version) -> Result<Vec<Detailed>, Problem> {
+    let mut parents = Vec::new();
+    for parent in models.lineage(version).into_iter().skip(1) {
+        parents.push(detailed(client, parent).await?);
+    }
+    Ok(parents)
+}
+
+fn words(found: &Detailed, parents: &[Detailed]) -> String {
+    let Detailed {
+        version,
+        trained,
+        evaluations,
+    } = found;
+    let mut text = format!(
+        "{}@{}: {}\n{}\n{}\n",
+        version.name,
+        version.number,
+        version.standing.spelling(),
+        trained.title(),
+        trained.statement()
+    );
+    for evaluated in evaluations {
+        text += &format!("\n{}\n", evaluated.words());
+    }
+    if evaluations.is_empty() {
+        text += "\nno figures yet: `sotto model evaluate` pays for some\n";
+    }
+    for parent in parents {
+        let epsilon = parent.trained.run.privacy.epsilon;
+        let cost = epsilon.map_or("no noise".to_owned(), |epsilon| {
+            format!("epsilon {}", plain(epsilon.get()))
+        });
+        let (name, number) = (&parent.version.name, parent.version.number);
+        text += &format!(
+            "\ncontinues from {name}@{number} ({}), {cost} of its own",
+            short(&parent.version.model)
+        );
+    }
+    for moved in &version.moves {
+        text += &format!("\n{}  {}  {}", minute(moved.at_ms), moved.to.spelling(), moved.note);
+    }
+    text.trim_end().to_owned() + "\n"
+}
+
+fn as_json(found: &Detailed, parents: &[Detailed]) -> Value {
+    let mut json = found.trained.to_json(None);
+    json["version"] = version_json(&found.version);
+    json["evaluations"] = found.evaluations.iter().map(train::Evaluated::to_json).collect();
+    let parent =
+        |parent: &Detailed| json!({ "version": version_json(&parent.version), "privacy": parent.trained.run.privacy });
+    json["parents"] = parents.iter().map(parent).collect();
+    json
+}
+
+fn version_json(version: &Version) -> Value {
+    let moved = |moved: &governance::model::Moved| json!({ "to": moved.to, "note": moved.note, "at_ms": moved.at_ms });
+    json!({
+        "name": version.name, "number": version.number, "model_hash": version.model, "parent": version.parent,
+        "release": version.release, "figures": version.figures, "standing": version.standing,
+        "released_at_ms": version.released_at_ms, "moves": version.moves.iter().map(moved).collect::<Vec<_>>(),
+    })
+}
+
+/// The first digits of a hash: enough to name it.
+fn short(hash: &governance::ContentHash) -> String {
+    hash.to_string().chars().take(12).collect()
+}

@@ -1,0 +1,99 @@
+//! A consortium of real processes, and what stories wait for in it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sottovoce::client::Event;
+use sottovoce::local::{Running, Spec, State, start};
+use sottovoce::{Answer, Client, Problem};
+
+pub struct World {
+    pub running: Running,
+    pub folder: tempfile::TempDir,
+}
+
+impl World {
+    pub async fn of_hospitals() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub async fn with(change: impl FnOnce(&mut Spec)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spec = sottovoce::demo::consortium(folder.path()).unwrap();
+        // A coordinator that is killed must come back at the same address.
+        spec.listen = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        change(&mut spec);
+        let state = State::prepare(&folder.path().join("state"), &spec).unwrap();
+        let party = Path::new(env!("CARGO_BIN_EXE_party"));
+        let running = start(party, &spec, &state, &[("SOTTO_LOG", "debug")], &mut |_| {})
+            .await
+            .unwrap();
+        Self { running, folder }
+    }
+
+    pub async fn analyst(&self) -> Client {
+        self.running.connect().await.unwrap()
+    }
+
+    pub async fn ask(&self, sql: &str, epsilon: f64) -> Result<Box<Answer>, Problem> {
+        let mut analyst = self.analyst().await;
+        let asked = sottovoce::ask::ask(&mut analyst, sql, epsilon, "research");
+        tokio::time::timeout(Duration::from_secs(90), asked)
+            .await
+            .expect("an answer or a clear failure in time")
+    }
+
+    /// Waits until so many agents share a live epoch.
+    pub async fn agents_in_epoch(&self, agents: u32) {
+        for _ in 0..600 {
+            if let Ok(mut analyst) = self.running.connect().await
+                && let Ok(status) = analyst.status().await
+                && status.epoch_present == agents
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await; // polls a condition, for at most a minute
+        }
+        panic!("no live epoch of {agents} agents");
+    }
+
+    /// Waits until so many hospitals offer the heart data.
+    pub async fn sites_of_heart(&self, sites: usize) {
+        let mut analyst = self.analyst().await;
+        for _ in 0..600 {
+            if analyst.dataset("heart").await.unwrap().sites.len() == sites {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await; // polls a condition, for at most a minute
+        }
+        panic!("never offered by {sites}");
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    pub async fn left(&self, site: &str) -> f64 {
+        let dataset = self.analyst().await.dataset("heart").await.unwrap();
+        let site = dataset
+            .sites
+            .iter()
+            .find(|known| known.participant == site)
+            .expect("the site is listed");
+        site.budget.as_ref().expect("the owner shows its budget").epsilon_left
+    }
+}
+
+/// Waits until owners were asked, so that what is killed now is killed in the middle.
+pub async fn round_began(analyst: &mut Client, job: &str) {
+    let mut events = analyst.watch(job).await.unwrap();
+    loop {
+        match events.next().await.unwrap().expect("the job has not ended") {
+            Event::Progress(progress) if matches!(&*progress.phase, "queued" | "waiting") => {}
+            _ => return,
+        }
+    }
+}
