@@ -158,7 +158,7 @@ fn requests_and_states_that_do_not_belong_are_refused() {
     };
     assert!(TrainWorkload.absorb(&plan, 0, None, &sum(3)).is_err());
     assert!(TrainWorkload.absorb(&plan, 1, None, &sum(4)).is_err());
-    let Outcome::Again { state } = TrainWorkload.absorb(&plan, 0, None, &sum(4)).unwrap() else {
+    let Outcome::Again { state, .. } = TrainWorkload.absorb(&plan, 0, None, &sum(4)).unwrap() else {
         panic!("three rounds");
     };
     let back = State::from_bytes(&state, &own).unwrap();
