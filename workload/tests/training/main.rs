@@ -4,4 +4,5 @@ mod common;
 mod evaluation;
 mod hearts;
 mod learning;
+mod losses;
 mod plans;
