@@ -53,7 +53,7 @@ impl UnitLattice {
     /// What a unit adds to `loss`, its mean loss given as a share of the bound; `None` if that is no finite number. A
     /// loss beyond the bound counts as the bound.
     pub fn loss(&self, share: f64) -> Option<i64> {
-        let integer = || (share.clamp(0.0, 1.0) * self.weight() as f64).round_ties_even() as i64;
+        let integer = || ((share.clamp(0.0, 1.0) * self.weight() as f64 + ROUND) - ROUND) as i64;
         share.is_finite().then(integer)
     }
 
