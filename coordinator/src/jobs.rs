@@ -20,6 +20,8 @@ pub struct News {
     pub attempt: u32,
     pub contributors: u32,
     pub cohort: u32,
+    /// The workload's own, of the sums so far: the loss of a training run.
+    pub figure: Option<f64>,
     /// Why it waits, or why the last attempt failed.
     pub reason: Option<Refused>,
 }
@@ -73,6 +75,7 @@ impl Jobs {
             attempt: view.attempts.saturating_sub(1),
             contributors: 0,
             cohort: 0,
+            figure: None,
             reason,
         };
         let sender = self.open.entry(job).or_insert_with(|| watch::channel(news).0);
@@ -124,10 +127,12 @@ impl Jobs {
                 at,
                 contributors,
                 cohort,
+                figure,
             } => {
                 self.rounds.remove(at);
                 self.update(job, |news| {
                     news.phase = "summed";
+                    news.figure = *figure;
                     (news.round, news.contributors, news.cohort) = (*round, *contributors, *cohort);
                 });
             }

@@ -29,6 +29,7 @@ pub fn tell(event: &E) {
             at,
             contributors,
             cohort,
+            figure: _, // the analyst's
         } => {
             metrics::round("summed");
             tracing::debug!(%job, round, %at, contributors, cohort, "round summed");

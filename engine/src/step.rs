@@ -69,7 +69,7 @@ pub struct Spool {
     pub vector: secagg::RingVec,
 }
 
-/// What the coordinator's operator may read. Nothing in it depends on data.
+/// What the coordinator's operator may read. Nothing in it depends on data, but for the figure of a sum that is released.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CoordinatorEvent {
     EpochOpening {
@@ -105,6 +105,8 @@ pub enum CoordinatorEvent {
         at: SlotId,
         contributors: u32,
         cohort: u32,
+        /// The workload's own, for the analyst who looks on: see `Outcome::Again`.
+        figure: Option<f64>,
     },
     RoundFailed {
         job: JobId,

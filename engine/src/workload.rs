@@ -74,10 +74,15 @@ impl Plan {
 }
 
 /// What follows from a sum.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// Another round, on top of this state.
-    Again { state: Arc<[u8]> },
+    Again {
+        state: Arc<[u8]>,
+        /// A public figure of the workload's own, for people who look on. Post-processing of released sums, like the
+        /// state; no party decides anything by it.
+        figure: Option<f64>,
+    },
     /// The job is over; `release` is the workload's canonical JSON.
     Done { release: Vec<u8> },
 }

@@ -122,7 +122,10 @@ impl Workload for PlainSums {
         let total = sum.values.iter().fold(total, |total, value| total.wrapping_add(*value));
         if round + 1 < plan.rounds {
             let state = [&rounds.to_le_bytes()[..], &total.to_le_bytes()].concat();
-            return Ok(Outcome::Again { state: state.into() });
+            return Ok(Outcome::Again {
+                state: state.into(),
+                figure: None,
+            });
         }
         let body = Body {
             rounds,

@@ -204,12 +204,50 @@ impl<'a> Pace<'a> {
             0 => "no noise".to_owned(),
             _ => format!("epsilon {} so far", plain(self.plan.epsilon_after(done))),
         };
+        let loss = progress
+            .figure
+            .map(|loss| format!("  loss {loss:.2}"))
+            .unwrap_or_default();
         Some(format!(
-            "[{}{}] {done}/{rounds}  {pace:.1} rounds/s  {cost}  {} of {} participants  {left}",
+            "[{}{}] {done}/{rounds}{loss}  {pace:.1} rounds/s  {cost}  {} of {} participants  {left}",
             "=".repeat(filled),
             " ".repeat(BAR - filled),
             progress.contributors,
             progress.cohort,
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::CohortTerms;
+    use governance::Contract;
+    use workload::training::ModelKind;
+
+    #[test]
+    fn the_bar_tells_the_loss_once_there_is_one() {
+        let contract = Contract::parse(include_str!("../../../governance/contracts/heart.toml")).unwrap();
+        let mut task = TrainTask::dp_sgd(&["age"], "num", ModelKind::Softmax, 12);
+        task.expected_units = Some(900);
+        let terms = CohortTerms { n: 4, c: 1, s_min: 3 };
+        let plan = TrainPlan::new(task, &contract, &terms, 3.0, 1e-5).unwrap();
+        let told = |figure| {
+            let progress = v1::Progress {
+                round: 6,
+                rounds: 12,
+                contributors: 4,
+                cohort: 4,
+                figure,
+                ..Default::default()
+            };
+            Pace::new(&plan).tell(&progress).unwrap()
+        };
+        assert!(
+            told(Some(0.5349)).contains("6/12  loss 0.53  "),
+            "{}",
+            told(Some(0.5349))
+        );
+        assert!(!told(None).contains("loss"));
     }
 }

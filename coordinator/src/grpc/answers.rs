@@ -68,6 +68,7 @@ pub fn progress(news: News) -> v1::JobEvent {
         contributors: news.contributors,
         cohort: news.cohort,
         attempt: news.attempt,
+        figure: news.figure,
         reason: news.reason.map(Into::into),
     };
     v1::JobEvent {

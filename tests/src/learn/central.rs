@@ -16,7 +16,8 @@ pub fn central(plan: &TrainPlan, encoded: &Encoded, units: &[usize], seed: u64) 
     let mut rng = ChaCha20Rng::seed_from_u64(seed ^ 0xce);
     let (clip, q) = (plan.task.clip_norm.get(), plan.task.sampling_rate.get());
     let members = plan.noise.members;
-    let deviation = (f64::from(members) * plan.noise.variance as f64).sqrt() * clip / plan.radius as f64;
+    let lattice = plan.lattice().ok_or("a lattice out of range")?;
+    let deviation = (f64::from(members) * plan.noise.variance as f64).sqrt();
     let mut state = State::initial(plan);
     while state.round < plan.task.rounds {
         let batch: Vec<usize> = units
@@ -35,10 +36,9 @@ pub fn central(plan: &TrainPlan, encoded: &Encoded, units: &[usize], seed: u64) 
         let units: Vec<(usize, usize)> = batch.iter().map(rows).collect();
         let network = Network::new(&plan.shape, &state.parameters).ok_or("a model of another shape")?;
         let mut sum = vec![0.0; plan.dim()];
-        clipped_float_sum(&network, inputs.view(), &targets, &units, clip, &mut sum);
-        // The step takes lattice units; this rounding is far below the noise.
-        let scale = plan.radius as f64 / clip;
-        let noised = |x: &f64, z: f64| ((x + deviation * z) * scale).round() as i64;
+        clipped_float_sum(&network, inputs.view(), &targets, &units, clip, lattice, &mut sum);
+        // The step takes integers; this rounding is far below the noise.
+        let noised = |x: &f64, z: f64| (x + deviation * z).round() as i64;
         let values = sum.iter().map(|x| noised(x, normal(&mut rng))).collect();
         let sum = PlainSum {
             values,

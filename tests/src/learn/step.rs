@@ -4,7 +4,7 @@
 use super::Result;
 use ndarray::Array2;
 use std::time::Instant;
-use workload::training::model::{UnitLattice, clipped_sum};
+use workload::training::model::{FIGURES, UnitLattice, clipped_sum};
 use workload::training::{Head, Network, Shape};
 
 /// A model and a batch of it.
@@ -83,7 +83,7 @@ pub fn measure(case: &Case, runs: usize) -> Result<Cost> {
     let targets: Vec<f32> = (0..case.batch).map(|i| (i % classes) as f32).collect();
     let units: Vec<(usize, usize)> = (0..case.batch).map(|i| (i, i + 1)).collect();
     let lattice = UnitLattice::new(1 << 20).ok_or("a lattice out of range")?;
-    let mut out = vec![0i64; shape.parameters()];
+    let mut out = vec![0i64; shape.parameters() + FIGURES];
     let (mut plain, mut private) = (f64::INFINITY, f64::INFINITY);
     for _ in 0..runs {
         let began = Instant::now();

@@ -38,6 +38,12 @@ async fn a_model_is_trained_over_four_hospitals_and_ranks_patients_that_no_step_
     assert_eq!((trained.run.rounds, trained.released.receipt().contributors), (15, 4));
     let epsilon = trained.run.privacy.epsilon.unwrap().get();
     assert!(epsilon > 1.0 && epsilon <= 3.0, "{epsilon}");
+    assert_eq!(trained.run.losses.len(), 15);
+    let start = &trained.run.losses[0];
+    let (loss, deviation) = (start.loss.unwrap().get(), start.deviation.unwrap().get());
+    // The first model knows nothing, and only the noise errs about that.
+    let error = (loss - std::f64::consts::LN_2).abs();
+    assert!(deviation < 0.3 && error < 5.0 * deviation, "{loss} +- {deviation}");
     let evaluated = train::evaluate(&mut analyst, &dataset, &trained, 3.0, "research", None)
         .await
         .unwrap();

@@ -23,6 +23,7 @@ const NOISELESS: u64 = 1 << 36;
 /// What a run asks of its lattice.
 #[derive(Clone, Debug)]
 pub(super) struct Wish {
+    /// Components, loss and count included.
     pub dim: usize,
     /// Neighbours differ by this many clipped vectors at one participant: 1 for a unit, 2 for a replaced update.
     pub vectors: u64,
@@ -49,7 +50,7 @@ pub(super) struct Fitted {
 impl Wish {
     /// What the cost of one round depends on.
     pub fn terms(&self, radius: u64, variance: u64) -> GaussianTerms {
-        let bound = UnitLattice::new(radius).map_or(u128::MAX, |l| l.bound_squared());
+        let bound = UnitLattice::new(radius).map_or(u128::MAX, |l| l.whole_squared());
         let vectors = u128::from(self.vectors) * u128::from(self.sites);
         let l2_squared = bound.saturating_mul(vectors * vectors);
         // |x|_1 <= sqrt(d) |x|_2.

@@ -1,4 +1,5 @@
 //! What one participant computes in a round: sampled, clipped and rounded unit gradients, or its clipped update.
+//! The last two integers are the loss at the model that was received, and a count, under the same bound as the rest.
 //! Integers come out; noise is added by the shell from a batch drawn before this ran.
 //!
 //! Costs one private step over the sampled batch, or the local steps. The time depends on the size of the sampled
@@ -76,16 +77,15 @@ fn unit_gradients(
         return Ok(Contribution { values, dropped });
     }
     let mut sum = vec![0.0; plan.dim()];
-    let dropped = clipped_float_sum(&network, inputs, targets, units, clip, &mut sum);
-    let scale = plan.radius as f64 / clip;
+    let dropped = clipped_float_sum(&network, inputs, targets, units, clip, lattice, &mut sum);
     values
         .iter_mut()
         .zip(&sum)
-        .for_each(|(v, x)| *v = (x * scale).round_ties_even() as i64);
+        .for_each(|(v, x)| *v = x.round_ties_even() as i64);
     Ok(Contribution { values, dropped })
 }
 
-/// Local steps from the global model; what is sent is the clipped difference.
+/// Local steps from the global model; what is sent is the clipped difference, and the mean loss at the global model.
 fn update(
     plan: &TrainPlan,
     state: &State,
@@ -121,7 +121,9 @@ fn update(
     let mut vector: Vec<f64> = y.iter().zip(x).map(|(y, x)| y - x).collect();
     let weight = plan.control_weight();
     vector.extend(own.iter().map(|c| c * weight));
-    let kept = lattice.round(&vector, plan.task.clip_norm.get(), &mut values);
+    let loss = mean_loss(plan, x, data, &rows)?;
+    let share = loss / plan.shape.loss_bound();
+    let kept = lattice.add(&vector, plan.task.clip_norm.get(), share, &mut values);
     Ok(Contribution {
         values,
         dropped: u64::from(!kept),
@@ -179,6 +181,16 @@ fn mean_gradient(plan: &TrainPlan, at: &[f64], data: &TrainingData, rows: &[usiz
     }
     sum.iter_mut().for_each(|g| *g /= rows.len() as f64);
     Ok(sum)
+}
+
+/// The mean of the rows' losses, in chunks.
+fn mean_loss(plan: &TrainPlan, at: &[f64], data: &TrainingData, rows: &[usize]) -> Result<f64, Refusal> {
+    let network = network(plan, at)?;
+    let losses = rows.chunks(256).map(|chunk| {
+        let (inputs, targets) = data.gather(chunk);
+        network.loss(inputs.view(), &targets)
+    });
+    Ok(losses.sum::<f64>() / rows.len() as f64)
 }
 
 fn network(plan: &TrainPlan, parameters: &[f64]) -> Result<Network, Refusal> {

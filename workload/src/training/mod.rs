@@ -13,6 +13,7 @@
 
 mod budget;
 mod coins;
+mod curve;
 mod data;
 mod error;
 mod evaluate;
@@ -29,6 +30,7 @@ mod task;
 mod workload;
 
 pub use coins::{Bernoulli, Coins, KeyedCoins};
+pub use curve::{Curve, LossPoint};
 pub use data::{DataError, TrainingData, in_holdout};
 pub use error::{FEATURE, HYPERPARAMETER};
 pub use evaluate::{

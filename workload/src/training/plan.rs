@@ -4,7 +4,7 @@
 use super::budget::{Fitted, Wish};
 use super::error::{BUDGET, PLAN};
 use super::features::{self, Encoder};
-use super::model::{Shape, UnitLattice};
+use super::model::{FIGURES, Shape, UnitLattice};
 use super::target::Target;
 use super::task::{ModelKind, TrainTask};
 use crate::query::ScanColumn;
@@ -16,7 +16,8 @@ use privacy::cost::{Charge, epsilon};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-const VERSION: u32 = 1;
+/// 2: loss and count at the end of every vector.
+const VERSION: u32 = 2;
 /// Components of one contribution.
 const MAX_DIM: usize = 1 << 25;
 
@@ -142,9 +143,9 @@ impl TrainPlan {
         named.unwrap_or_else(|| format!("{}.{}", self.dataset, self.task.target))
     }
 
-    /// Numbers of one contribution.
+    /// Numbers of one contribution: gradient or update, control variates, then loss and count.
     pub fn dim(&self) -> usize {
-        self.shape.parameters() * if self.has_controls() { 2 } else { 1 }
+        self.shape.parameters() * if self.has_controls() { 2 } else { 1 } + FIGURES
     }
 
     pub(super) fn has_controls(&self) -> bool {

@@ -1,6 +1,7 @@
 //! What a run releases: the model as a self-contained value that predicts from raw columns, and beside it what the
 //! privacy statement covers. Canonical JSON; the parameters travel as base64 of little-endian doubles.
 
+use super::curve::LossPoint;
 use super::error::mismatched;
 use super::features::{Cells, EncodeError, Encoder, unscaled};
 use super::model::{Head, Network, Shape};
@@ -46,6 +47,9 @@ pub struct TrainRelease {
     /// The step after the last good model left the finite numbers or grew beyond all use.
     pub diverged: bool,
     pub contributors_last_round: u32,
+    /// How the loss fell, as far as the noise lets it be seen; none in releases of earlier versions.
+    #[serde(default)]
+    pub losses: Vec<LossPoint>,
     pub privacy: TrainPrivacy,
 }
 
@@ -188,6 +192,7 @@ impl TrainRelease {
             rounds_charged: charged,
             diverged: charged > state.round,
             contributors_last_round: contributors,
+            losses: state.curve.points(plan, state.round),
             privacy: TrainPrivacy {
                 covers,
                 unit: match &plan.unit {

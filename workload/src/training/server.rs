@@ -1,7 +1,9 @@
 //! The server's step: from a released sum to the next model. Elementwise, in fixed order, with + - * / and sqrt alone,
 //! all of which IEEE 754 fixes to the last bit; so every agent recomputes the same model on any CPU.
+//! The two figures at the end of a sum, loss and count, join the curve and never a parameter.
 //! Nothing here costs privacy: it is post-processing of the sum and public constants.
 
+use super::model::FIGURES;
 use super::plan::TrainPlan;
 use super::state::State;
 use super::task::{Algorithm, Schedule};
@@ -50,9 +52,11 @@ pub fn step(plan: &TrainPlan, state: &State, sum: &PlainSum) -> Result<Stepped, 
     // One multiplication a component: lattice to reals, and the sum to a mean, by public constants.
     let unit = plan.task.clip_norm.get() / plan.radius as f64;
     let scale = unit / (f64::from(sum.contributors) * plan.weight_per_participant());
-    let mean: Vec<f64> = sum.values.iter().map(|v| *v as f64 * scale).collect();
+    let own = &sum.values[..sum.values.len() - FIGURES];
+    let mean: Vec<f64> = own.iter().map(|v| *v as f64 * scale).collect();
     let rate = rate(plan, state.round);
     let mut next = state.clone();
+    next.curve.push(plan, state.round, sum);
     next.round += 1;
     let d = next.parameters.len();
     let (x, memory) = (&mut next.parameters, &mut next.memory);

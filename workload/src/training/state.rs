@@ -1,10 +1,11 @@
-//! What one round leaves to the next: the model and the optimiser's vectors, in bytes that every agent recomputes and
-//! compares. Doubles little-endian behind a fixed head; reading refuses whatever does not fit the plan.
+//! What one round leaves to the next: the model, the optimiser's vectors and the curve of losses, in bytes that every
+//! agent recomputes and compares. Doubles little-endian behind a fixed head; reading refuses whatever does not fit the plan.
 
+use super::curve::Curve;
 use super::plan::TrainPlan;
 use governance::ContentHash;
 
-const MAGIC: &[u8; 8] = b"svtrain\x01";
+const MAGIC: &[u8; 8] = b"svtrain\x02";
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
@@ -14,11 +15,13 @@ pub struct State {
     /// Of the optimiser, each as long as the parameters: momentum; first and second moment; or, for scaffold, the
     /// server's control variate and the parameters that it was measured at.
     pub memory: Vec<Vec<f64>>,
+    /// Loss and count of the rounds so far; no step reads it.
+    pub curve: Curve,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
-    #[error("malformed state: expected the bytes `svtrain` and version 1")]
+    #[error("malformed state: expected the bytes `svtrain` and version 2")]
     Magic,
     #[error("mismatched state: expected {expected} bytes, got {found}")]
     Length { expected: usize, found: usize },
@@ -26,6 +29,8 @@ pub enum StateError {
     Shape { expected: usize, parameters: usize },
     #[error("malformed state: round {round} of {rounds}")]
     Round { round: u32, rounds: u32 },
+    #[error("malformed state: a variance of the curve is below zero")]
+    Curve,
     #[error("malformed state: a number is not finite")]
     NotFinite,
 }
@@ -45,12 +50,14 @@ impl State {
             round: 0,
             parameters,
             memory,
+            curve: Curve::default(),
         }
     }
 
     pub fn to_bytes(&self) -> Vec<u8> {
         let vectors = 1 + self.memory.len();
-        let mut bytes = Vec::with_capacity(HEAD + 8 * vectors * self.parameters.len());
+        let curve = self.curve.numbers();
+        let mut bytes = Vec::with_capacity(HEAD + 8 * (vectors * self.parameters.len() + curve.len()));
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&self.round.to_le_bytes());
         bytes.extend_from_slice(&(vectors as u32).to_le_bytes());
@@ -58,6 +65,7 @@ impl State {
         for vector in std::iter::once(&self.parameters).chain(&self.memory) {
             vector.iter().for_each(|x| bytes.extend_from_slice(&x.to_le_bytes()));
         }
+        curve.iter().for_each(|x| bytes.extend_from_slice(&x.to_le_bytes()));
         bytes
     }
 
@@ -81,25 +89,28 @@ impl State {
                 parameters,
             });
         }
-        if body.len() != 8 * vectors * parameters {
-            return Err(StateError::Length {
-                expected: HEAD + 8 * vectors * parameters,
-                found: bytes.len(),
-            });
-        }
         let (round, rounds) = (word(8), plan.task.rounds);
         if round > rounds {
             return Err(StateError::Round { round, rounds });
+        }
+        let expected = 8 * (vectors * parameters + Curve::numbers_after(round));
+        if body.len() != expected {
+            return Err(StateError::Length {
+                expected: HEAD + expected,
+                found: bytes.len(),
+            });
         }
         let numbers: Vec<f64> = body.as_chunks::<8>().0.iter().map(|x| f64::from_le_bytes(*x)).collect();
         if numbers.iter().any(|x| !x.is_finite()) {
             return Err(StateError::NotFinite);
         }
-        let mut vectors = numbers.chunks(parameters).map(<[f64]>::to_vec);
+        let (vectors, curve) = numbers.split_at(vectors * parameters);
+        let mut vectors = vectors.chunks(parameters).map(<[f64]>::to_vec);
         Ok(Self {
             round,
             parameters: vectors.next().unwrap_or_default(),
             memory: vectors.collect(),
+            curve: Curve::from_numbers(curve).ok_or(StateError::Curve)?,
         })
     }
 

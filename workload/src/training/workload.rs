@@ -40,6 +40,7 @@ impl Workload for TrainWorkload {
         if !diverged && last.round < plan.task.rounds {
             return Ok(Outcome::Again {
                 state: Arc::from(last.to_bytes()),
+                figure: last.curve.newest(&plan, last.round),
             });
         }
         let release = TrainRelease::new(&plan, &last, round + 1, sum.contributors)?;

@@ -120,7 +120,7 @@ pub fn run(task: &TrainTask, contract: &Contract, epsilon: f64, sites: &[Trainin
             variance: plan.variance * sites.len() as u64,
         };
         match TrainWorkload.absorb(&plan, round, state.as_deref(), &sum).unwrap() {
-            Outcome::Again { state: next } => state = Some(next),
+            Outcome::Again { state: next, .. } => state = Some(next),
             Outcome::Done { release } => return TrainRelease::from_json(&release).unwrap(),
         }
     }

@@ -4,5 +4,6 @@ mod common;
 mod evaluation;
 mod hearts;
 mod learning;
+mod losses;
 mod parents;
 mod plans;

@@ -66,7 +66,7 @@ fn all_rounds_together_cost_just_what_was_asked() {
 #[test]
 fn a_replaced_site_moves_the_sum_twice_as_far_and_sampling_does_not_help() {
     let plan = plan(fedavg(10), 3.0);
-    let bound = plan.lattice().unwrap().bound_squared() as f64;
+    let bound = plan.lattice().unwrap().whole_squared() as f64;
     let unamplified = privacy::cost::distributed_gaussian(&privacy::GaussianTerms {
         shares: 2,
         variance: plan.noise.variance,
@@ -156,14 +156,15 @@ fn requests_and_states_that_do_not_belong_are_refused() {
         contributors: 4,
         variance: 4,
     };
-    assert!(TrainWorkload.absorb(&plan, 0, None, &sum(3)).is_err());
-    assert!(TrainWorkload.absorb(&plan, 1, None, &sum(4)).is_err());
-    let Outcome::Again { state } = TrainWorkload.absorb(&plan, 0, None, &sum(4)).unwrap() else {
+    // Three weights, a bias, loss and count.
+    assert!(TrainWorkload.absorb(&plan, 0, None, &sum(4)).is_err());
+    assert!(TrainWorkload.absorb(&plan, 1, None, &sum(6)).is_err());
+    let Outcome::Again { state, .. } = TrainWorkload.absorb(&plan, 0, None, &sum(6)).unwrap() else {
         panic!("three rounds");
     };
     let back = State::from_bytes(&state, &own).unwrap();
     assert_eq!((back.round, back.to_bytes()), (1, state.to_vec()));
-    assert!(TrainWorkload.absorb(&plan, 0, Some(&state), &sum(4)).is_err());
+    assert!(TrainWorkload.absorb(&plan, 0, Some(&state), &sum(6)).is_err());
     for length in 0..state.len() {
         assert!(State::from_bytes(&state[..length], &own).is_err());
     }
@@ -175,6 +176,13 @@ fn requests_and_states_that_do_not_belong_are_refused() {
     let mut nan = state.to_vec();
     nan[24..32].copy_from_slice(&f64::NAN.to_le_bytes());
     assert!(State::from_bytes(&nan, &own).is_err());
+    // The last number is the variance of the curve's one block.
+    let mut below_zero = state.to_vec();
+    let end = below_zero.len();
+    below_zero[end - 8..].copy_from_slice(&(-1f64).to_le_bytes());
+    assert!(State::from_bytes(&below_zero, &own).is_err());
+    let longer = [&state[..], &[0; 24]].concat();
+    assert!(State::from_bytes(&longer, &own).is_err());
 }
 
 proptest! {
@@ -198,7 +206,13 @@ proptest! {
             })
             .into();
         let moved: i128 = ends[0].iter().zip(&ends[1]).map(|(a, b)| i128::from(a - b).pow(2)).sum();
-        prop_assert!(moved as u128 <= 4 * plan.lattice().unwrap().bound_squared());
+        prop_assert!(moved as u128 <= 4 * plan.lattice().unwrap().whole_squared());
+        // Loss and count of a site lie in [0, r] each.
+        let weight = plan.lattice().unwrap().weight() as i64;
+        for end in ends {
+            let [.., loss, count] = end[..] else { panic!("no figures") };
+            prop_assert!((0..=weight).contains(&loss) && (count == weight || end.iter().all(|x| *x == 0)));
+        }
     }
 
     /// And one unit more or less, through sampling and grouping, stays within what `dp-sgd` charges.
@@ -221,8 +235,12 @@ proptest! {
         units.push(30);
         let without = count(&units);
         units.push(30 + extra);
-        let moved: i128 = count(&units).iter().zip(&without).map(|(a, b)| i128::from(a - b).pow(2)).sum();
-        prop_assert!(moved as u128 <= plan.lattice().unwrap().bound_squared());
+        let with = count(&units);
+        let moved: i128 = with.iter().zip(&without).map(|(a, b)| i128::from(a - b).pow(2)).sum();
+        prop_assert!(moved as u128 <= plan.lattice().unwrap().whole_squared());
+        let weight = plan.lattice().unwrap().weight() as i64;
+        let [loss, one] = [2, 1].map(|back| with[with.len() - back] - without[without.len() - back]);
+        prop_assert!((0..=weight).contains(&loss) && (one == weight || moved == 0));
     }
 }
 

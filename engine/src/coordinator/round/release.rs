@@ -41,13 +41,6 @@ impl Coordinator {
             }
         }
         let contributors = u32::from(sum.contributors());
-        turn.event(CoordinatorEvent::RoundSummed {
-            job,
-            round,
-            at,
-            contributors,
-            cohort: cohort.len() as u32,
-        });
         let digest = sum.digest();
         let plan = head.planned.plan.clone();
         let vector = sum.into_ring_vec();
@@ -57,8 +50,20 @@ impl Coordinator {
         };
         let link = self.books.open(&job).and_then(|progress| progress.previous.as_ref());
         let state = link.map(|link| link.state.clone());
-        match workload.absorb(&plan, round, state.as_deref(), &plain) {
-            Ok(Outcome::Again { state }) => {
+        let outcome = workload.absorb(&plan, round, state.as_deref(), &plain);
+        turn.event(CoordinatorEvent::RoundSummed {
+            job,
+            round,
+            at,
+            contributors,
+            cohort: cohort.len() as u32,
+            figure: match &outcome {
+                Ok(Outcome::Again { figure, .. }) => *figure,
+                _ => None,
+            },
+        });
+        match outcome {
+            Ok(Outcome::Again { state, .. }) => {
                 self.record(
                     CoordinatorRecord::Advanced {
                         job,

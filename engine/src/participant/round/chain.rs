@@ -95,7 +95,7 @@ impl Participant {
         }
         let sum = PlainSum::new(&vector, contributors, &plan);
         match workload.absorb(&plan, held.round, held.state().as_deref(), &sum)? {
-            Outcome::Again { state } => Ok(state),
+            Outcome::Again { state, .. } => Ok(state),
             Outcome::Done { .. } => Err(other_state(held.round + 1)),
         }
     }

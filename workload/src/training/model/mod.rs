@@ -2,11 +2,13 @@
 //! output. A parameter vector is the layers in order; a layer is its weights row by row (`inputs` rows of `outputs`),
 //! then its biases: an `(inputs + 1) x outputs` matrix that a row of inputs with a 1 at its end multiplies.
 
+mod lattice;
 mod network;
 mod units;
 
+pub use lattice::{FIGURES, MAX_RADIUS, UnitLattice};
 pub use network::{Network, Pass};
-pub use units::{MAX_RADIUS, UnitLattice, clipped_float_sum, clipped_sum};
+pub use units::{clipped_float_sum, clipped_sum};
 
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +77,18 @@ impl Shape {
         self.layers().last().map_or(0, |layer| layer.biases().end)
     }
 
+    /// What the loss of a unit is cut at, so that it has a sensitivity. For classes twice the loss of a model that knows
+    /// nothing (`ln k`): a curve shows where a run starts and a little of how it goes wrong. For numbers 1/2, the most
+    /// that the midpoint, where a linear model starts, is ever wrong on targets in [-1, 1]: most targets are far closer,
+    /// and a larger bound would only be more noise. Equal on every CPU.
+    pub fn loss_bound(&self) -> f64 {
+        match self.head {
+            Head::Squared => 0.5,
+            Head::Logistic => 2.0 * std::f64::consts::LN_2,
+            Head::Softmax => 2.0 * natural_logarithm(self.outputs.max(2)),
+        }
+    }
+
     /// The same start everywhere: zeros where that is a fine place to start (no hidden layer), He's uniform weights
     /// [HZR+15] from a BLAKE3 stream otherwise. Only + - * / sqrt, so equal on every CPU.
     pub fn initial(&self, seed: u64) -> Vec<f64> {
@@ -98,9 +112,29 @@ impl Shape {
     }
 }
 
+/// ln n by its series: the platform's own may differ in the last bit from another platform's.
+fn natural_logarithm(n: u32) -> f64 {
+    // n = 2^e m with m in [1, 2), and ln m = 2 artanh((m - 1) / (m + 1)), where the argument is at most a third.
+    let e = n.max(1).ilog2();
+    let m = f64::from(n.max(1)) / f64::from(1u32 << e);
+    let x = (m - 1.0) / (m + 1.0);
+    let mut sum = 0.0;
+    for k in (0..20).rev() {
+        sum = 1.0 / f64::from(2 * k + 1) + x * x * sum;
+    }
+    f64::from(e) * std::f64::consts::LN_2 + 2.0 * x * sum
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_logarithm_is_a_logarithm() {
+        for n in 1..=1000 {
+            assert!((natural_logarithm(n) - f64::from(n).ln()).abs() < 4e-15, "{n}");
+        }
+    }
 
     #[test]
     fn layers_tile_the_parameter_vector() {

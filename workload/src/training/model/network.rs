@@ -7,6 +7,7 @@ use ndarray::{Array2, ArrayView2, Axis, Slice, linalg::general_mat_mul};
 /// A parameter vector unfolded into matrices. Local work only: nothing that parties compare is computed with it.
 pub struct Network {
     head: Head,
+    loss_bound: f64,
     layers: Vec<Layer>,
     /// `(inputs + 1) x outputs` each.
     weights: Vec<Array2<f32>>,
@@ -36,6 +37,7 @@ impl Network {
         };
         Some(Self {
             head: shape.head,
+            loss_bound: shape.loss_bound(),
             weights: layers.iter().map(unfold).collect(),
             layers,
         })
@@ -43,6 +45,16 @@ impl Network {
 
     pub fn layers(&self) -> &[Layer] {
         &self.layers
+    }
+
+    /// Numbers of a parameter vector.
+    pub fn parameters(&self) -> usize {
+        self.layers.last().map_or(0, |layer| layer.biases().end)
+    }
+
+    /// What the loss of a unit is cut at; see [`Shape::loss_bound`].
+    pub fn loss_bound(&self) -> f64 {
+        self.loss_bound
     }
 
     /// Inputs of the later layers, and the scores z on top.
@@ -90,10 +102,7 @@ impl Network {
     /// Losses and derivatives of each row on its own: nothing is averaged.
     pub fn pass(&self, inputs: ArrayView2<'_, f32>, targets: &[f32]) -> Pass {
         let (activations, mut delta) = self.forward(inputs);
-        let mut losses = Vec::with_capacity(targets.len());
-        for (mut row, y) in delta.rows_mut().into_iter().zip(targets) {
-            losses.push(self.top(row.as_slice_mut().unwrap_or_default(), *y));
-        }
+        let losses = self.tops(&mut delta, targets);
         let mut deltas = vec![delta];
         for (above, at) in (1..self.layers.len()).rev().zip(0..) {
             let weights = self.weights[above].slice_axis(Axis(0), Slice::from(..self.layers[above].inputs));
@@ -114,7 +123,14 @@ impl Network {
         }
     }
 
-    /// Turns the scores of one row into derivatives, and says its loss.
+    /// Turns scores into derivatives, and says the loss of each row.
+    fn tops(&self, scores: &mut Array2<f32>, targets: &[f32]) -> Vec<f64> {
+        let rows = scores.rows_mut().into_iter().zip(targets);
+        rows.map(|(mut row, y)| self.top(row.as_slice_mut().unwrap_or_default(), *y))
+            .collect()
+    }
+
+    /// The same for one row.
     fn top(&self, z: &mut [f32], y: f32) -> f64 {
         match self.head {
             Head::Squared => {
@@ -146,7 +162,7 @@ impl Network {
     /// The sum of the rows' gradients without clipping, and the sum of their losses: what is not private.
     pub fn gradient(&self, inputs: ArrayView2<'_, f32>, targets: &[f32]) -> (Vec<f32>, f64) {
         let pass = self.pass(inputs, targets);
-        let mut out = Vec::with_capacity(self.layers.last().map_or(0, |l| l.biases().end));
+        let mut out = Vec::with_capacity(self.parameters());
         for (layer, delta) in pass.deltas.iter().enumerate() {
             let below = if layer == 0 {
                 inputs
@@ -158,10 +174,9 @@ impl Network {
         (out, pass.losses.iter().sum())
     }
 
-    /// Sum of losses over rows, in chunks.
+    /// Sum of losses over rows, forward only.
     pub fn loss(&self, inputs: ArrayView2<'_, f32>, targets: &[f32]) -> f64 {
-        let chunks = inputs.axis_chunks_iter(Axis(0), 256).zip(targets.chunks(256));
-        chunks.map(|(x, y)| self.pass(x, y).losses.iter().sum::<f64>()).sum()
+        self.tops(&mut self.scores(inputs), targets).iter().sum()
     }
 }
 
@@ -263,6 +278,8 @@ mod tests {
                             "{shape:?} {first} {rows}"
                         );
                     }
+                    let pairs = pass.losses.iter().zip(&whole.losses[first..]);
+                    assert!(pairs.into_iter().all(|(a, b)| a.to_bits() == b.to_bits()));
                 }
             }
         }
