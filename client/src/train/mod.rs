@@ -1,7 +1,8 @@
 //! Training runs from the analyst's side: a run file becomes a signed request, its release a model with its statement.
 //!
-//! - [`RunFile`]: the settings, from TOML and flags. [`Trained`]: a finished run.
+//! - [`RunFile`]: the settings, from TOML and flags. [`Trained`]: a finished run. [`export`]: its model as a file for others.
 
+pub mod export;
 #[cfg(feature = "agents")]
 pub mod predict;
 pub mod report;
