@@ -1,7 +1,7 @@
 //! `sotto train`: a run file or flags become a signed run; participants train round by round, and the model comes back with
 //! its privacy statement. Ctrl-C detaches, it does not stop the run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -15,6 +15,7 @@ use super::wait::wait_telling;
 use crate::client::Dataset;
 use crate::output::plain;
 use crate::profile::Profile;
+use crate::train::export::{Format, export};
 use crate::train::{self, Evaluated, RunFile, Trained};
 use crate::{Client, Problem};
 
@@ -25,6 +26,7 @@ Examples:
   sotto train run.toml
   sotto train run.toml --epsilon 1 --rounds 30             flags win over the file
   sotto train --dataset heart --features age,sex,chol --target num --positive-above 0 --epsilon 3
+  sotto train run.toml -o model.onnx                       the model as a file: .json, .safetensors or .onnx
   sotto train run.toml --detach                            prints the run; `sotto run watch ID`
 
 A run is a sequence of secure rounds: every participant clips, rounds and adds noise beside its data, and the coordinator learns
@@ -40,7 +42,7 @@ pub struct Train {
     /// Seconds to wait; the run goes on after that
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
-    /// Write the model (JSON) to this file as well
+    /// Write the model to this file as well; its ending says how: .json, .safetensors or .onnx
     #[arg(short = 'o', long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
@@ -82,6 +84,8 @@ pub async fn ready(file: Option<PathBuf>, flags: RunFile, remote: &Remote) -> Re
 
 impl Train {
     pub async fn run(self, json: bool) -> Result<(), Problem> {
+        // Before anything is spent: a run should not end in a file that cannot be written.
+        let format = self.output.as_deref().map(Format::of).transpose()?;
         let mut ready = ready(self.file, self.settings, &self.remote).await?;
         let purpose = purpose(ready.run.purpose.clone(), &ready.profile, &ready.dataset)?;
         let question = train::question(
@@ -109,8 +113,8 @@ impl Train {
             }
             _ => None,
         };
-        if let Some(file) = &self.output {
-            save(&trained, file)?;
+        if let Some((file, format)) = self.output.as_deref().zip(format) {
+            save(&trained, file, format)?;
         }
         print(&trained, evaluated.as_ref(), json)
     }
@@ -141,9 +145,8 @@ pub fn print(trained: &Trained, evaluated: Option<&Evaluated>, json: bool) -> Re
     Ok(())
 }
 
-fn save(trained: &Trained, file: &std::path::Path) -> Result<(), Problem> {
-    let text = serde_json::to_string_pretty(&trained.run.model).map_err(|error| Problem::local("model", error))?;
-    std::fs::write(file, text).map_err(|error| Problem::local(file.display(), error))
+fn save(trained: &Trained, file: &Path, format: Format) -> Result<(), Problem> {
+    std::fs::write(file, export(trained, format)?).map_err(|error| Problem::local(file.display(), error))
 }
 
 /// What lists call a run.
