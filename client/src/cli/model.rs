@@ -11,6 +11,7 @@ use super::question::purpose;
 use super::remote::{Remote, Shown};
 use crate::output::{Cell, Kind, Sheet, plain};
 use crate::released::minute;
+use crate::train::export::Format;
 use crate::train::registry::{Detailed, Models, detailed, move_to};
 use crate::train::{self, compare};
 use crate::{Client, Problem};
@@ -113,12 +114,15 @@ struct Rollback {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  sotto model export heart.num@2 -o heart.json")]
+#[command(after_help = "Example:\n  sotto model export heart.num@2 -o heart.onnx")]
 struct Export {
     model: String,
-    /// File to write
+    /// File to write; its ending says what: .onnx, .safetensors or .json
     #[arg(short = 'o', long, value_name = "FILE")]
     output: PathBuf,
+    /// Format [default: by the file's ending]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
     #[command(flatten)]
     remote: Remote,
 }
@@ -168,10 +172,11 @@ impl Model {
                 said(&moved, version, json)
             }
             Some(Act::Export(export)) => {
+                let format = export.format.map_or_else(|| Format::of(&export.output), Ok)?;
                 let (mut client, _) = export.remote.connect().await?;
                 let models = client.models().await?;
                 let found = detailed(&mut client, models.find(&export.model)?).await?;
-                train::save(&found.trained, &export.output)?;
+                train::save(&found.trained, &export.output, format)?;
                 match json {
                     true => println!(
                         "{}",

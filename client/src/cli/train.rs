@@ -15,6 +15,7 @@ use super::wait::wait_telling;
 use crate::client::Dataset;
 use crate::output::plain;
 use crate::profile::Profile;
+use crate::train::export::Format;
 use crate::train::{self, Evaluated, RunFile, Trained};
 use crate::{Client, Problem};
 
@@ -26,6 +27,7 @@ Examples:
   sotto train run.toml --epsilon 1 --rounds 30             flags win over the file
   sotto train --dataset heart --features age,sex,chol --target num --positive-above 0 --epsilon 3
   sotto train run.toml --parent heart.num                  continues from the model in production
+  sotto train run.toml -o model.onnx                       the model as a file: .json, .safetensors or .onnx
   sotto train run.toml --detach                            prints the run; `sotto run watch ID`
 
 A run is a sequence of secure rounds: every participant clips, rounds and adds noise beside its data, and the coordinator learns
@@ -41,7 +43,7 @@ pub struct Train {
     /// Seconds to wait; the run goes on after that
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
-    /// Write the model (JSON) to this file as well
+    /// Write the model to this file as well; its ending says how: .json, .safetensors or .onnx
     #[arg(short = 'o', long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
@@ -102,6 +104,8 @@ async fn continue_from(client: &mut Client, parent: &str, chosen: bool, task: &m
 
 impl Train {
     pub async fn run(self, json: bool) -> Result<(), Problem> {
+        // Before anything is spent: a run should not end in a file that cannot be written.
+        let format = self.output.as_deref().map(Format::of).transpose()?;
         let mut ready = ready(self.file, self.settings, &self.remote).await?;
         let purpose = purpose(ready.run.purpose.clone(), &ready.profile, &ready.dataset)?;
         let question = train::question(
@@ -130,8 +134,8 @@ impl Train {
             }
             _ => None,
         };
-        if let Some(file) = &self.output {
-            train::save(&trained, file)?;
+        if let Some((file, format)) = self.output.as_deref().zip(format) {
+            train::save(&trained, file, format)?;
         }
         print(&trained, evaluated.as_ref(), json)
     }

@@ -1,8 +1,9 @@
 //! Training runs from the analyst's side: a run file becomes a signed request, its release a model with its statement.
 //!
-//! - [`RunFile`]: the settings, from TOML and flags. [`Trained`]: a finished run.
+//! - [`RunFile`]: the settings, from TOML and flags. [`Trained`]: a finished run. [`export`]: its model as a file for others.
 
 pub mod compare;
+pub mod export;
 #[cfg(feature = "agents")]
 pub mod predict;
 pub mod registry;
@@ -105,9 +106,8 @@ pub async fn evaluate(
 }
 
 /// Writes a model for other programs to read.
-pub fn save(trained: &Trained, file: &Path) -> Result<(), Problem> {
-    let text = serde_json::to_string_pretty(&trained.run.model).map_err(|error| Problem::local("model", error))?;
-    std::fs::write(file, text).map_err(|error| Problem::local(file.display(), error))
+pub fn save(trained: &Trained, file: &Path, format: export::Format) -> Result<(), Problem> {
+    std::fs::write(file, export::export(trained, format)?).map_err(|error| Problem::local(file.display(), error))
 }
 
 /// A workload's refusal, before anything was spent.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use workload::training::TrainRelease;
 
+use super::export::{Format, export};
 use super::{Evaluated, Trained};
 use crate::output::plain;
 use crate::{Client, Problem};
@@ -28,11 +29,10 @@ pub fn write(trained: &Trained, evaluated: Option<&Evaluated>, folder: &Path) ->
     };
     std::fs::create_dir_all(folder).map_err(failed(folder))?;
     let text = markdown(trained, evaluated);
-    let model = serde_json::to_string_pretty(&trained.run.model).map_err(|error| Problem::local("model", error))?;
     let files = [
-        ("report.md", text.clone()),
-        ("report.html", html(&text)),
-        ("model.json", model),
+        ("report.md", text.clone().into_bytes()),
+        ("report.html", html(&text).into_bytes()),
+        ("model.json", export(trained, Format::Json)?),
     ];
     let mut written = Vec::new();
     for (name, content) in files {
