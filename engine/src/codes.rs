@@ -73,6 +73,8 @@ pub const TOO_FEW_LEFT: &str = "SOTTO-4008";
 pub const NO_STATE: &str = "SOTTO-4009";
 /// The agent derives the state itself; the next attempt brings it the sum.
 pub const SUM_WANTED: &str = "SOTTO-4010";
+/// This attempt, or a later one, was answered or set aside for before: a later attempt may be answered.
+pub const TOKEN_USED: &str = "SOTTO-4011";
 
 /// Whether a later attempt may succeed where this one was refused.
 pub(crate) fn is_transient(code: &str) -> bool {

@@ -260,7 +260,19 @@ impl Participant {
         self.books
             .apply(&record)
             .expect("records of the running participant apply");
+        // What was to wait comes first: a ledger's entries hang on one another.
+        let waiting = std::mem::take(&mut turn.step.afterwards);
+        turn.step.records.extend(waiting);
         turn.step.records.push(record);
+    }
+
+    /// The same for what nothing of this step depends on.
+    fn record_afterwards(&mut self, record: ParticipantRecord, turn: &mut Turn<'_>) {
+        // Unwrap safety: as above.
+        self.books
+            .apply(&record)
+            .expect("records of the running participant apply");
+        turn.step.afterwards.push(record);
     }
 
     fn next_wake(&self) -> Option<u64> {

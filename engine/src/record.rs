@@ -73,6 +73,9 @@ pub enum ParticipantRecord {
         request: governance::ContentHash,
         first: u32,
         count: u32,
+        /// In place of a token that was set aside for the same index at another price, and not used.
+        #[serde(default)]
+        instead: bool,
     },
     /// No token of this request will be used any more.
     RequestClosed { request: governance::ContentHash },

@@ -1,6 +1,6 @@
 //! What a shell must do after handing the engine an input, in the order in which it must happen.
 //!
-//! `records` durable in one transaction, then `envelopes` sent, then `spool` and `compute` started. If the records cannot
+//! `records` durable in one transaction, then `envelopes` sent, then `spool` and `compute` started, then `afterwards` durable. If the records cannot
 //! be made durable nothing else of the step may happen: the shell drops the step and the engine, and recovers. A step that
 //! is dropped is a lost charge, so both types are `must_use`.
 
@@ -40,6 +40,9 @@ pub struct ParticipantStep {
     pub envelopes: Vec<ToCoordinator>,
     /// Third: touch the data.
     pub compute: Option<Compute>,
+    /// Last: durable, in one transaction, before the next input is handed in. Nothing of this step depends on them, so their disk
+    /// write falls into the time in which the network works.
+    pub afterwards: Vec<ParticipantRecord>,
     /// Call `handle(.., Input::Wake)` no later than this.
     pub wake_at_ms: Option<u64>,
     /// Log-safe notices.

@@ -1,4 +1,4 @@
-//! Does what the engine says, in the order in which it says it: make records durable, then send, then compute. Nothing
+//! Does what the engine says, in the order in which it says it: make records durable, then send, then compute, then make durable what may wait. Nothing
 //! else decides anything here. One thread owns the engine and the store, because masks and signatures take milliseconds
 //! and a commit is a disk write; a second one touches the data, so that a long query never delays a reveal.
 //!
@@ -129,14 +129,7 @@ fn perform<S: Store>(
     jobs: &std::sync::mpsc::Sender<Compute>,
     status: &mut Status,
 ) -> Result<(), DriverError> {
-    if !step.records.is_empty() {
-        let rows = step
-            .records
-            .iter()
-            .map(ParticipantRecord::to_row)
-            .collect::<Result<Vec<_>, _>>()?;
-        store.append(&rows).map_err(DriverError::Store)?;
-    }
+    keep(store, &step.records)?;
     for message in step.envelopes {
         let Some(sender) = outbox else { break };
         if sender.try_send(Outgoing::Message(message)).is_err() {
@@ -151,7 +144,19 @@ fn perform<S: Store>(
     for event in &step.events {
         status.note(event);
     }
-    Ok(())
+    keep(store, &step.afterwards)
+}
+
+/// One transaction, if there is anything in it.
+fn keep<S: Store>(store: &mut S, records: &[ParticipantRecord]) -> Result<(), DriverError> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let rows = records
+        .iter()
+        .map(ParticipantRecord::to_row)
+        .collect::<Result<Vec<_>, _>>()?;
+    store.append(&rows).map_err(DriverError::Store)
 }
 
 async fn next_event(inbox: &mut mpsc::Receiver<Event>, wake_at_ms: Option<u64>) -> Event {

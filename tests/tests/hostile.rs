@@ -61,7 +61,7 @@ fn a_replayed_attempt_is_refused_while_the_job_runs() {
     w.until("site-00: Charged");
     let mut start = w.last_start(0);
     start.at.slot += 1;
-    refused_with(&mut w, start, codes::REPLAYED);
+    refused_with(&mut w, start, codes::TOKEN_USED);
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_replay_is_refused_after_a_restart_too() {
         epoch: live.epoch,
         slot: 9,
     };
-    refused_with(&mut w, start, codes::REPLAYED);
+    refused_with(&mut w, start, codes::TOKEN_USED);
     assert_eq!(w.tokens(0, job), 1);
 }
 

@@ -97,10 +97,7 @@ fn a_run_goes_on_from_its_last_round_after_the_coordinator_died() {
 
 #[test]
 fn a_run_goes_on_when_half_of_its_owners_restart_in_it() {
-    let mut w = Story::with(Options {
-        block: engine::participant::Limits::default().block,
-        ..Options::quiet(4, 1)
-    });
+    let mut w = Story::of(4, 1);
     let question = w.world.question(200);
     let job = w.submit(question);
     for _ in 0..45 {
@@ -111,7 +108,7 @@ fn a_run_goes_on_when_half_of_its_owners_restart_in_it() {
     w.run();
     let release = w.expect_released(job);
     assert_eq!(release.receipt.rounds, 200);
-    // A token that a crash lost is charged; with blocks of one it is at most the one in flight.
+    // What a crash left set aside, and the attempts that failed, are charged and no more.
     assert!((0..4).all(|place| w.tokens(place, job) <= 204));
 }
 

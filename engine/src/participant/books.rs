@@ -21,7 +21,7 @@ pub struct Books {
 /// What was used of one request. A token is one attempt at one round; its index is `round + attempt`, which only rises.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tokens {
-    /// How many were used, those of a block that a crash cut short included.
+    /// How many were used, those included that were set aside in vain.
     pub used: u32,
     /// The lowest index that may still be used.
     pub next: u32,
@@ -55,9 +55,15 @@ impl Books {
                     broken,
                 })?;
             }
-            ParticipantRecord::TokensTaken { request, first, count } => {
+            ParticipantRecord::TokensTaken {
+                request,
+                first,
+                count,
+                instead,
+            } => {
                 let tokens = self.tokens.entry(*request).or_default();
-                if *first < tokens.next {
+                let lowest = tokens.next.saturating_sub(u32::from(*instead));
+                if *first < lowest {
                     return Err(Inconsistent::Token {
                         request: *request,
                         next: tokens.next,

@@ -2,9 +2,10 @@
 //! only where it never was.
 //!
 //! A token is one attempt at one round of one request. A job of T rounds that allows A attempts has T + A - 1 of them, so no schedule of
-//! replays, restarts and retries costs more than that. A run's tokens are set aside together and committed one by one, or in blocks
-//! of at most a tenth of the run; a crash loses the rest of its block. A reservation is named by request, price and number, so
-//! that a restarted agent finds it again, and a plan that changes its price starts another.
+//! replays, restarts and retries costs more than that. A run's tokens are set aside together and committed one by one; the next one
+//! while the network closes this round, so that no round waits for a disk. A crash, a failed attempt or an early end leaves at most one
+//! token committed and unused: it stays charged. A reservation is named by request, price and number, so that a restarted agent finds
+//! it again, and a plan that changes its price starts another.
 
 use std::borrow::Cow;
 
@@ -58,20 +59,23 @@ impl Participant {
         request: &Request,
         dataset: &Dataset,
         planned: &Planned,
-        round: u32,
+        (round, index): (u32, u32),
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
         self.budgeted(&dataset.population, &request.analyst)?;
-        let plan = &planned.plan;
-        let allowed = plan.rounds.saturating_add(request.max_attempts - 1);
-        let left = allowed.saturating_sub(self.books.tokens(&hash).used);
-        if left == 0 {
-            let text = format!("all {allowed} attempts that the request allows were used here");
-            return Err(Refusal::new(codes::TOKENS_SPENT, text));
+        let token = Token::new(&dataset.population, planned, index);
+        if self
+            .runs
+            .get(&hash)
+            .is_some_and(|run| run.ahead.as_ref() == Some(&token))
+        {
+            return Ok(());
         }
+        let plan = &planned.plan;
+        let left = self.tokens_left(&hash, request, planned)?;
         let ledger = self.ledger(&dataset.population);
         let next = match reservations(&ledger, &hash, planned) {
-            Reservations::Open(..) => return Ok(()),
+            Reservations::Open(_) => return Ok(()),
             Reservations::UsedUp(next) => next,
         };
         self.admit_analyst(&dataset.population, &request.analyst, turn);
@@ -93,45 +97,87 @@ impl Participant {
         Ok(())
     }
 
-    /// Commits the token `index`, or finds it in the committed block. The records are durable before the data is touched.
+    /// Commits the token `index`, unless it was committed ahead. The records are durable before the data is touched.
     pub(super) fn commit(
         &mut self,
         hash: ContentHash,
+        request: &Request,
         population: &str,
         planned: &Planned,
         index: u32,
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
-        let run = self.runs.entry(hash).or_default();
-        if let Some((first, end)) = run.block.take()
-            && (first..end).contains(&index)
-        {
-            run.block = (index + 1 < end).then_some((index + 1, end));
+        let ahead = self.runs.entry(hash).or_default().ahead.take();
+        if ahead.as_ref() == Some(&Token::new(population, planned, index)) {
             return Ok(());
         }
+        // The cohort's terms changed, and the price with them: what was set aside is lost.
+        let instead = ahead.is_some_and(|token| token.index == index);
+        let records = self.token(hash, request, population, planned, (index, instead), turn.now_ms)?;
+        records.into_iter().for_each(|record| self.record(record, turn));
+        Ok(())
+    }
+
+    /// Commits the token of the next round after this step's messages have left. If none is left the next round says so.
+    pub(super) fn commit_ahead(
+        &mut self,
+        hash: ContentHash,
+        request: &Request,
+        population: &str,
+        planned: &Planned,
+        index: u32,
+        turn: &mut Turn<'_>,
+    ) {
+        // A slow round may end after a later one began.
+        if index < self.books.tokens(&hash).next {
+            return;
+        }
+        if let Ok(records) = self.token(hash, request, population, planned, (index, false), turn.now_ms) {
+            records
+                .into_iter()
+                .for_each(|record| self.record_afterwards(record, turn));
+            self.runs.entry(hash).or_default().ahead = Some(Token::new(population, planned, index));
+        }
+    }
+
+    /// What makes one token used.
+    fn token(
+        &self,
+        hash: ContentHash,
+        request: &Request,
+        population: &str,
+        planned: &Planned,
+        (first, instead): (u32, bool),
+        now_ms: u64,
+    ) -> Result<[ParticipantRecord; 2], Refusal> {
+        self.tokens_left(&hash, request, planned)?;
         let ledger = self.ledger(population);
-        let Reservations::Open(id, left) = reservations(&ledger, &hash, planned) else {
+        let Reservations::Open(id) = reservations(&ledger, &hash, planned) else {
             return Err(Refusal::new(codes::BUDGET, "no token is set aside for this round"));
         };
-        let most = (planned.plan.rounds / 10).max(1);
-        let count = self.config.limits.block.clamp(1, most).min(left);
         let entry = ledger
-            .commit(turn.now_ms, id, count)
+            .commit(now_ms, id, 1)
             .map_err(|refusal| refused(&refusal, false))?;
-        if let Some(run) = self.runs.get_mut(&hash) {
-            run.block = (count > 1).then_some((index + 1, index + count));
+        let (population, request) = (population.to_owned(), hash);
+        let taken = ParticipantRecord::TokensTaken {
+            request,
+            first,
+            count: 1,
+            instead,
+        };
+        Ok([taken, ParticipantRecord::Ledger { population, entry }])
+    }
+
+    /// Tokens that the request still has here: one at least.
+    fn tokens_left(&self, hash: &ContentHash, request: &Request, planned: &Planned) -> Result<u32, Refusal> {
+        let allowed = planned.plan.rounds.saturating_add(request.max_attempts - 1);
+        match allowed.saturating_sub(self.books.tokens(hash).used) {
+            0 => {
+                let text = format!("all {allowed} attempts that the request allows were used here");
+                Err(Refusal::new(codes::TOKENS_SPENT, text))
+            }
+            left => Ok(left),
         }
-        let population = population.to_owned();
-        self.record(
-            ParticipantRecord::TokensTaken {
-                request: hash,
-                first: index,
-                count,
-            },
-            turn,
-        );
-        self.record(ParticipantRecord::Ledger { population, entry }, turn);
-        Ok(())
     }
 
     /// Gives back what was set aside for a request and never committed: its data was never touched.
@@ -190,10 +236,28 @@ impl Participant {
     }
 }
 
+/// One token by what it was paid for: of another price, or of other people, it is another.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Token {
+    pub index: u32,
+    population: String,
+    price: String,
+}
+
+impl Token {
+    pub fn new(population: &str, planned: &Planned, index: u32) -> Self {
+        Self {
+            index,
+            population: population.to_owned(),
+            price: planned.price.clone(),
+        }
+    }
+}
+
 /// What a ledger holds for one request at one price.
 enum Reservations {
     /// With tokens left.
-    Open(ReservationId, u32),
+    Open(ReservationId),
     /// So many were made, and none has tokens left.
     UsedUp(u32),
 }
@@ -204,7 +268,7 @@ fn reservations(ledger: &Ledger, hash: &ContentHash, planned: &Planned) -> Reser
         let id = reservation(hash, planned, number);
         match ledger.tokens_left(&id) {
             Some(0) => number += 1,
-            Some(left) => return Reservations::Open(id, left),
+            Some(_) => return Reservations::Open(id),
             None => return Reservations::UsedUp(number),
         }
     }

@@ -61,9 +61,6 @@ pub struct Limits {
     /// A masked vector leaves at a multiple of this, the second after its cohort was known, so that its time says nothing
     /// about data; none: at once, for trusted networks and benchmarks. A round shorter than two of them is refused.
     pub tick_ms: Option<u64>,
-    /// Tokens of a run that become durable together, at most a tenth of the run. A crash loses the rest of the block, and until the run
-    /// is past it this agent takes no part: with more than one, a run ends if too many owners restart at once.
-    pub block: u32,
     /// Longest epoch setup and longest round that this agent waits for, whatever the coordinator says.
     pub epoch_timeout_ms: u64,
     pub round_timeout_ms: u64,
@@ -75,7 +72,6 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             tick_ms: None,
-            block: 1,
             epoch_timeout_ms: 120_000,
             round_timeout_ms: 300_000,
             epochs: 3,

@@ -31,8 +31,8 @@ pub(super) struct Run {
     /// One above the highest index accepted.
     cursor: u32,
     pub(super) expires_at_ms: u64,
-    /// Committed tokens that were not used yet, as a range of indices.
-    pub(super) block: Option<(u32, u32)>,
+    /// A token that was committed while the round before was closed, and not used yet.
+    pub(super) ahead: Option<super::budget::Token>,
     /// The state of the newest round that this agent took part in.
     chain: Option<chain::Link>,
 }

@@ -88,9 +88,9 @@ impl Checks {
         self.paused.insert(agent);
     }
 
-    /// A participant's step: its records are on disk, its messages are about to leave.
-    pub fn participant_did(&mut self, agent: usize, step: &ParticipantStep) {
-        for record in &step.records {
+    /// Records of a participant are on disk.
+    pub fn recorded(&mut self, agent: usize, records: &[ParticipantRecord]) {
+        for record in records {
             if let ParticipantRecord::Ledger { entry, .. } = record
                 && let LedgerEvent::Committed { id, tokens } = &entry.event
                 && let Some(job) = id.as_str().get(..32).and_then(JobId::parse)
@@ -98,6 +98,10 @@ impl Checks {
                 *self.committed.entry((agent, job)).or_default() += tokens;
             }
         }
+    }
+
+    /// A participant's step: its records are on disk, its messages are about to leave.
+    pub fn participant_did(&mut self, agent: usize, step: &ParticipantStep) {
         for event in &step.events {
             if let ParticipantEvent::Sent { job, .. } = event {
                 *self.sent.entry((agent, *job)).or_default() += 1;

@@ -138,7 +138,6 @@ impl Consortium {
             budgets: BTreeMap::from([("people".to_owned(), budget)]),
             limits: participant::Limits {
                 tick_ms: options.tick_ms,
-                block: options.block,
                 ..participant::Limits::default()
             },
         }

@@ -39,8 +39,6 @@ pub struct Options {
     pub tick_ms: Option<u64>,
     /// What every owner allows, in whole units of epsilon.
     pub budget: u32,
-    /// Tokens of a run that become durable together.
-    pub block: u32,
     /// Length of the safety phase.
     pub faults_ms: u64,
 }
@@ -68,7 +66,6 @@ impl Options {
             grants: false,
             tick_ms: None,
             budget: 200,
-            block: 1,
             faults_ms: 0,
         }
     }
@@ -110,7 +107,6 @@ impl Options {
             grants: rng.random_bool(0.5),
             tick_ms: rng.random_bool(0.3).then(|| rng.random_range(300..=2000)),
             budget: 200,
-            block: if rng.random_bool(0.3) { 3 } else { 1 },
             faults_ms: rng.random_range(2_000..=120_000),
         }
     }

@@ -1,7 +1,8 @@
-//! Doing a step in the order that a shell must keep: records on disk, then messages, then data. A crash may come between any two, or tear
-//! the transaction itself.
+//! Doing a step in the order that a shell must keep: records on disk, then messages, then data, then what may wait. A crash may come
+//! between any two, or tear the transaction itself.
 
 use engine::participant;
+use engine::record::ParticipantRecord;
 use engine::{Compute, CoordinatorStep, JobId, ParticipantStep, Plan, Refusal, SlotId};
 use privacy::{Clipped, NoiseBatch, Sampler};
 use rand::RngExt;
@@ -70,19 +71,17 @@ impl World {
             self.participants[agent].crash();
             return self.after_agent_crash(agent);
         }
-        let rows: Vec<_> = step
-            .records
-            .iter()
-            .map(|record| record.to_row().expect("a record has a row"))
-            .collect();
-        self.participants[agent].disk.write(rows);
+        self.keep(agent, &step.records);
         for event in &step.events {
             self.note(format!("{}: {event:?}", self.consortium.names[agent]));
         }
         self.checks.participant_did(agent, &step);
         self.checks.a_wake_is_never_in_the_past(self.now_ms, step.wake_at_ms);
-        if crash {
-            self.checks.recovered_books_equal_live_books(&self.participants[agent]);
+        let late = !step.afterwards.is_empty() && self.rng.random_bool(0.5);
+        if crash && !late {
+            if step.afterwards.is_empty() {
+                self.checks.recovered_books_equal_live_books(&self.participants[agent]);
+            }
             self.participants[agent].crash();
             return self.after_agent_crash(agent);
         }
@@ -92,12 +91,27 @@ impl World {
         if let Some(compute) = step.compute {
             self.compute(agent, &compute);
         }
+        if crash {
+            self.participants[agent].crash();
+            return self.after_agent_crash(agent);
+        }
+        self.keep(agent, &step.afterwards);
         if step.wake_at_ms != self.participants[agent].wake_at_ms
             && let Some(at_ms) = step.wake_at_ms
         {
             self.participants[agent].wake_at_ms = Some(at_ms);
             self.at(at_ms, Happening::WakeAgent { agent });
         }
+    }
+
+    /// One transaction of an agent.
+    fn keep(&mut self, agent: usize, records: &[ParticipantRecord]) {
+        let rows: Vec<_> = records
+            .iter()
+            .map(|record| record.to_row().expect("a record has a row"))
+            .collect();
+        self.participants[agent].disk.write(rows);
+        self.checks.recorded(agent, records);
     }
 
     pub(super) fn after_agent_crash(&mut self, agent: usize) {

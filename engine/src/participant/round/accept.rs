@@ -95,7 +95,7 @@ impl Participant {
         self.in_time(start.timeout_ms)?;
         self.decide(&request, &dataset, &planned.plan.columns, s_min, turn.now_ms)?;
         let link = self.linked(self.runs.get(&hash), &request, &dataset.contract, &planned, &start)?;
-        self.reserve(hash, &request, &dataset, &planned, round, turn)?;
+        self.reserve(hash, &request, &dataset, &planned, (round, round + attempt), turn)?;
 
         let context = context_hash(&start, &hash, &request.contract, &planned);
         let live = self
@@ -159,12 +159,18 @@ impl Participant {
         let request = start.request.verify(&self.roster, now_ms);
         let request = request.map_err(|error| Refusal::new(codes::REQUEST_REFUSED, error.to_string()))?;
         let request = Arc::new(request);
-        let tokens = self.books.tokens(&hash);
+        let next = self.next_token(&hash);
         let run = self.runs.entry(hash).or_default();
-        run.cursor = run.cursor.max(tokens.next);
+        run.cursor = run.cursor.max(next);
         run.expires_at_ms = request.expires_at_ms;
         run.request = Some(request.clone());
         Ok(request)
+    }
+
+    /// The lowest index that this agent may still answer.
+    pub(super) fn next_token(&self, hash: &ContentHash) -> u32 {
+        let ahead = self.runs.get(hash).and_then(|run| run.ahead.as_ref());
+        ahead.map_or_else(|| self.books.tokens(hash).next, |token| token.index)
     }
 
     /// The dataset under just the contract that the analyst named.
@@ -239,8 +245,10 @@ impl Participant {
         }
         let cursor = self.runs.get(&hash).map_or(0, |run| run.cursor);
         if round + attempt < cursor {
-            let text = format!("round {round} attempt {attempt} was answered before");
-            return Err(Refusal::new(codes::REPLAYED, text));
+            let text = format!(
+                "round {round} attempt {attempt} was answered before, or set aside for by an agent that restarted"
+            );
+            return Err(Refusal::new(codes::TOKEN_USED, text));
         }
         if start.previous.is_some() != (round > 0) {
             return Err(Refusal::new(codes::OTHER_PLAN, "the state does not fit the round"));

@@ -50,19 +50,18 @@ impl Participant {
             state: part.state.clone(),
         };
         let (hash, population, planned) = (part.hash, part.population.clone(), part.planned.clone());
-        let live = self.epochs.live_mut(at.epoch).ok_or_else(gone)?;
+        let request = part.request.clone();
         // Cohorts may arrive in another order than rounds were accepted: an index below one that was used stays unused.
-        let block = self.runs.get(&hash).and_then(|run| run.block);
-        let in_block = block.is_some_and(|(first, end)| (first..end).contains(&index));
-        if !in_block && index < self.books.tokens(&hash).next {
+        if index < self.next_token(&hash) {
             let text = format!("attempt {index} of the request came after a later one");
-            return Err(Refusal::new(codes::REPLAYED, text));
+            return Err(Refusal::new(codes::TOKEN_USED, text));
         }
+        let live = self.epochs.live_mut(at.epoch).ok_or_else(gone)?;
         let locked = live.epoch.cohort(at.slot, s_min, &accepts.accepts);
         if locked.map_err(|abort| aborted(abort.to_string()))?.is_none() {
             return Ok(());
         }
-        self.commit(hash, &population, &planned, index, turn)?;
+        self.commit(hash, &request, &population, &planned, index, turn)?;
         if planned.plan.rounds == 1 {
             self.send_offers(turn); // what is left, for `sotto budget`; a run says it once, at its end
         }
@@ -195,8 +194,25 @@ impl Participant {
         }
         let Some(round) = self.rounds.get_mut(&at) else { return };
         if let Phase::Holding { head, vector, .. } = std::mem::replace(&mut round.phase, Phase::Sent) {
+            let next = round
+                .part
+                .as_ref()
+                .filter(|part| part.round + 1 < part.planned.plan.rounds);
+            let next = next.map(|part| {
+                let index = part.round + part.attempt + 1;
+                (
+                    part.hash,
+                    part.request.clone(),
+                    part.population.clone(),
+                    part.planned.clone(),
+                    index,
+                )
+            });
             turn.event(ParticipantEvent::Sent { job, at });
             turn.send(ToCoordinator::MaskedInput(MaskedInput { at, head, vector }));
+            if let Some((hash, request, population, planned, index)) = next {
+                self.commit_ahead(hash, &request, &population, &planned, index, turn);
+            }
         }
     }
 }
