@@ -10,6 +10,7 @@ use governance::canonical::Real;
 use proto::identity::{Identity, Role};
 use sottovoce::client::Event;
 use sottovoce::local::{Running, Spec, State, start};
+use sottovoce::train::export::{Format, export};
 use sottovoce::train::{self, Trained};
 use sottovoce::{Answer, Client, Problem};
 use workload::query::Cell;
@@ -432,6 +433,20 @@ async fn a_model_is_trained_over_four_hospitals_and_ranks_patients_that_no_step_
     assert_eq!((trained.run.rounds, trained.released.receipt().contributors), (15, 4));
     let epsilon = trained.run.privacy.epsilon.unwrap().get();
     assert!(epsilon > 1.0 && epsilon <= 3.0, "{epsilon}");
+    for format in [Format::Onnx, Format::Safetensors] {
+        let file = export(&trained, format).unwrap();
+        let says = |text: &str| file.windows(text.len()).any(|bytes| bytes == text.as_bytes());
+        let (hash, privacy) = (trained.run.model_hash.to_string(), &trained.run.privacy);
+        for fact in [
+            &hash,
+            &privacy.mechanism,
+            &privacy.unit,
+            &trained.released.id(),
+            "add or remove one unit",
+        ] {
+            assert!(says(fact), "{format:?} does not say {fact}");
+        }
+    }
     let evaluated = train::evaluate(&mut analyst, &dataset, &trained, 3.0, "research")
         .await
         .unwrap();
