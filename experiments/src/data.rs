@@ -59,12 +59,7 @@ impl Source {
     }
 
     pub fn open(&self) -> Result<(Bench, Encoded)> {
-        let (bench, file) = match self.data {
-            Data::Heart => (Bench::heart()?, "client/demo/heart.parquet"),
-            Data::RandHie => (Bench::hie()?, "experiments/data/rand_hie_6sites.parquet"),
-            Data::Adult => (Bench::adult()?, "experiments/data/adult_census.parquet"),
-            Data::Mnist => (Bench::mnist()?, "experiments/data/mnist_10k.parquet"),
-        };
+        let bench = self.data.bench()?;
         let bench = match self.model {
             None => bench,
             Some(Model::Logistic) => bench.with_model(ModelKind::Logistic),
@@ -73,13 +68,34 @@ impl Source {
                 hidden: self.hidden.clone(),
             }),
         };
-        let path = self.file.clone().unwrap_or_else(|| PathBuf::from(file));
+        let path = self.file.clone().unwrap_or_else(|| self.data.file());
         let encoded = Encoded::new(&bench, &read(&path)?)?;
         Ok((bench, encoded))
     }
 }
 
-fn read(path: &Path) -> Result<Table> {
+impl Data {
+    pub fn bench(self) -> Result<Bench> {
+        match self {
+            Data::Heart => Bench::heart(),
+            Data::RandHie => Bench::hie(),
+            Data::Adult => Bench::adult(),
+            Data::Mnist => Bench::mnist(),
+        }
+    }
+
+    /// Where the repository keeps it.
+    pub fn file(self) -> PathBuf {
+        PathBuf::from(match self {
+            Data::Heart => "client/demo/heart.parquet",
+            Data::RandHie => "experiments/data/rand_hie_6sites.parquet",
+            Data::Adult => "experiments/data/adult_census.parquet",
+            Data::Mnist => "experiments/data/mnist_10k.parquet",
+        })
+    }
+}
+
+pub fn read(path: &Path) -> Result<Table> {
     let file = std::fs::File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let frame = ParquetReader::new(file).finish()?;
     let mut columns = Vec::new();

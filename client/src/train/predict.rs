@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ndarray::Array2;
 use polars::prelude::{Column, CsvReadOptions, DataFrame, DataType, ParquetReader, SerReader};
 use workload::training::{Cells, Coding, TrainedModel};
 
@@ -21,6 +22,11 @@ pub fn read(path: &Path) -> Result<DataFrame, Problem> {
 
 /// One number a row: the predicted number, the probability of class 1, or the most probable class.
 pub fn predict(model: &TrainedModel, frame: &DataFrame) -> Result<Vec<f64>, Problem> {
+    model.predict(&encode(model, frame)?).map_err(super::refused)
+}
+
+/// One encoded row of features for each row of the frame.
+pub fn encode(model: &TrainedModel, frame: &DataFrame) -> Result<Array2<f32>, Problem> {
     let mut columns = Vec::new();
     for feature in &model.encoder.columns {
         let column = frame.column(&feature.name).map_err(|_| {
@@ -30,10 +36,7 @@ pub fn predict(model: &TrainedModel, frame: &DataFrame) -> Result<Vec<f64>, Prob
         columns.push(Values::of(&feature.coding, column).map_err(|error| Problem::local(&feature.name, error))?);
     }
     let cells: Vec<Cells<'_>> = columns.iter().map(Values::view).collect();
-    let features = model
-        .encode(&cells)
-        .map_err(|error| Problem::local("features", error))?;
-    model.predict(&features).map_err(super::refused)
+    model.encode(&cells).map_err(|error| Problem::local("features", error))
 }
 
 enum Values {

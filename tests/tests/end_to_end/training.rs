@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use governance::Standing;
 use governance::canonical::Real;
+use sottovoce::train::export::{Format, export};
 use sottovoce::train::{self, Trained, registry};
 use workload::training::{Covers, Holdout, ModelKind, Start, TrainTask};
 
@@ -44,6 +45,20 @@ async fn a_model_is_trained_over_four_hospitals_and_ranks_patients_that_no_step_
     // The first model knows nothing, and only the noise errs about that.
     let error = (loss - std::f64::consts::LN_2).abs();
     assert!(deviation < 0.3 && error < 5.0 * deviation, "{loss} +- {deviation}");
+    for format in [Format::Onnx, Format::Safetensors] {
+        let file = export(&trained, format).unwrap();
+        let says = |text: &str| file.windows(text.len()).any(|bytes| bytes == text.as_bytes());
+        let (hash, privacy) = (trained.run.model_hash.to_string(), &trained.run.privacy);
+        for fact in [
+            &hash,
+            &privacy.mechanism,
+            &privacy.unit,
+            &trained.released.id(),
+            "add or remove one unit",
+        ] {
+            assert!(says(fact), "{format:?} does not say {fact}");
+        }
+    }
     let evaluated = train::evaluate(&mut analyst, &dataset, &trained, 3.0, "research", None)
         .await
         .unwrap();
