@@ -8,6 +8,9 @@ use engine::{CohortTerms, Outcome, PlainSum, Plan, Refusal, Ring, Workload};
 use governance::{Contract, Request};
 use serde::{Deserialize, Serialize};
 
+/// The dataset of [`contract`].
+pub const NAME: &str = "plain";
+
 /// The `kind` of its requests.
 pub const KIND: &str = "plain";
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use engine::coordinator::{self, Limits};
+use engine::coordinator::{self, Limits, Workloads};
 use engine::participant::{self, Budget, Dataset};
 use engine::{AgentId, Entropy};
 use governance::decision::LocalRules;
@@ -14,7 +14,7 @@ use privacy::{Cap, Renewal};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 
-use super::Options;
+use super::{Options, Work};
 use crate::plain;
 
 /// What the analyst is called.
@@ -36,6 +36,7 @@ pub struct Consortium {
     pub roster: Roster,
     pub signed_roster: SignedRoster,
     pub contract: Arc<Contract>,
+    pub workloads: Workloads,
     pub coordinator_key: Arc<engine::SigningKey>,
     pub agent_keys: Vec<Arc<engine::SigningKey>>,
     pub names: Vec<AgentId>,
@@ -43,7 +44,7 @@ pub struct Consortium {
 
 impl Consortium {
     /// `agents` agents that tolerate `c` colluders.
-    pub fn new(agents: usize, c: u32, seed: u64) -> Self {
+    pub fn new(agents: usize, c: u32, seed: u64, work: &dyn Work) -> Self {
         let mut rng = ChaCha20Rng::seed_from_u64(seed ^ 0x5077);
         let mut draw = || {
             let mut seed = [0; 32];
@@ -86,7 +87,8 @@ impl Consortium {
             analyst,
             roster,
             signed_roster,
-            contract: Arc::new(plain::contract()),
+            contract: Arc::new(work.contract()),
+            workloads: work.workloads(),
             coordinator_key: Arc::new(coordinator_key),
             agent_keys: agent_keys.into_iter().map(Arc::new).collect(),
             names,
@@ -99,7 +101,7 @@ impl Consortium {
             signing_key: self.coordinator_key.clone(),
             governance_key: self.governance.public(),
             roster: self.signed_roster.clone(),
-            workloads: plain::workloads(),
+            workloads: self.workloads.clone(),
             limits: Limits {
                 slots: Some(options.slots),
                 unasked_bytes: if options.grants { 0 } else { 1 << 20 },
@@ -121,9 +123,9 @@ impl Consortium {
             signing_key: self.agent_keys[place].clone(),
             governance_key: self.governance.public(),
             roster: self.signed_roster.clone(),
-            workloads: plain::workloads(),
+            workloads: self.workloads.clone(),
             rules: Arc::new(LocalRules {
-                analysts: BTreeMap::from([("plain".to_owned(), BTreeSet::from(["*".to_owned()]))]),
+                analysts: BTreeMap::from([(self.contract.name.clone(), BTreeSet::from(["*".to_owned()]))]),
                 ..LocalRules::default()
             }),
             datasets: vec![Dataset {
@@ -151,16 +153,21 @@ impl Consortium {
             rounds,
             variance: 1000,
         };
+        self.request(nonce, now_ms, plain::KIND, task.to_json(), 1.0)
+    }
+
+    /// A request about the contract's dataset, at its delta.
+    pub fn request(&self, nonce: u64, now_ms: u64, kind: &str, task: String, epsilon: f64) -> Request {
         Request {
             nonce: ContentHash::of("nonce", &[&nonce.to_le_bytes()]),
             analyst: ANALYST.to_owned(),
-            dataset: "plain".to_owned(),
+            dataset: self.contract.name.clone(),
             contract: self.contract.hash(),
             purpose: "research".to_owned(),
-            kind: plain::KIND.to_owned(),
-            task: task.to_json(),
-            epsilon: 1.0,
-            delta: 1e-6,
+            kind: kind.to_owned(),
+            task,
+            epsilon,
+            delta: self.contract.delta.get(),
             max_attempts: 5,
             issued_at_ms: now_ms,
             expires_at_ms: now_ms + 3_600_000,

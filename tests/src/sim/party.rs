@@ -3,21 +3,11 @@
 
 use engine::participant;
 use engine::record::ParticipantRecord;
-use engine::{Compute, CoordinatorStep, JobId, ParticipantStep, Plan, Refusal, SlotId};
-use privacy::{Clipped, NoiseBatch, Sampler};
+use engine::{Compute, CoordinatorStep, JobId, ParticipantStep, Refusal};
 use rand::RngExt;
 
 use super::World;
 use super::world::Happening;
-
-/// A sampler that draws zeros: the simulator looks at sums to find replays, and noise would hide them. Charges stay real.
-struct Silence;
-
-impl Sampler for Silence {
-    fn fill(&mut self, _variance: u64, out: &mut [i64]) {
-        out.fill(0);
-    }
-}
 
 impl World {
     pub(super) fn coordinator_step(&mut self, step: CoordinatorStep) -> Option<Result<JobId, Refusal>> {
@@ -89,7 +79,7 @@ impl World {
             self.send_to_coordinator(agent, message);
         }
         if let Some(compute) = step.compute {
-            self.compute(agent, &compute);
+            self.compute(agent, compute);
         }
         if crash {
             self.participants[agent].crash();
@@ -121,40 +111,31 @@ impl World {
         self.after(wait_ms, Happening::RestartAgent { agent });
     }
 
-    pub(super) fn compute(&mut self, agent: usize, compute: &Compute) {
+    pub(super) fn compute(&mut self, agent: usize, compute: Compute) {
         self.serial += 1;
         let serial = self.serial;
         let life = self.participants[agent].life;
         let slow = self.faults && agent < self.options.slow;
         let wait_ms = self.rng.random_range(0..if slow { 90_000 } else { 200 });
-        let (at, plan) = (compute.at, compute.plan.clone());
+        let compute = Box::new(compute);
         self.after(
             wait_ms,
             Happening::Computed {
                 agent,
                 life,
-                at,
-                plan,
+                compute,
                 serial,
             },
         );
     }
 
-    /// A contribution that betrays every error: a one in the agent's own place, and a serial number that no other vector has.
-    pub(super) fn computed(&mut self, agent: usize, life: u32, at: SlotId, plan: &Plan, serial: i64) {
+    pub(super) fn computed(&mut self, agent: usize, life: u32, compute: &Compute, serial: i64) {
         if self.participants[agent].life != life {
             return;
         }
-        let mut values = vec![0; plan.dim];
-        if let [own @ .., last] = values.as_mut_slice() {
-            own[agent] = 1;
-            *last = serial;
-        }
+        let at = compute.at;
         self.checks.computed(agent, at, serial);
-        let noise = NoiseBatch::draw(plan.dim, plan.variance, &mut Silence).expect("a plan has noise");
-        let noised = Clipped::clamp(values, &plan.bounds)
-            .and_then(|clipped| clipped.add(noise))
-            .expect("equal shapes");
+        let noised = self.work.compute(agent, compute, serial);
         self.tell_participant(agent, participant::Input::Computed { at, result: Ok(noised) });
     }
 }

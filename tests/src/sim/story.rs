@@ -32,7 +32,11 @@ impl Story {
 
     /// The same with other settings.
     pub fn with(options: Options) -> Self {
-        let mut world = World::new(7, options);
+        Self::told(World::new(7, options))
+    }
+
+    /// The story of a world.
+    pub fn told(mut world: World) -> Self {
         world.overheard = Some(Vec::new());
         let mut story = Self { world, mark: 0 };
         story.until("EpochLive");
@@ -217,13 +221,9 @@ impl Site<'_> {
 
     /// Its owner pauses the dataset.
     pub fn pause(self) {
-        self.world.tell_participant(
-            self.place,
-            Input::Pause {
-                dataset: "plain".to_owned(),
-                paused: true,
-            },
-        );
+        let dataset = self.world.consortium.contract.name.clone();
+        self.world
+            .tell_participant(self.place, Input::Pause { dataset, paused: true });
         self.world.checks.paused(self.place);
     }
 

@@ -2,12 +2,11 @@
 //! must keep, and lets the checkers look. Everything is drawn from one generator, so a seed is a run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use engine::coordinator::{self, Coordinator};
 use engine::message::{Join, ToAgent, ToCoordinator};
 use engine::participant::{self, Participant};
-use engine::{AgentId, JobId, Plan, Refusal, SlotId};
+use engine::{AgentId, Compute, JobId, Refusal};
 use governance::{Request, SignedRequest};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::{ChaCha8Rng, ChaCha20Rng};
@@ -18,6 +17,7 @@ use super::hostile::Adversary;
 use super::names::{answered, told};
 use super::network::Link;
 use super::node::Node;
+use super::work::{Serials, Work};
 use super::{Consortium, Options};
 
 /// Virtual time starts here: 2026-01-01, so that caps and expiries see a plausible clock.
@@ -42,6 +42,7 @@ pub struct World {
     pub overheard: Option<Vec<(usize, ToAgent)>>,
     pub(super) rng: ChaCha8Rng,
     pub(super) adversary: Adversary,
+    pub(super) work: Box<dyn Work>,
     pub(super) links: Vec<Link>,
     entropy: Vec<SeededEntropy>,
     queue: BTreeMap<(u64, u64), Happening>,
@@ -70,8 +71,7 @@ pub(super) enum Happening {
     Computed {
         agent: usize,
         life: u32,
-        at: SlotId,
-        plan: Arc<Plan>,
+        compute: Box<Compute>,
         serial: i64,
     },
     WakeCoordinator,
@@ -91,9 +91,14 @@ pub(super) enum Happening {
 }
 
 impl World {
-    /// A consortium whose agents connect within a second, the late ones later.
+    /// A consortium whose vectors are serial numbers.
     pub fn new(seed: u64, options: Options) -> Self {
-        let consortium = Consortium::new(options.agents, options.c, seed);
+        Self::of(seed, options, Box::new(Serials))
+    }
+
+    /// A consortium whose agents connect within a second, the late ones later.
+    pub fn of(seed: u64, options: Options, work: Box<dyn Work>) -> Self {
+        let consortium = Consortium::new(options.agents, options.c, seed, &*work);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let coordinator = Coordinator::new(consortium.coordinator(&options)).expect("a valid configuration");
         let participants = (0..options.agents)
@@ -110,6 +115,7 @@ impl World {
             hung: BTreeSet::new(),
             overheard: None,
             adversary: Adversary::default(),
+            work,
             links: (0..options.agents).map(|_| Link::default()).collect(),
             entropy: entropy.collect(),
             queue: BTreeMap::new(),
@@ -151,6 +157,12 @@ impl World {
     pub fn question(&mut self, rounds: u32) -> Request {
         self.nonce += 1;
         self.consortium.question(self.nonce, self.now_ms, rounds)
+    }
+
+    /// A request of another kind, with a nonce of its own.
+    pub fn request(&mut self, kind: &str, task: String, epsilon: f64) -> Request {
+        self.nonce += 1;
+        self.consortium.request(self.nonce, self.now_ms, kind, task, epsilon)
     }
 
     /// Runs until `until_ms`, or until `done` says so; whether it did.
@@ -311,10 +323,9 @@ impl World {
             Happening::Computed {
                 agent,
                 life,
-                at,
-                plan,
+                compute,
                 serial,
-            } => self.computed(agent, life, at, &plan, serial),
+            } => self.computed(agent, life, &compute, serial),
             Happening::WakeCoordinator => {
                 self.coordinator.wake_at_ms = None;
                 self.tell_coordinator(coordinator::Input::Wake);
