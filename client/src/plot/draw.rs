@@ -3,15 +3,13 @@
 
 use std::sync::OnceLock;
 
-use plotters::chart::ChartContext;
 use plotters::coord::Shift;
-use plotters::element::{Circle, DashedPathElement, ErrorBar, PathElement, Polygon, Rectangle};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{FontStyle, register_font};
 
 use super::scale::Scale;
-use super::{Figure, Mark, Panel, Point, Series, raster};
+use super::{Figure, Mark, Panel, marks, raster};
 
 /// Canvas pixels for one pixel that is read, and for one of the PNG.
 pub(super) const SCALE: u32 = 4;
@@ -21,22 +19,8 @@ const FONT: &str = "sans-serif";
 const INK: RGBColor = RGBColor(34, 34, 34);
 const QUIET: RGBColor = RGBColor(96, 96, 96);
 const GRID: RGBColor = RGBColor(228, 228, 228);
-/// Okabe and Ito's colours, which colour-blind readers can tell apart; without yellow, which nobody sees on white.
-const COLOURS: [RGBColor; 7] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
-    RGBColor(86, 180, 233),
-    RGBColor(0, 0, 0),
-];
-/// With fewer points than this, a line shows where they are.
-const DOTTED_BELOW: usize = 13;
-
-type Area<DB> = DrawingArea<DB, Shift>;
-type Chart<'a, DB> = ChartContext<'a, DB, Cartesian2d<Scale, Scale>>;
-type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
+pub(super) type Area<DB> = DrawingArea<DB, Shift>;
+pub(super) type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
 
 pub(super) fn svg(figure: &Figure) -> Result<String, String> {
     let mut text = String::new();
@@ -130,115 +114,14 @@ fn panel_in<DB: DrawingBackend>(panel: &Panel, area: &Area<DB>, drop: i32) -> Dr
         .set_all_tick_mark_size(px(4))
         .y_label_offset(drop)
         .draw()?;
-    // Bands and bars first, so that no line is hidden.
-    for (series, colour) in coloured(panel) {
-        let shown = runs(&series.points, &x, &y);
-        match series.mark {
-            Mark::Line => bands(&mut chart, &shown, colour)?,
-            Mark::Bars => bars(&mut chart, &shown, y.base(), colour)?,
-            Mark::Reference | Mark::Dots => {}
-        }
-    }
-    for (series, colour) in coloured(panel) {
-        let shown = runs(&series.points, &x, &y);
-        match series.mark {
-            Mark::Line => lines(&mut chart, &shown, colour)?,
-            Mark::Reference => dashes(&mut chart, &shown, colour)?,
-            Mark::Dots => whiskers(&mut chart, &shown, colour)?,
-            Mark::Bars => {}
-        }
-    }
-    Ok(())
-}
-
-fn coloured(panel: &Panel) -> impl Iterator<Item = (&Series, RGBColor)> {
-    panel.series.iter().zip(COLOURS.into_iter().cycle())
-}
-
-/// Points that have a place, in stretches without a gap.
-fn runs(points: &[Point], x: &Scale, y: &Scale) -> Vec<Vec<Point>> {
-    points
-        .split(|p| !(x.shows(p.x) && y.shows(p.y)))
-        .filter(|run| !run.is_empty())
-        .map(|run| {
-            let inside = |p: &Point| match y.shows(p.low) && y.shows(p.high) {
-                true => *p,
-                false => Point::new(p.x, p.y),
-            };
-            run.iter().map(inside).collect()
-        })
-        .collect()
-}
-
-fn bands<DB: DrawingBackend>(chart: &mut Chart<'_, DB>, runs: &[Vec<Point>], colour: RGBColor) -> Drawn<DB> {
-    for run in runs.iter().filter(|run| run.iter().any(|p| p.low < p.high)) {
-        let there = run.iter().map(|p| (p.x, p.high));
-        let back = run.iter().rev().map(|p| (p.x, p.low));
-        let outline: Vec<_> = there.chain(back).collect();
-        chart.draw_series([Polygon::new(outline, colour.mix(0.15).filled())])?;
-    }
-    Ok(())
-}
-
-fn lines<DB: DrawingBackend>(chart: &mut Chart<'_, DB>, runs: &[Vec<Point>], colour: RGBColor) -> Drawn<DB> {
-    for run in runs {
-        let points: Vec<_> = run.iter().map(|p| (p.x, p.y)).collect();
-        if run.len() < DOTTED_BELOW {
-            chart.draw_series(points.iter().map(|p| Circle::new(*p, px(4), colour.filled())))?;
-        }
-        chart.draw_series([PathElement::new(points, colour.stroke_width(2 * SCALE))])?;
-    }
-    Ok(())
-}
-
-fn dashes<DB: DrawingBackend>(chart: &mut Chart<'_, DB>, runs: &[Vec<Point>], colour: RGBColor) -> Drawn<DB> {
-    for run in runs {
-        let points: Vec<_> = run.iter().map(|p| (p.x, p.y)).collect();
-        chart.draw_series([dashed(points, colour)])?;
-    }
-    Ok(())
-}
-
-fn dashed<C: Clone>(points: Vec<C>, colour: RGBColor) -> DashedPathElement<std::vec::IntoIter<C>, i32> {
-    DashedPathElement::new(points, px(7), px(5), colour.stroke_width(3 * SCALE / 2))
-}
-
-fn bars<DB: DrawingBackend>(chart: &mut Chart<'_, DB>, runs: &[Vec<Point>], base: f64, colour: RGBColor) -> Drawn<DB> {
-    for run in runs {
-        let gap = run.windows(2).map(|pair| (pair[1].x - pair[0].x).abs());
-        let half = 0.42 * gap.fold(f64::INFINITY, f64::min).min(1.0);
-        let bar = |p: &Point| Rectangle::new([(p.x - half, base), (p.x + half, p.y)], colour.mix(0.55).filled());
-        chart.draw_series(run.iter().map(bar))?;
-    }
-    whiskers(chart, runs, colour)
-}
-
-fn whiskers<DB: DrawingBackend>(chart: &mut Chart<'_, DB>, runs: &[Vec<Point>], colour: RGBColor) -> Drawn<DB> {
-    for p in runs.iter().flatten() {
-        if p.low < p.high {
-            let style = colour.stroke_width(3 * SCALE / 2).filled();
-            chart.draw_series([ErrorBar::new_vertical(p.x, p.low, p.y, p.high, style, px(8) as u32)])?;
-        }
-        chart.draw_series([Circle::new((p.x, p.y), px(4), colour.filled())])?;
-    }
-    Ok(())
+    marks::series(&mut chart, panel, &x, &y)
 }
 
 fn legend_in<DB: DrawingBackend>(panel: &Panel, area: &Area<DB>, drop: i32) -> Drawn<DB> {
     let room = area.dim_in_pixel().0 - px(52) as u32;
-    for (row, (series, colour)) in coloured(panel).enumerate() {
+    for (row, (series, pen)) in marks::pens(panel).into_iter().enumerate() {
         let y = px(20 + 24 * row as i32);
-        let ends = vec![(px(4), y), (px(32), y)];
-        let (line, solid) = (colour.stroke_width(2 * SCALE), colour.filled());
-        match series.mark {
-            Mark::Line => area.draw(&PathElement::new(ends, line))?,
-            Mark::Reference => area.draw(&dashed(ends, colour))?,
-            Mark::Dots => area.draw(&Circle::new((px(18), y), px(4), solid))?,
-            Mark::Bars => area.draw(&Rectangle::new(
-                [(px(8), y - px(6)), (px(28), y + px(6))],
-                colour.mix(0.55).filled(),
-            ))?,
-        }
+        marks::sample(area, series.mark, &pen, y)?;
         let name = fitted(area, &series.name, 13, room)?;
         let beside = text(13, &INK).pos(Pos::new(HPos::Left, VPos::Center));
         area.draw_text(&name, &beside, (px(40), y + drop))?;
@@ -268,6 +151,6 @@ fn text(size: i32, colour: &RGBColor) -> TextStyle<'_> {
     TextStyle::from((FONT, height).into_font()).color(colour)
 }
 
-fn px(read: i32) -> i32 {
+pub(super) fn px(read: i32) -> i32 {
     read * SCALE as i32
 }

@@ -3,13 +3,15 @@
 //! ```text
 //! Figure -> Panel -> Axis, Series -> Point        what is drawn
 //! scale.rs    an axis: range, ticks, labels       draw.rs   one layout for both formats
-//! raster.rs   pixels -> PNG                       font/     the letters of the PNG
+//! raster.rs   pixels -> PNG                       marks.rs  lines, bands, dots, bars
+//! font/       the letters of the PNG
 //! ```
 //! One layout is drawn four times larger than it is read. The SVG keeps its letters as text in the reader's sans-serif; the PNG has
 //! them drawn with a font of ours (ASCII and Latin-1; anything else becomes a box) at twice the size, for dense screens.
 //! A figure costs some hundred milliseconds and 20 MB while its PNG is made; the same values make the same bytes.
 
 mod draw;
+mod marks;
 mod raster;
 mod scale;
 #[cfg(test)]

@@ -76,7 +76,7 @@ fn round(low: f64, high: f64) -> Vec<(f64, String)> {
     let step = [1.0, 2.0, 5.0, 10.0]
         .map(|m| m * power)
         .into_iter()
-        .find(|step| *step >= rough)
+        .find(|step| 1.5 * *step >= rough)
         .unwrap_or(10.0 * power);
     let (first, last) = ((low / step).ceil() as i64, (high / step).floor() as i64);
     let tick = |i: i64| (i as f64 * step, plain(i as f64 * step));

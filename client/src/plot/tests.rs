@@ -66,6 +66,16 @@ fn a_value_that_is_not_a_number_leaves_a_gap_and_no_nonsense() {
 }
 
 #[test]
+fn of_two_lines_that_coincide_both_are_seen() {
+    let same = || line(&[(0.0, 1.0), (1.0, 2.0), (2.0, 3.0)]);
+    let svg = Figure::new("t", panel((0..6).map(|_| same()).collect())).svg().unwrap();
+    let pieces = |colour: &str| svg.matches(&format!("stroke=\"{colour}\"")).count();
+    // Solid, then dashed on top: one piece in the plane and one in the legend, against many.
+    assert_eq!(pieces("#009E73"), 2);
+    assert!(pieces("#D55E00") > 10);
+}
+
+#[test]
 fn nothing_to_show_is_an_empty_plane() {
     let figure = Figure::new(
         "nothing",
