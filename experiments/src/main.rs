@@ -12,6 +12,7 @@ mod dropout;
 mod mask;
 mod measure;
 mod noise;
+mod pictures;
 mod privacy_audit;
 mod query_overhead;
 mod round;
@@ -54,6 +55,8 @@ enum Experiment {
     PrivacyAudit(privacy_audit::Arguments),
     /// A private gradient against a plain one
     Step(step::Arguments),
+    /// Pictures of results that are there; measures nothing
+    Redraw(pictures::Arguments),
     /// One coordinator process of a measurement
     #[command(name = "__coordinator", hide = true)]
     Coordinator(consortium::Child),
@@ -80,6 +83,7 @@ fn main() {
         Experiment::Dropout(arguments) => dropout::run(&arguments),
         Experiment::PrivacyAudit(arguments) => privacy_audit::run(&arguments),
         Experiment::Step(arguments) => step::run(&arguments),
+        Experiment::Redraw(arguments) => pictures::run(&arguments),
         Experiment::Coordinator(child) => return child.coordinator(),
         Experiment::Participant(child) => return child.participant(),
         Experiment::QueryChild(child) => return child.run(),
