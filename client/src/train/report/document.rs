@@ -156,6 +156,7 @@ table { border-collapse: collapse; margin: .8rem 0; font-size: .925rem; font-var
 th, td { text-align: left; vertical-align: top; padding: .28rem 1.4rem .28rem 0; border-bottom: 1px solid #eee;
          overflow-wrap: anywhere }
 thead th { border-bottom: 1px solid #999 }
+.facts { width: 100% }
 .facts th { font-weight: normal; color: #606060; width: 16rem; min-width: 9rem }
 .warning { padding: .6rem .9rem; border-left: 4px solid #d55e00; background: #fdf3ec; font-weight: 600 }
 figure { margin: 1.2rem 0 } figure svg { max-width: 100%; height: auto }
