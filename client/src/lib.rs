@@ -5,6 +5,7 @@
 //! - [`Answer`]: a released table with its intervals and its privacy receipt.
 //! - [`enroll`]: founding a consortium and becoming a member, by files.
 //! - [`local`] (feature `agents`): a whole consortium on this machine, for `sotto up`, `sotto demo` and tests.
+//! - [`plot`]: charts as SVG and PNG, for reports and experiments.
 //! - [`cli`], [`output`], [`profile`]: the command line, thin over the above.
 //!
 //! Deliberately absent: raw data of any participant, a way to raise a budget, and any trust in the coordinator beyond
@@ -21,6 +22,7 @@ pub mod enroll;
 #[cfg(feature = "agents")]
 pub mod local;
 pub mod output;
+pub mod plot;
 mod problem;
 pub mod profile;
 mod released;

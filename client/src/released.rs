@@ -35,6 +35,18 @@ impl Released {
         })
     }
 
+    /// One that no coordinator made, for tests of what reads releases.
+    #[cfg(test)]
+    pub(crate) fn of(release: engine::Release, request: Request, verified: bool) -> Self {
+        Self {
+            release,
+            request,
+            released_at_ms: 0,
+            verified,
+            repeated: false,
+        }
+    }
+
     /// Marks it as one that was given before.
     pub(crate) fn again(mut self) -> Self {
         self.repeated = true;

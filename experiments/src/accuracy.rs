@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use serde_json::json;
-use tests::learn::{Result, accuracy_json, accuracy_svg, compare, settings_json};
+use tests::learn::{Result, accuracy_json, compare, settings_json};
 
 use crate::data::Source;
 use crate::measure::keep;
@@ -50,12 +50,6 @@ fn measured(arguments: &Arguments) -> Result<serde_json::Value> {
         "settings": settings_json(&bench)?,
         "results": accuracy_json(&figures),
     });
-    let plot = accuracy_svg(&name, &figures);
-    keep(
-        &arguments.results,
-        &format!("accuracy-{name}"),
-        &found,
-        &[(String::new(), plot)],
-    )?;
+    keep(&arguments.results, &format!("accuracy-{name}"), &found)?;
     Ok(found)
 }

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use serde_json::json;
-use tests::learn::{Convergence, Result, algorithms, convergence, convergence_json, convergence_svg};
+use tests::learn::{Convergence, Result, algorithms, convergence, convergence_json};
 
 use crate::data::Source;
 use crate::measure::keep;
@@ -31,9 +31,8 @@ pub fn run(arguments: &Arguments) -> serde_json::Value {
 fn measured(arguments: &Arguments) -> Result<serde_json::Value> {
     let (bench, encoded) = arguments.source.open()?;
     let name = arguments.source.name(&bench);
-    let (mut all, mut plots) = (Vec::new(), Vec::new());
+    let mut found: Vec<Convergence> = Vec::new();
     for alpha in &arguments.alpha {
-        let mut found: Vec<Convergence> = Vec::new();
         for algorithm in algorithms()? {
             let one = convergence(&bench, &encoded, algorithm, *alpha, arguments.rounds, arguments.seeds)?;
             if let Some((rounds, mean)) = one.curve.last() {
@@ -41,17 +40,13 @@ fn measured(arguments: &Arguments) -> Result<serde_json::Value> {
             }
             found.push(one);
         }
-        let title = format!("{name}, Dirichlet {alpha}");
-        let plot = convergence_svg(&title, bench.metric.name(), &found);
-        plots.push((format!("-{alpha}"), plot));
-        all.extend(found);
     }
     let found = json!({
         "data": arguments.source.data_name(),
         "metric": bench.metric.name(),
         "seeds": arguments.seeds,
-        "results": convergence_json(&all),
+        "results": convergence_json(&found),
     });
-    keep(&arguments.results, &format!("convergence-{name}"), &found, &plots)?;
+    keep(&arguments.results, &format!("convergence-{name}"), &found)?;
     Ok(found)
 }

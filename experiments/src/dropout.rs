@@ -21,7 +21,7 @@ pub struct Arguments {
     epsilon: f64,
     #[arg(long, default_value_t = 5)]
     seeds: u64,
-    /// Where the figures go
+    /// Where the plot and the figures go
     #[arg(long, default_value = "experiments/results")]
     results: PathBuf,
 }
@@ -55,6 +55,6 @@ fn measured(arguments: &Arguments) -> Result<serde_json::Value> {
         "participants": bench.terms.n,
         "results": dropout_json(&rates),
     });
-    keep(&arguments.results, &format!("dropout-{name}"), &found, &[])?;
+    keep(&arguments.results, &format!("dropout-{name}"), &found)?;
     Ok(found)
 }

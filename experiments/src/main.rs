@@ -13,6 +13,7 @@ mod mask;
 mod measure;
 mod noise;
 mod onnx;
+mod pictures;
 mod privacy_audit;
 mod query_overhead;
 mod round;
@@ -57,6 +58,8 @@ enum Experiment {
     Step(step::Arguments),
     /// Exported models in onnxruntime, against our own predictions from the same raw rows
     Onnx(onnx::Arguments),
+    /// Pictures of results that are there; measures nothing
+    Redraw(pictures::Arguments),
     /// One coordinator process of a measurement
     #[command(name = "__coordinator", hide = true)]
     Coordinator(consortium::Child),
@@ -84,6 +87,7 @@ fn main() {
         Experiment::PrivacyAudit(arguments) => privacy_audit::run(&arguments),
         Experiment::Step(arguments) => step::run(&arguments),
         Experiment::Onnx(arguments) => onnx::run(&arguments),
+        Experiment::Redraw(arguments) => pictures::run(&arguments),
         Experiment::Coordinator(child) => return child.coordinator(),
         Experiment::Participant(child) => return child.participant(),
         Experiment::QueryChild(child) => return child.run(),

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tests::learn::Result;
+
 /// Median of several runs of `work`, after one that warms up.
 pub fn median_seconds(runs: usize, mut work: impl FnMut()) -> f64 {
     work();
@@ -29,13 +31,8 @@ pub fn print(figures: &serde_json::Value) {
     }
 }
 
-/// Files figures and plots (ending of the name, SVG) under `folder`, and beside them how they were made.
-pub fn keep(
-    folder: &std::path::Path,
-    name: &str,
-    figures: &serde_json::Value,
-    plots: &[(String, String)],
-) -> std::io::Result<()> {
+/// Files figures under `folder`, beside them how they were made, and draws their pictures.
+pub fn keep(folder: &std::path::Path, name: &str, figures: &serde_json::Value) -> Result<()> {
     std::fs::create_dir_all(folder)?;
     let words: Vec<String> = std::env::args().skip(1).collect();
     let kept = serde_json::json!({
@@ -43,8 +40,5 @@ pub fn keep(
         "figures": figures,
     });
     std::fs::write(folder.join(format!("{name}.json")), format!("{kept:#}\n"))?;
-    for (ending, plot) in plots {
-        std::fs::write(folder.join(format!("{name}{ending}.svg")), plot)?;
-    }
-    Ok(())
+    crate::pictures::draw(folder, name).map(drop)
 }

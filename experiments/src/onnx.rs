@@ -89,7 +89,7 @@ fn measured(arguments: &Arguments) -> Result<Value> {
         return Err(format!("predictions differ by {worst:.2e}: expected at most {TOLERANCE:e}").into());
     }
     let figures = json!({ "models": figures, "onnxruntime": ran.onnxruntime });
-    keep(&arguments.results, "onnx", &figures, &[])?;
+    keep(&arguments.results, "onnx", &figures)?;
     Ok(figures)
 }
 

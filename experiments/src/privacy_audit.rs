@@ -24,7 +24,7 @@ pub struct Arguments {
     guesses: usize,
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Where the figures go
+    /// Where the plot and the figures go
     #[arg(long, default_value = "experiments/results")]
     results: PathBuf,
 }
@@ -52,7 +52,6 @@ fn measured(arguments: &Arguments) -> Result<serde_json::Value> {
         &arguments.results,
         &format!("privacy-audit-{name}-{}", arguments.epsilon),
         &found,
-        &[],
     )?;
     Ok(found)
 }

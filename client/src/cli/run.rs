@@ -10,7 +10,8 @@ use super::remote::{Remote, Shown};
 use super::train::print;
 use super::wait::wait;
 use crate::output::{Kind, Sheet, plain};
-use crate::train::{Trained, report};
+use crate::train::Trained;
+use crate::train::report::Report as RunReport;
 use crate::{Client, Problem};
 
 #[derive(Debug, Args)]
@@ -20,7 +21,7 @@ Examples:
   sotto run                             runs of this analyst, newest first
   sotto run watch 3f9c..                wait for a run's model
   sotto run stop 3f9c..                 what was charged stays charged, what was reserved comes back
-  sotto run report 3f9c.. -o report     report.md, report.html and the model, with the whole privacy statement")]
+  sotto run report 3f9c.. -o report     report.md, report.html, pictures and the model")]
 pub struct Run {
     #[command(subcommand)]
     act: Option<Act>,
@@ -90,8 +91,8 @@ impl Run {
             Some(Act::Report(wanted)) => {
                 let (mut client, _) = wanted.remote.connect().await?;
                 let trained = Trained::of(client.release(&wanted.id).await?)?;
-                let evaluated = report::evaluation_of(&mut client, &trained).await?;
-                let files = report::write(&trained, evaluated.as_ref(), &wanted.output)?;
+                let report = RunReport::gather(&mut client, trained).await?;
+                let files = report.write(&wanted.output)?;
                 match json {
                     true => println!("{}", serde_json::json!({ "files": files })),
                     false => files.iter().for_each(|file| println!("{}", file.display())),

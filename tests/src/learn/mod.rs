@@ -6,7 +6,7 @@
 //! Bench (contract, task, cohort) + Table -> Encoded -> Split by seed     bench.rs, table.rs
 //! federated | central | plain -> Trained -> Figure (mean, min, max)      run.rs, central.rs, compare.rs, metric.rs
 //! label skew, dropout, convergence, audit of the privacy claim           skew.rs, study.rs, audit.rs
-//! what clipping costs, figures as JSON and SVG                          step.rs, report.rs, plot.rs
+//! what clipping costs, figures as JSON                                 step.rs, report.rs
 //! ```
 //! A run on heart costs a few milliseconds, one of 300 rounds on MNIST some seconds.
 //!
@@ -18,7 +18,6 @@ mod bench;
 mod central;
 mod compare;
 mod metric;
-mod plot;
 mod report;
 mod run;
 mod skew;
@@ -34,10 +33,7 @@ pub use bench::{Bench, DELTA, mnist_contract};
 pub use central::central;
 pub use compare::{Figure, Setting, compare};
 pub use metric::{Metric, Summary, auc};
-pub use plot::{Curve, svg};
-pub use report::{
-    accuracy_json, accuracy_svg, convergence_json, convergence_svg, dropout_json, epsilon_json, settings_json,
-};
+pub use report::{accuracy_json, convergence_json, dropout_json, epsilon_json, settings_json};
 pub use run::{Trained, federated, plain};
 pub use skew::dirichlet;
 pub use study::{Convergence, Dropout, algorithms, convergence, dropout};
