@@ -120,7 +120,7 @@ impl Run {
             }
             _ => {
                 assert_eq!(self.checked().rounds, self.rounds);
-                Some(self.story.expect_released(self.job).receipt.attempts - self.rounds)
+                Some(self.story.expect_released(self.job).receipt.attempts - 1)
             }
         }
     }
@@ -169,7 +169,7 @@ fn a_crash_at_any_moment_ends_in_a_release_or_a_clear_failure() {
     for seed in 0..20 {
         let mut run = Run::of(&tables(4), &logistic(8), seed, Options::quiet(4, 1));
         let mut dice = ChaCha20Rng::seed_from_u64(seed);
-        run.story.wait(dice.random_range(0..3_000));
+        run.story.wait(dice.random_range(0..2_000));
         hit += u32::from(run.is_open());
         match dice.random_range(0..6) {
             place @ 0..4 => run.story.participant(place).restart(),
@@ -180,7 +180,7 @@ fn a_crash_at_any_moment_ends_in_a_release_or_a_clear_failure() {
         ends.push(run.released_or_clearly_failed());
     }
     println!("{hit} of 20 hit; tried again: {ends:?}");
-    assert!(hit >= 15, "moments within a run: {hit}");
+    assert!(hit >= 18, "moments within a run: {hit}");
     let released = ends.iter().flatten().count();
     assert!(released >= 15, "one crash is survived as a rule: {released}");
     assert!(

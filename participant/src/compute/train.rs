@@ -58,7 +58,7 @@ impl Trainer {
             .map_err(|_| ComputeFailed::Plan("a shape that its state has"))?;
         if found.dropped > 0 {
             // The count would be data; that it happened tells this owner, and nobody else, to look at the file.
-            tracing::warn!(dataset = %compute.dataset, "a gradient was no finite number and was left out");
+            tracing::warn!(dataset = %compute.dataset, "a gradient or loss was no finite number and was left out");
         }
         Ok(found.values)
     }
