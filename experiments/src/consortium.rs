@@ -15,9 +15,11 @@ use sotto_participant::config::Config;
 use sotto_participant::driver::Executor;
 use sotto_participant::serving::Serving;
 use sotto_participant::status::Command;
+use sottovoce::Question;
 use sottovoce::local::child::{log_to_stderr, parent_gone, runtime};
 use sottovoce::local::{Analyst, Running, Site, Spec, State, start};
-use sottovoce::{Client, Question};
+
+use crate::watched::Watched;
 
 /// Agents with this prefix accept every round and then fail to compute: dropouts at the worst moment.
 const DROPPING: &str = "drop-";
@@ -200,7 +202,44 @@ impl Consortium {
             participants_cpu,
             bytes_up: self.bytes_up() as f64,
             coordinator_peak_mib: peak_mib(ids[0]),
+            agent_peak_mib: ids[1..].iter().map(|id| peak_mib(*id)).fold(0.0, f64::max),
         }
+    }
+
+    /// Peak memory counts from now on: 5 to `clear_refs` resets it, proc_pid_clear_refs(5).
+    pub fn reset_peaks(&self) {
+        for id in self.running.process_ids() {
+            let path = format!("/proc/{id}/clear_refs");
+            std::fs::write(&path, "5").unwrap_or_else(|error| panic!("{path}: {error}"));
+        }
+    }
+
+    /// Sums vectors of `dim` values, `rounds` times, and answers when the rounds began. `variance` is that of an agent's
+    /// noise share; 0 draws none.
+    pub fn sum_vectors(&self, dim: usize, rounds: u32, variance: u64) -> Watched {
+        let contract = tests::plain::contract();
+        let task = tests::plain::Task {
+            dim,
+            ring: "z32".to_owned(),
+            rounds,
+            variance,
+        };
+        let question = Question {
+            dataset: contract.name.clone(),
+            contract: contract.hash(),
+            purpose: "research".to_owned(),
+            kind: tests::plain::KIND.to_owned(),
+            task: task.to_json(),
+            epsilon: 1.0,
+            delta: 1e-6,
+            max_attempts: 3,
+            valid_for: std::time::Duration::from_secs(3600),
+        };
+        let run = async {
+            let mut client = self.running.connect().await?;
+            Watched::job(&mut client, question).await
+        };
+        self.runtime.block_on(run).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// CPU of the coordinator and of all participants so far, in seconds; may be asked for from within the runtime.
@@ -242,16 +281,8 @@ pub struct Counters {
     pub participants_cpu: f64,
     pub bytes_up: f64,
     pub coordinator_peak_mib: f64,
-}
-
-/// Submits and waits for the release.
-pub async fn answered(client: &mut Client, question: Question) {
-    let request = client.sign(question).unwrap_or_else(|error| panic!("{error}"));
-    let submitted = client.submit(request).await.unwrap_or_else(|error| panic!("{error}"));
-    client
-        .released(&submitted.job)
-        .await
-        .unwrap_or_else(|error| panic!("{error}"));
+    /// Of the agent that used most.
+    pub agent_peak_mib: f64,
 }
 
 fn cpu_seconds(process: u32) -> f64 {
