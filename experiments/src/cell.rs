@@ -1,5 +1,5 @@
-//! One cell of a grid: what a round of n participants and d values costs each party. Medians of wall time over the rounds
-//! but the first; CPU and bytes are means over all rounds of the job, so what an epoch costs is in them as it falls.
+//! One cell of a grid: what a round of n participants and d values costs each party. The median of wall time
+//! and the means of CPU and bytes, over the rounds of a job but its first; what an epoch costs is in the means as it falls.
 
 use serde_json::{Value, json};
 
@@ -26,29 +26,25 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// One job of `rounds` rounds after one that is not counted in its wall time.
+    /// One job of `rounds` rounds after one that is not counted.
     pub fn measured(consortium: &Consortium, n: usize, d: usize, rounds: u32, variance: u64) -> Self {
         consortium.reset_peaks();
-        let before = consortium.counters();
         let watched = consortium.sum_vectors(d, rounds + 1, variance);
-        let after = consortium.counters();
         let seconds = watched.round_seconds();
-        assert!(
-            !seconds.is_empty(),
-            "no round of {n} x {d} was seen to begin: measure more rounds"
-        );
-        let all = f64::from(rounds + 1);
+        let used = watched
+            .used_per_round()
+            .unwrap_or_else(|| panic!("no round of {n} x {d} was seen to begin: measure more rounds"));
         Self {
             n,
             d,
             rounds: seconds.len(),
             retries: watched.retries,
             seconds: median_of(&seconds),
-            coordinator_cpu: (after.coordinator_cpu - before.coordinator_cpu) / all,
-            agent_cpu: (after.participants_cpu - before.participants_cpu) / all / n as f64,
-            bytes_up: (after.bytes_up - before.bytes_up) / all / n as f64,
-            coordinator_mib: after.coordinator_peak_mib,
-            agent_mib: after.agent_peak_mib,
+            coordinator_cpu: used.coordinator_cpu,
+            agent_cpu: used.participants_cpu / n as f64,
+            bytes_up: used.bytes_up / n as f64,
+            coordinator_mib: used.coordinator_peak_mib,
+            agent_mib: used.agent_peak_mib,
         }
     }
 

@@ -195,12 +195,17 @@ impl Consortium {
 
     /// What the parties used so far.
     pub fn counters(&self) -> Counters {
+        self.runtime.block_on(self.count())
+    }
+
+    /// The same from within the runtime. CPU is read first, as asking every agent takes a millisecond each.
+    pub async fn count(&self) -> Counters {
         let ids = self.running.process_ids();
         let (coordinator_cpu, participants_cpu) = self.cpu();
         Counters {
             coordinator_cpu,
             participants_cpu,
-            bytes_up: self.bytes_up() as f64,
+            bytes_up: self.bytes_up().await as f64,
             coordinator_peak_mib: peak_mib(ids[0]),
             agent_peak_mib: ids[1..].iter().map(|id| peak_mib(*id)).fold(0.0, f64::max),
         }
@@ -237,31 +242,30 @@ impl Consortium {
         };
         let run = async {
             let mut client = self.running.connect().await?;
-            Watched::job(&mut client, question).await
+            Watched::job(self, &mut client, question).await
         };
         self.runtime.block_on(run).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// CPU of the coordinator and of all participants so far, in seconds; may be asked for from within the runtime.
-    pub fn cpu(&self) -> (f64, f64) {
+    /// CPU of the coordinator and of all participants so far, in seconds.
+    fn cpu(&self) -> (f64, f64) {
         let ids = self.running.process_ids();
         let cpu: Vec<f64> = ids.iter().map(|id| cpu_seconds(*id)).collect();
         (cpu[0], cpu[1..].iter().sum())
     }
 
     /// What every agent says of itself over its local socket.
-    fn bytes_up(&self) -> u64 {
+    async fn bytes_up(&self) -> u64 {
         let folders = std::fs::read_dir(self.folder.path().join("participants")).expect("the participants' folder");
-        let sockets = folders.flatten().map(|folder| folder.path().join("participant.sock"));
-        let sent = sockets.map(|socket| {
-            let asked = sotto_participant::socket::ask(&socket, &Command::Status);
-            let status = self
-                .runtime
-                .block_on(asked)
+        let mut sent = 0;
+        for folder in folders.flatten() {
+            let socket = folder.path().join("participant.sock");
+            let status = sotto_participant::socket::ask(&socket, &Command::Status)
+                .await
                 .unwrap_or_else(|error| panic!("{}: {error}", socket.display()));
-            status["bytes_sent"].as_u64().unwrap_or_default()
-        });
-        sent.sum()
+            sent += status["bytes_sent"].as_u64().unwrap_or_default();
+        }
+        sent
     }
 
     /// Asks one question in SQL at epsilon 1 and waits for the answer.
@@ -276,6 +280,7 @@ impl Consortium {
 }
 
 /// CPU in seconds (user and system), bytes that agents handed to TLS, memory in MiB.
+#[derive(Clone, Copy)]
 pub struct Counters {
     pub coordinator_cpu: f64,
     pub participants_cpu: f64,
@@ -283,6 +288,19 @@ pub struct Counters {
     pub coordinator_peak_mib: f64,
     /// Of the agent that used most.
     pub agent_peak_mib: f64,
+}
+
+impl Counters {
+    /// What each of `rounds` rounds used since `earlier`; peaks stay peaks.
+    pub fn per_round(&self, earlier: &Self, rounds: u32) -> Self {
+        let each = |now: f64, then: f64| (now - then) / f64::from(rounds.max(1));
+        Self {
+            coordinator_cpu: each(self.coordinator_cpu, earlier.coordinator_cpu),
+            participants_cpu: each(self.participants_cpu, earlier.participants_cpu),
+            bytes_up: each(self.bytes_up, earlier.bytes_up),
+            ..*self
+        }
+    }
 }
 
 fn cpu_seconds(process: u32) -> f64 {

@@ -11,9 +11,11 @@ mod convergence;
 mod cost_model;
 mod data;
 mod dropout;
+mod flower;
 mod mask;
 mod measure;
 mod noise;
+mod peers;
 mod privacy_audit;
 mod query_overhead;
 mod round;
@@ -44,6 +46,8 @@ enum Experiment {
     Round(round::Arguments),
     /// Round time against participants and dimension, and a cost model fitted to it
     Scale(scale::Arguments),
+    /// Flower's rounds and ours on the same work
+    Peers(peers::Arguments),
     /// A private query against the same plain polars query
     QueryOverhead(query_overhead::Arguments),
     /// Many agents: epoch setup and queries
@@ -79,6 +83,7 @@ fn main() {
         Experiment::Noise(arguments) => noise::run(&arguments),
         Experiment::Round(arguments) => round::run(&arguments),
         Experiment::Scale(arguments) => scale::run(&arguments),
+        Experiment::Peers(arguments) => peers::run(&arguments),
         Experiment::QueryOverhead(arguments) => query_overhead::run(&arguments),
         Experiment::Agents(arguments) => agents::run(&arguments),
         Experiment::TrainRate(arguments) => train_rate::run(&arguments),

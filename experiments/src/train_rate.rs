@@ -1,5 +1,5 @@
 //! `train-rate`: `dp-sgd` over real mutual TLS, every agent its own process, local gradients and exact noise included. MNIST
-//! rows are dealt to the agents round-robin; the figure is rounds a second from the first sum to the release.
+//! rows are dealt to the agents round-robin; the figures are of all rounds but the first.
 
 use std::path::{Path, PathBuf};
 
@@ -94,17 +94,14 @@ pub fn run(arguments: &Arguments) -> serde_json::Value {
 }
 
 fn measured(arguments: &Arguments, consortium: &Consortium, rows: usize) -> Result<serde_json::Value> {
-    let before = consortium.counters();
     let watched = consortium.runtime.block_on(train(arguments, consortium, rows))?;
-    let after = consortium.counters();
     let seconds = watched.round_seconds();
-    if seconds.is_empty() {
-        return Err("no round was seen: ask for more rounds".into());
-    }
+    let used = watched
+        .used_per_round()
+        .ok_or("no round was seen: ask for more rounds")?;
     let mean = seconds.iter().sum::<f64>() / seconds.len() as f64;
     let trained = Trained::of(*watched.released)?;
-    let rounds = f64::from(trained.run.rounds);
-    let each = rounds * arguments.participants as f64;
+    let participants = arguments.participants as f64;
     Ok(json!({
         "participants": arguments.participants,
         "parameters": trained.run.model.shape.parameters(),
@@ -114,9 +111,9 @@ fn measured(arguments: &Arguments, consortium: &Consortium, rows: usize) -> Resu
         "median_seconds_per_round": median_of(&seconds),
         "epsilon": trained.run.privacy.epsilon.map(|e| e.get()),
         "final_accuracy": accuracy(&arguments.data, &trained)?,
-        "coordinator_cpu_seconds_per_round": (after.coordinator_cpu - before.coordinator_cpu) / rounds,
-        "participant_cpu_seconds_per_round": (after.participants_cpu - before.participants_cpu) / each,
-        "bytes_up_per_participant_per_round": (after.bytes_up - before.bytes_up) / each,
+        "coordinator_cpu_seconds_per_round": used.coordinator_cpu,
+        "participant_cpu_seconds_per_round": used.participants_cpu / participants,
+        "bytes_up_per_participant_per_round": used.bytes_up / participants,
     }))
 }
 
@@ -140,7 +137,7 @@ async fn train(arguments: &Arguments, consortium: &Consortium, rows: usize) -> R
     task.expected_units = Some(units as u64);
     task.seed = 1;
     let question = question(&dataset, &task, arguments.epsilon, "research", 20);
-    Ok(Watched::job(&mut client, question).await?)
+    Ok(Watched::job(consortium, &mut client, question).await?)
 }
 
 /// On rows that no agent held.
