@@ -15,9 +15,11 @@ use sotto_participant::config::Config;
 use sotto_participant::driver::Executor;
 use sotto_participant::serving::Serving;
 use sotto_participant::status::Command;
+use sottovoce::Question;
 use sottovoce::local::child::{log_to_stderr, parent_gone, runtime};
 use sottovoce::local::{Analyst, Running, Site, Spec, State, start};
-use sottovoce::{Client, Question};
+
+use crate::watched::Watched;
 
 /// Agents with this prefix accept every round and then fail to compute: dropouts at the worst moment.
 const DROPPING: &str = "drop-";
@@ -193,36 +195,77 @@ impl Consortium {
 
     /// What the parties used so far.
     pub fn counters(&self) -> Counters {
+        self.runtime.block_on(self.count())
+    }
+
+    /// The same from within the runtime. CPU is read first, as asking every agent takes a millisecond each.
+    pub async fn count(&self) -> Counters {
         let ids = self.running.process_ids();
         let (coordinator_cpu, participants_cpu) = self.cpu();
         Counters {
             coordinator_cpu,
             participants_cpu,
-            bytes_up: self.bytes_up() as f64,
+            bytes_up: self.bytes_up().await as f64,
             coordinator_peak_mib: peak_mib(ids[0]),
+            agent_peak_mib: ids[1..].iter().map(|id| peak_mib(*id)).fold(0.0, f64::max),
         }
     }
 
-    /// CPU of the coordinator and of all participants so far, in seconds; may be asked for from within the runtime.
-    pub fn cpu(&self) -> (f64, f64) {
+    /// Peak memory counts from now on: 5 to `clear_refs` resets it, proc_pid_clear_refs(5).
+    pub fn reset_peaks(&self) {
+        for id in self.running.process_ids() {
+            let path = format!("/proc/{id}/clear_refs");
+            std::fs::write(&path, "5").unwrap_or_else(|error| panic!("{path}: {error}"));
+        }
+    }
+
+    /// Sums vectors of `dim` values, `rounds` times, and answers when the rounds began. `variance` is that of an agent's
+    /// noise share; 0 draws none.
+    pub fn sum_vectors(&self, dim: usize, rounds: u32, variance: u64) -> Watched {
+        let contract = tests::plain::contract();
+        let task = tests::plain::Task {
+            dim,
+            ring: "z32".to_owned(),
+            rounds,
+            variance,
+        };
+        let question = Question {
+            dataset: contract.name.clone(),
+            contract: contract.hash(),
+            purpose: "research".to_owned(),
+            kind: tests::plain::KIND.to_owned(),
+            task: task.to_json(),
+            epsilon: 1.0,
+            delta: 1e-6,
+            max_attempts: 3,
+            valid_for: std::time::Duration::from_secs(3600),
+        };
+        let run = async {
+            let mut client = self.running.connect().await?;
+            Watched::job(self, &mut client, question).await
+        };
+        self.runtime.block_on(run).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// CPU of the coordinator and of all participants so far, in seconds.
+    fn cpu(&self) -> (f64, f64) {
         let ids = self.running.process_ids();
         let cpu: Vec<f64> = ids.iter().map(|id| cpu_seconds(*id)).collect();
         (cpu[0], cpu[1..].iter().sum())
     }
 
     /// What every agent says of itself over its local socket.
-    fn bytes_up(&self) -> u64 {
+    async fn bytes_up(&self) -> u64 {
         let folders = std::fs::read_dir(self.folder.path().join("participants")).expect("the participants' folder");
-        let sockets = folders.flatten().map(|folder| folder.path().join("participant.sock"));
-        let sent = sockets.map(|socket| {
-            let asked = sotto_participant::socket::ask(&socket, &Command::Status);
-            let status = self
-                .runtime
-                .block_on(asked)
+        let mut sent = 0;
+        for folder in folders.flatten() {
+            let socket = folder.path().join("participant.sock");
+            let status = sotto_participant::socket::ask(&socket, &Command::Status)
+                .await
                 .unwrap_or_else(|error| panic!("{}: {error}", socket.display()));
-            status["bytes_sent"].as_u64().unwrap_or_default()
-        });
-        sent.sum()
+            sent += status["bytes_sent"].as_u64().unwrap_or_default();
+        }
+        sent
     }
 
     /// Asks one question in SQL at epsilon 1 and waits for the answer.
@@ -237,21 +280,27 @@ impl Consortium {
 }
 
 /// CPU in seconds (user and system), bytes that agents handed to TLS, memory in MiB.
+#[derive(Clone, Copy)]
 pub struct Counters {
     pub coordinator_cpu: f64,
     pub participants_cpu: f64,
     pub bytes_up: f64,
     pub coordinator_peak_mib: f64,
+    /// Of the agent that used most.
+    pub agent_peak_mib: f64,
 }
 
-/// Submits and waits for the release.
-pub async fn answered(client: &mut Client, question: Question) {
-    let request = client.sign(question).unwrap_or_else(|error| panic!("{error}"));
-    let submitted = client.submit(request).await.unwrap_or_else(|error| panic!("{error}"));
-    client
-        .released(&submitted.job)
-        .await
-        .unwrap_or_else(|error| panic!("{error}"));
+impl Counters {
+    /// What each of `rounds` rounds used since `earlier`; peaks stay peaks.
+    pub fn per_round(&self, earlier: &Self, rounds: u32) -> Self {
+        let each = |now: f64, then: f64| (now - then) / f64::from(rounds.max(1));
+        Self {
+            coordinator_cpu: each(self.coordinator_cpu, earlier.coordinator_cpu),
+            participants_cpu: each(self.participants_cpu, earlier.participants_cpu),
+            bytes_up: each(self.bytes_up, earlier.bytes_up),
+            ..*self
+        }
+    }
 }
 
 fn cpu_seconds(process: u32) -> f64 {

@@ -5,20 +5,26 @@
 
 mod accuracy;
 mod agents;
+mod cell;
 mod consortium;
 mod convergence;
+mod cost_model;
 mod data;
 mod dropout;
+mod flower;
 mod mask;
 mod measure;
 mod noise;
 mod onnx;
+mod peers;
 mod pictures;
 mod privacy_audit;
 mod query_overhead;
 mod round;
+mod scale;
 mod step;
 mod train_rate;
+mod watched;
 
 use clap::{Parser, Subcommand};
 
@@ -40,6 +46,10 @@ enum Experiment {
     Noise(noise::Arguments),
     /// Secure rounds over real mutual TLS, every agent its own process
     Round(round::Arguments),
+    /// Round time against participants and dimension, and a cost model fitted to it
+    Scale(scale::Arguments),
+    /// Flower's rounds and ours on the same work
+    Peers(peers::Arguments),
     /// A private query against the same plain polars query
     QueryOverhead(query_overhead::Arguments),
     /// Many agents: epoch setup and queries
@@ -78,6 +88,8 @@ fn main() {
         Experiment::Mask(arguments) => mask::run(&arguments),
         Experiment::Noise(arguments) => noise::run(&arguments),
         Experiment::Round(arguments) => round::run(&arguments),
+        Experiment::Scale(arguments) => scale::run(&arguments),
+        Experiment::Peers(arguments) => peers::run(&arguments),
         Experiment::QueryOverhead(arguments) => query_overhead::run(&arguments),
         Experiment::Agents(arguments) => agents::run(&arguments),
         Experiment::TrainRate(arguments) => train_rate::run(&arguments),

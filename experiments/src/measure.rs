@@ -22,11 +22,24 @@ pub fn median(mut times: Vec<Duration>) -> Duration {
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-/// One figure a line.
+/// 0 of nothing.
+pub fn median_of(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => 0.0,
+        n => (sorted[(n - 1) / 2] + sorted[n / 2]) / 2.0,
+    }
+}
+
+/// One figure a line; lists were told as they came.
 pub fn print(figures: &serde_json::Value) {
     if let Some(object) = figures.as_object() {
         for (name, value) in object {
-            println!("{name:>40}  {value}");
+            match value.as_array() {
+                Some(list) => println!("{name:>40}  {} entries, --json shows them", list.len()),
+                None => println!("{name:>40}  {value}"),
+            }
         }
     }
 }

@@ -3,12 +3,9 @@
 //! the release. Bytes up are all
 //! messages that agents handed to TLS, divided by the values contributed.
 
-use std::time::Instant;
-
 use serde_json::json;
-use sottovoce::Question;
 
-use crate::consortium::{Consortium, answered};
+use crate::consortium::Consortium;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -59,32 +56,5 @@ pub fn run(arguments: &Arguments) -> serde_json::Value {
 
 /// Seconds per round of one job.
 fn job(consortium: &Consortium, dim: usize, rounds: u32, variance: u64) -> f64 {
-    consortium.runtime.block_on(async {
-        let mut client = consortium
-            .running
-            .connect()
-            .await
-            .unwrap_or_else(|error| panic!("{error}"));
-        let contract = tests::plain::contract();
-        let question = Question {
-            dataset: contract.name.clone(),
-            contract: contract.hash(),
-            purpose: "research".to_owned(),
-            kind: tests::plain::KIND.to_owned(),
-            task: tests::plain::Task {
-                dim,
-                ring: "z32".to_owned(),
-                rounds,
-                variance,
-            }
-            .to_json(),
-            epsilon: 1.0,
-            delta: 1e-6,
-            max_attempts: 3,
-            valid_for: std::time::Duration::from_secs(3600),
-        };
-        let began = Instant::now();
-        answered(&mut client, question).await;
-        began.elapsed().as_secs_f64() / f64::from(rounds)
-    })
+    consortium.sum_vectors(dim, rounds, variance).seconds / f64::from(rounds)
 }

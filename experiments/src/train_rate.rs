@@ -1,45 +1,49 @@
 //! `train-rate`: `dp-sgd` over real mutual TLS, every agent its own process, local gradients and exact noise included. MNIST
-//! rows are dealt to the agents round-robin; the figure is rounds a second from the first sum to the last.
+//! rows are dealt to the agents round-robin; the figures are of all rounds but the first.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use governance::canonical::Real;
-use polars::prelude::{IntoLazy, ParquetReader, ParquetWriter, SerReader, col, lit};
+use polars::prelude::{DataFrame, IntoLazy, ParquetReader, ParquetWriter, SerReader, col, lit};
 use serde_json::json;
 use sottovoce::local::Site;
 use sottovoce::train::{Trained, question};
-use tests::learn::mnist_contract;
+use tests::learn::{Result, mnist_contract};
 use workload::training::{ModelKind, TrainTask};
 
 use crate::consortium::Consortium;
+use crate::measure::median_of;
+use crate::watched::Watched;
 
 #[derive(clap::Args)]
 pub struct Arguments {
     #[arg(long, default_value_t = 10)]
-    participants: usize,
+    pub participants: usize,
     #[arg(long, default_value_t = 1000)]
-    rounds: u32,
+    pub rounds: u32,
     /// Hidden units of an mlp; none is a softmax of 7,850 numbers
     #[arg(long, value_delimiter = ',')]
-    hidden: Vec<u32>,
+    pub hidden: Vec<u32>,
     #[arg(long, default_value_t = 8.0)]
-    epsilon: f64,
+    pub epsilon: f64,
     /// Expected units of a step, over all participants
     #[arg(long, default_value_t = 600)]
-    batch: u32,
+    pub batch: u32,
     #[arg(long, default_value_t = 0.5)]
-    learning_rate: f64,
+    pub learning_rate: f64,
     /// 10,000 images, one row each: columns p0..p783 and label
     #[arg(long, default_value = "experiments/data/mnist_10k.parquet")]
-    data: PathBuf,
+    pub data: PathBuf,
 }
 
-const PIXELS: usize = 784;
+/// A number of each row, or none.
+type Column = Vec<Option<f64>>;
+
+pub const PIXELS: usize = 784;
 const HELD: u32 = 5;
 
 /// One file an agent; every `HELD`th row is nobody's (the file may be sorted by digit).
-fn deal(data: &Path, folder: &Path, participants: usize) -> Result<Vec<PathBuf>, Box<dyn std::error::Error>> {
+pub fn deal(data: &Path, folder: &Path, participants: usize) -> Result<Vec<PathBuf>> {
     let all = ParquetReader::new(std::fs::File::open(data)?).finish()?;
     let mut names: Vec<String> = (0..PIXELS).map(|i| format!("p{i}")).collect();
     let label = all.get_column_names().iter().position(|name| name.as_str() == "label");
@@ -84,17 +88,37 @@ pub fn run(arguments: &Arguments) -> serde_json::Value {
         .expect("a valid configuration"),
     };
     let consortium = Consortium::start(1, files.iter().enumerate().map(site).collect(), &[]);
-    let figures = consortium.runtime.block_on(measured(arguments, &consortium, rows));
-    let figures = figures.unwrap_or_else(|error| panic!("{error}"));
+    let figures = measured(arguments, &consortium, rows).unwrap_or_else(|error| panic!("{error}"));
     consortium.stop();
     figures
 }
 
-async fn measured(
-    arguments: &Arguments,
-    consortium: &Consortium,
-    rows: usize,
-) -> Result<serde_json::Value, Box<dyn std::error::Error>> {
+fn measured(arguments: &Arguments, consortium: &Consortium, rows: usize) -> Result<serde_json::Value> {
+    let watched = consortium.runtime.block_on(train(arguments, consortium, rows))?;
+    let seconds = watched.round_seconds();
+    let used = watched
+        .used_per_round()
+        .ok_or("no round was seen: ask for more rounds")?;
+    let mean = seconds.iter().sum::<f64>() / seconds.len() as f64;
+    let trained = Trained::of(*watched.released)?;
+    let participants = arguments.participants as f64;
+    Ok(json!({
+        "participants": arguments.participants,
+        "parameters": trained.run.model.shape.parameters(),
+        "rounds": trained.run.rounds,
+        "rounds_per_second": 1.0 / mean,
+        "seconds_per_round": mean,
+        "median_seconds_per_round": median_of(&seconds),
+        "epsilon": trained.run.privacy.epsilon.map(|e| e.get()),
+        "final_accuracy": accuracy(&arguments.data, &trained)?,
+        "coordinator_cpu_seconds_per_round": used.coordinator_cpu,
+        "participant_cpu_seconds_per_round": used.participants_cpu / participants,
+        "bytes_up_per_participant_per_round": used.bytes_up / participants,
+    }))
+}
+
+/// A run followed to its release.
+async fn train(arguments: &Arguments, consortium: &Consortium, rows: usize) -> Result<Watched> {
     let mut client = consortium.running.connect().await?;
     let dataset = client.dataset("mnist").await?;
     let units = rows * arguments.participants;
@@ -112,44 +136,12 @@ async fn measured(
     task.learning_rate = real(arguments.learning_rate)?;
     task.expected_units = Some(units as u64);
     task.seed = 1;
-    let request = client.sign(question(&dataset, &task, arguments.epsilon, "research", 20))?;
-    let before = consortium.cpu();
-    let job = client.submit(request).await?.job;
-    let (mut first, mut last) = (None, None);
-    let mut events = client.watch(&job).await?;
-    let released = loop {
-        match events.next().await? {
-            Some(sottovoce::Event::Progress(progress)) if progress.phase == "summed" => {
-                let now = (Instant::now(), progress.round);
-                first.get_or_insert(now);
-                last = Some(now);
-            }
-            Some(sottovoce::Event::Progress(_)) => {}
-            Some(sottovoce::Event::Released(released)) => break released,
-            Some(sottovoce::Event::Failed(problem)) => return Err(problem.into()),
-            None => return Err("the coordinator closed the stream".into()),
-        }
-    };
-    let after = consortium.cpu();
-    let trained = Trained::of(*released)?;
-    let ((began, from), (ended, to)) = first.zip(last).ok_or("no round was seen")?;
-    let rounds = f64::from(to - from).max(1.0);
-    let seconds = (ended - began).as_secs_f64();
-    Ok(json!({
-        "participants": arguments.participants,
-        "parameters": trained.run.model.shape.parameters(),
-        "rounds": trained.run.rounds,
-        "rounds_per_second": rounds / seconds,
-        "seconds_per_round": seconds / rounds,
-        "epsilon": trained.run.privacy.epsilon.map(|e| e.get()),
-        "final_accuracy": accuracy(&arguments.data, &trained)?,
-        "coordinator_cpu_seconds_per_round": (after.0 - before.0) / f64::from(trained.run.rounds),
-        "participant_cpu_seconds_per_round": (after.1 - before.1) / f64::from(trained.run.rounds) / arguments.participants as f64,
-    }))
+    let question = question(&dataset, &task, arguments.epsilon, "research", 20);
+    Ok(Watched::job(consortium, &mut client, question).await?)
 }
 
 /// On rows that no agent held.
-fn accuracy(data: &Path, trained: &Trained) -> Result<f64, Box<dyn std::error::Error>> {
+fn accuracy(data: &Path, trained: &Trained) -> Result<f64> {
     let all = ParquetReader::new(std::fs::File::open(data)?).finish()?;
     let every = (col("row") % lit(HELD)).eq(lit(0u32));
     let test = all
@@ -158,20 +150,25 @@ fn accuracy(data: &Path, trained: &Trained) -> Result<f64, Box<dyn std::error::E
         .filter(every)
         .collect()?
         .drop("row")?;
-    let mut pixels = Vec::new();
-    let mut labels = Vec::new();
-    for column in test.columns() {
-        let numbers = column.cast(&polars::prelude::DataType::Float64)?;
-        let values: Vec<Option<f64>> = numbers.f64()?.iter().collect();
+    let (pixels, labels) = numbers(&test)?;
+    let cells: Vec<_> = pixels.iter().map(|p| workload::training::Cells::Numbers(p)).collect();
+    let model = &trained.run.model;
+    let predicted = model.predict(&model.encode(&cells)?)?;
+    let right = predicted.iter().zip(&labels).filter(|(p, l)| Some(**p) == **l).count();
+    Ok(right as f64 / labels.len() as f64)
+}
+
+/// Columns of numbers: the pixels', and the label's.
+pub fn numbers(frame: &DataFrame) -> Result<(Vec<Column>, Column)> {
+    let (mut pixels, mut labels) = (Vec::new(), Column::new());
+    for column in frame.columns() {
+        let values = column.cast(&polars::prelude::DataType::Float64)?;
+        let values: Column = values.f64()?.iter().collect();
         if column.name().as_str() == "label" {
             labels = values;
         } else {
             pixels.push(values);
         }
     }
-    let cells: Vec<_> = pixels.iter().map(|p| workload::training::Cells::Numbers(p)).collect();
-    let model = &trained.run.model;
-    let predicted = model.predict(&model.encode(&cells)?)?;
-    let right = predicted.iter().zip(&labels).filter(|(p, l)| Some(**p) == **l).count();
-    Ok(right as f64 / labels.len() as f64)
+    Ok((pixels, labels))
 }
