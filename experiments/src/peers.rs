@@ -126,7 +126,7 @@ fn measured(arguments: &Arguments) -> Result<Value> {
         "not_comparable": NOT_COMPARABLE,
     });
     let name = if arguments.deployed { "peers-deployed" } else { "peers" };
-    keep(&arguments.results, name, &figures, &[])?;
+    keep(&arguments.results, name, &figures)?;
     Ok(figures)
 }
 

@@ -88,7 +88,7 @@ pub fn run(arguments: &Arguments) -> Value {
         consortium.stop();
     }
     let figures = figures(&cells, &left_out, arguments);
-    keep(&arguments.results, "scale", &figures, &[]).unwrap_or_else(|error| panic!("{error}"));
+    keep(&arguments.results, "scale", &figures).unwrap_or_else(|error| panic!("{error}"));
     figures
 }
 
