@@ -6,8 +6,8 @@
 //! matrix product in f64, exact because every partial sum is an integer below 2^53, in whatever order it is added. So
 //! no gradient of one row is ever written out ("ghost norms") and still no float enters the claim. A unit of several
 //! rows is written out: summed, clipped, rounded and measured, one pass over its vector. The losses fall off the forward
-//! pass, so that carrying them costs nothing that can be measured. Costs 1.5 to 1.8 times the
-//! plain gradient for units of one row, 2.5 times for a model of 31 parameters (`tests/src/learn/step.rs` measures it).
+//! pass. Costs 1.4 to 1.8 times the plain gradient for units of one row, 2.6 times for a model of 31 parameters, of which
+//! the losses are a twentieth (`tests/src/learn/step.rs` measures it).
 
 use super::Layer;
 use super::lattice::{EXACT, ROUND, UnitLattice, split, sum_squares};
