@@ -29,6 +29,9 @@ const DOTTED_BELOW: usize = 13;
 /// With more lines than this, every second one is dashed and drawn last: of two that coincide, both are seen.
 const SOLID_UP_TO: usize = 4;
 
+/// Dash and gap of the first, second and third reference: those that coincide show through each other's gaps.
+const DASHES: [(i32, i32); 3] = [(10, 4), (3, 5), (6, 6)];
+
 pub(super) struct Pen {
     colour: RGBColor,
     width: u32,
@@ -39,10 +42,15 @@ pub(super) struct Pen {
 /// How each series is drawn, in the plane and in the legend.
 pub(super) fn pens(panel: &Panel) -> Vec<(&Series, Pen)> {
     let lines = panel.series.iter().filter(|series| series.mark == Mark::Line).count();
+    let mut references = 0;
     let pen = |(i, (series, colour)): (usize, (&'_ Series, RGBColor))| {
         let second = lines > SOLID_UP_TO && i % 2 == 1;
         match series.mark {
-            Mark::Reference => Pen::new(colour, 3 * SCALE / 2, Some((px(7), px(5)))),
+            Mark::Reference => {
+                let (dash, gap) = DASHES[references % DASHES.len()];
+                references += 1;
+                Pen::new(colour, 3 * SCALE / 2, Some((px(dash), px(gap))))
+            }
             Mark::Line if second => Pen::new(colour, 2 * SCALE, Some((px(13), px(6)))),
             _ => Pen::new(colour, 2 * SCALE, None),
         }
