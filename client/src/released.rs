@@ -8,6 +8,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
+use crate::output::plain;
 use crate::{Exit, Problem};
 
 /// One release, its body unread.
@@ -99,9 +100,9 @@ impl Released {
         minute(self.released_at_ms)
     }
 
-    /// The epsilon of the release; what was asked for where the receipt states none.
-    pub fn epsilon(&self) -> f64 {
-        self.release.receipt.epsilon.unwrap_or(self.request.epsilon)
+    /// What the release cost, as people read it; a sum without noise claims nothing.
+    pub fn cost(&self) -> String {
+        cost(self.release.receipt.epsilon)
     }
 
     /// The receipt with its figures as numbers; what is signed spells them as text, exactly.
@@ -114,6 +115,11 @@ impl Released {
         }
         json
     }
+}
+
+/// An epsilon, or that there is none.
+pub fn cost(epsilon: Option<f64>) -> String {
+    epsilon.map_or("no noise".to_owned(), |epsilon| format!("epsilon {}", plain(epsilon)))
 }
 
 /// A moment in UTC, to the minute.

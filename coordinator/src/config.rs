@@ -57,6 +57,7 @@ pub struct Limits {
     pub retry_ms: u64,
     pub accept_ms: u64,
     pub collect_ms: u64,
+    pub least_collect_ms: u64,
     pub survive_ms: u64,
     pub unmask_ms: u64,
 }
@@ -79,6 +80,7 @@ impl Default for Limits {
             retry_ms: engine.retry_ms,
             accept_ms: engine.accept_ms,
             collect_ms: engine.collect_ms,
+            least_collect_ms: engine.least_collect_ms,
             survive_ms: engine.survive_ms,
             unmask_ms: engine.unmask_ms,
         }
@@ -101,6 +103,7 @@ impl Limits {
             retry_ms: self.retry_ms,
             accept_ms: self.accept_ms,
             collect_ms: self.collect_ms,
+            least_collect_ms: self.least_collect_ms,
             survive_ms: self.survive_ms,
             unmask_ms: self.unmask_ms,
         }

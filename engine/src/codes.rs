@@ -32,7 +32,7 @@ pub const MODEL_MOVE: &str = "SOTTO-2013";
 
 /// The request does not verify at this participant.
 pub const REQUEST_REFUSED: &str = "SOTTO-3002";
-/// This attempt, or a later one, was answered before.
+/// The request was closed here, or allows no such attempt.
 pub const REPLAYED: &str = "SOTTO-3003";
 /// The dataset is not served under this contract here.
 pub const NOT_SERVED: &str = "SOTTO-3004";

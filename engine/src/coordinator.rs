@@ -10,6 +10,7 @@ mod config;
 mod epoch;
 mod jobs;
 mod models;
+mod pace;
 mod round;
 mod terms;
 mod uploads;

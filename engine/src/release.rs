@@ -38,7 +38,8 @@ pub struct Receipt {
     /// The largest Renyi divergence over its order: a zCDP parameter over the orders that are accounted.
     #[serde(with = "exact")]
     pub rho: Option<f64>,
-    /// The most that any one participant was charged for this job, failed attempts included.
+    /// The most that any one participant was charged for this job, failed attempts included, by the coordinator's count. A participant's
+    /// own ledger may hold one token more for each time that it restarted or that the cohort's terms changed.
     #[serde(with = "exact")]
     pub epsilon_charged: Option<f64>,
     pub mechanism: String,

@@ -148,7 +148,6 @@ pub struct Consortium {
 
 impl Consortium {
     pub fn plain(participants: usize, colluders: u32, dropping: usize) -> Self {
-        // Safe here: no other thread runs yet, and the children inherit it.
         let sites = (0..participants).map(|i| {
             let prefix = if i < dropping { DROPPING } else { "agent-" };
             Site {

@@ -1,7 +1,6 @@
 //! `round`: secure rounds over real mutual TLS, every party its own process with its own database, charge made durable
 //! before each contribution. One job of many rounds is submitted, as a training run is; the clock runs from submission to
-//! the release. Bytes up are all
-//! messages that agents handed to TLS, divided by the values contributed.
+//! the release. Bytes up are all messages that agents handed to TLS, divided by the values contributed.
 
 use serde_json::json;
 

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! candidate -> validated -> production -> rolled back -> validated -> ..
+//!              validated <- production, when another version takes its place
 //! ```
 //! A name has one version in production at most; rolling back points the name at the version before it. A move names how
 //! many moves its analyst has made before, so none counts twice and two people at once do not overwrite each other.
@@ -16,6 +17,8 @@ use crate::{ContentHash, Roster, SigningKey, canonical, keys};
 const DOMAIN: &str = "model move";
 /// A note is a sentence, not a document.
 const MAX_NOTE: usize = 500;
+/// Moves of one analyst: histories stay small enough to be read.
+const MAX_MOVES: u64 = 10_000;
 
 /// Where a version stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -108,6 +111,8 @@ pub enum MoveError {
     UnknownAnalyst(String),
     #[error("the move is not signed by the key of analyst `{0}`")]
     Signature(String),
+    #[error("{MAX_MOVES} moves were made: no more are kept")]
+    TooMany,
     #[error("no model {0} of yours")]
     UnknownModel(ContentHash),
     #[error("the registry changed: {found} moves were made, the signed one follows {expected}")]
@@ -151,8 +156,9 @@ impl SignedMove {
     /// The move without its signature being looked at: of a record that was verified before it was stored.
     pub fn read(&self) -> Result<Move, MoveError> {
         let wanted: Move = serde_json::from_str(&self.body).map_err(|e| MoveError::Malformed(e.to_string()))?;
-        if wanted.note.len() > MAX_NOTE {
-            return Err(MoveError::Malformed(format!("a note of more than {MAX_NOTE} bytes")));
+        if wanted.note.len() > MAX_NOTE || wanted.note.chars().any(char::is_control) {
+            let message = format!("a note has at most {MAX_NOTE} bytes and no control characters");
+            return Err(MoveError::Malformed(message));
         }
         Ok(wanted)
     }
@@ -206,13 +212,20 @@ impl Registry {
         }
     }
 
-    /// Whether `wanted` may be made now; changes nothing.
-    pub fn check(&self, wanted: &Move) -> Result<(), MoveError> {
+    /// The version that `wanted` would move, if it may be made now.
+    pub fn check(&self, wanted: &Move) -> Result<&Version, MoveError> {
+        self.allowed(wanted).map(|place| &self.versions[place])
+    }
+
+    fn allowed(&self, wanted: &Move) -> Result<usize, MoveError> {
         if wanted.after != self.moves {
             return Err(MoveError::Changed {
                 expected: wanted.after,
                 found: self.moves,
             });
+        }
+        if self.moves >= MAX_MOVES {
+            return Err(MoveError::TooMany);
         }
         let place = self.place(&wanted.model).ok_or(MoveError::UnknownModel(wanted.model))?;
         let version = &self.versions[place];
@@ -222,17 +235,16 @@ impl Registry {
             (Candidate | RolledBack, Validated) if version.figures.is_empty() => {
                 Err(MoveError::NoFigures { name, number })
             }
-            (Candidate | RolledBack, Validated) | (Validated, Production) => Ok(()),
+            (Candidate | RolledBack, Validated) | (Validated, Production) => Ok(place),
             (Production, RolledBack) if self.before(place).is_none() => Err(MoveError::NothingBefore { name, number }),
-            (Production, RolledBack) => Ok(()),
+            (Production, RolledBack) => Ok(place),
             (from, to) => Err(MoveError::NotFrom { name, number, from, to }),
         }
     }
 
     /// Makes a move that [`Registry::check`] allows.
     pub fn apply(&mut self, wanted: &Move, at_ms: u64) -> Result<(), MoveError> {
-        self.check(wanted)?;
-        let place = self.place(&wanted.model).ok_or(MoveError::UnknownModel(wanted.model))?;
+        let place = self.allowed(wanted)?;
         let before = self.before(place);
         self.moves += 1;
         self.stand(place, wanted.to, &wanted.note, at_ms);

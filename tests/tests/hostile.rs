@@ -261,6 +261,23 @@ fn a_vector_without_noise_needs_the_owners_word() {
 }
 
 #[test]
+fn a_round_without_noise_is_answered_once_or_two_sums_would_show_whoever_is_in_one() {
+    let mut w = Story::with(Options {
+        without_noise: true,
+        ..Options::quiet(4, 1)
+    });
+    let mut question = w.world.question(20);
+    question.task = question.task.replace("1000", "0");
+    question.max_attempts = 5;
+    w.submit(question);
+    w.until("site-00: Charged");
+    let mut start = w.last_start(0);
+    start.at.slot += 1;
+    start.attempt += 1;
+    refused_with(&mut w, start, codes::WITHOUT_NOISE);
+}
+
+#[test]
 fn nothing_is_computed_and_nothing_leaves_without_a_cohort() {
     let (mut w, start) = before_a_job();
     let at = start.at;

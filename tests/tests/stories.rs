@@ -394,3 +394,42 @@ fn a_hanging_owner_holds_up_one_round_and_not_the_run() {
     let took_ms = w.world.now_ms - before_ms;
     assert!(took_ms < 100_000, "one collect deadline, not seventeen: {took_ms} ms");
 }
+
+#[test]
+fn a_token_that_was_set_aside_in_one_month_is_not_what_the_next_is_charged_with() {
+    let mut w = Story::of(4, 1);
+    let last_day_ms = 31 * 24 * 3_600_000 - 10_000; // the world begins on the first of January
+    w.wait(last_day_ms);
+    let question = w.world.question(100);
+    let job = w.submit(question);
+    w.run();
+    let release = w.expect_released(job);
+    assert_eq!(release.receipt.rounds, 100);
+    // The round that begins in February is charged in February; the token that January set aside for it is lost, unless the vector
+    // before it left after midnight.
+    let tokens: Vec<u32> = (0..4).map(|place| w.tokens(place, job)).collect();
+    assert!(tokens.contains(&101) && tokens.iter().all(|used| (100..=101).contains(used)), "{tokens:?}");
+}
+
+#[test]
+fn a_straggler_costs_a_run_seconds_and_not_its_whole_patience_in_every_round() {
+    let mut w = Story::with(Options {
+        slots: 64,
+        ..Options::quiet(5, 1)
+    });
+    let question = w.world.question(40);
+    let job = w.submit(question);
+    for _ in 0..3 {
+        w.until("RoundSummed");
+    }
+    let before_ms = w.world.now_ms;
+    w.participant(4).slow_down();
+    w.run();
+    let release = w.expect_released(job);
+    assert_eq!((release.receipt.rounds, release.receipt.contributors), (40, 4));
+    let took_ms = w.world.now_ms - before_ms;
+    assert!(
+        took_ms < 60_000,
+        "its first vector would have taken 50 s, and each after it: {took_ms} ms"
+    );
+}

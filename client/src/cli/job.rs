@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::query::print;
 use super::remote::{Remote, Shown};
-use super::wait::wait;
+use super::wait::{Noun, wait};
 use crate::answer::Answer;
 use crate::client::{Event, now_ms};
 use crate::output::{Kind, Sheet};
@@ -74,7 +74,13 @@ impl Job {
         match self.act {
             Some(Act::Watch(watch)) => {
                 let (mut client, _) = watch.remote.connect().await?;
-                let answer = wait(&mut client, "job", &watch.id, watch.timeout.map(Duration::from_secs)).await?;
+                let answer = wait(
+                    &mut client,
+                    Noun::Job,
+                    &watch.id,
+                    watch.timeout.map(Duration::from_secs),
+                )
+                .await?;
                 print(&Answer::of(*answer)?, &watch.shown, json)
             }
             Some(Act::Cancel(cancel)) => {

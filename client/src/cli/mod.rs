@@ -59,7 +59,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// The tour: four hospitals on this machine, three private questions, the true answers beside them
+    /// The tour: four hospitals on this machine, three private questions with the true answers beside them, and a model
     #[cfg(feature = "agents")]
     Demo(demo::Demo),
     /// Ask a question in SQL

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use super::question::purpose;
 use super::remote::{Remote, Shown};
-use crate::output::{Cell, Kind, Sheet, plain};
+use crate::output::{Cell, Kind, Sheet};
 use crate::released::minute;
 use crate::train::export::Format;
 use crate::train::registry::{Detailed, Models, detailed, move_to};
-use crate::train::{self, compare};
+use crate::train::{self, compare, registry};
 use crate::{Client, Problem};
 
 #[derive(Debug, Args)]
@@ -174,14 +174,10 @@ impl Model {
             Some(Act::Export(export)) => {
                 let format = export.format.map_or_else(|| Format::of(&export.output), Ok)?;
                 let (mut client, _) = export.remote.connect().await?;
-                let models = client.models().await?;
-                let found = detailed(&mut client, models.find(&export.model)?).await?;
-                train::save(&found.trained, &export.output, format)?;
+                let (version, trained) = registry::trained(&mut client, &export.model).await?;
+                train::save(&trained, &export.output, format)?;
                 match json {
-                    true => println!(
-                        "{}",
-                        json!({ "file": export.output, "model_hash": found.version.model })
-                    ),
+                    true => println!("{}", json!({ "file": export.output, "model_hash": version.model })),
                     false => println!("{}", export.output.display()),
                 }
                 Ok(())
@@ -193,12 +189,11 @@ impl Model {
 impl Evaluate {
     async fn run(self, json: bool) -> Result<(), Problem> {
         let (mut client, profile) = self.remote.connect().await?;
-        let models = client.models().await?;
-        let found = detailed(&mut client, models.find(&self.model)?).await?;
-        let dataset = client.dataset(&found.trained.run.dataset).await?;
+        let (_, trained) = registry::trained(&mut client, &self.model).await?;
+        let dataset = client.dataset(&trained.run.dataset).await?;
         let purpose = purpose(self.purpose, &profile, &dataset)?;
         let group = self.group.as_deref();
-        let evaluated = train::evaluate(&mut client, &dataset, &found.trained, self.epsilon, &purpose, group).await?;
+        let evaluated = train::evaluate(&mut client, &dataset, &trained, self.epsilon, &purpose, group).await?;
         match json {
             true => println!("{:#}", evaluated.to_json()),
             false => println!("{}", evaluated.words()),
@@ -278,10 +273,7 @@ fn words(found: &Detailed, parents: &[Detailed]) -> String {
         text += "\nno figures yet: `sotto model evaluate` pays for some\n";
     }
     for parent in parents {
-        let epsilon = parent.trained.run.privacy.epsilon;
-        let cost = epsilon.map_or("no noise".to_owned(), |epsilon| {
-            format!("epsilon {}", plain(epsilon.get()))
-        });
+        let cost = parent.trained.released.cost();
         let (name, number) = (&parent.version.name, parent.version.number);
         text += &format!(
             "\ncontinues from {name}@{number} ({}), {cost} of its own",

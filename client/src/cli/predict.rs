@@ -8,7 +8,7 @@ use workload::training::TrainedModel;
 use super::remote::{Remote, Shown};
 use crate::Problem;
 use crate::output::{Kind, Sheet};
-use crate::train::{Trained, predict};
+use crate::train::{predict, registry};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -50,7 +50,6 @@ async fn load(model: &str, remote: &Remote) -> Result<TrainedModel, Problem> {
         });
     }
     let (mut client, _) = remote.connect().await?;
-    let models = client.models().await?;
-    let release = models.find(model)?.release.clone();
-    Ok(Trained::of(client.release(&release).await?)?.run.model)
+    let (_, trained) = registry::trained(&mut client, model).await?;
+    Ok(trained.run.model)
 }

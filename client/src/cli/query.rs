@@ -10,7 +10,7 @@ use super::explain;
 use super::job::remember;
 use super::question::{Asked, LADDER, QuestionArgs, purpose};
 use super::remote::Shown;
-use super::wait::wait;
+use super::wait::{Noun, wait};
 use crate::answer::Answer;
 use crate::output::{Format, Paint};
 use crate::{Exit, Problem, ask};
@@ -78,7 +78,7 @@ impl Query {
                 warn(short.as_deref());
                 wait(
                     &mut asked.client,
-                    "job",
+                    Noun::Job,
                     &submitted.job,
                     self.timeout.map(Duration::from_secs),
                 )

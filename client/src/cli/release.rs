@@ -6,7 +6,7 @@ use super::query::print;
 use super::remote::{Remote, Shown};
 use crate::Problem;
 use crate::answer::Answer;
-use crate::output::{Kind, Sheet, plain};
+use crate::output::{Kind, Sheet};
 use crate::released::Released;
 use workload::query::QueryTask;
 
@@ -77,7 +77,7 @@ fn cost(released: &Released) -> String {
     if released.repeated() {
         "free, a repeat".to_owned()
     } else {
-        format!("epsilon {}", plain(released.epsilon()))
+        released.cost()
     }
 }
 

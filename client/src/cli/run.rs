@@ -8,8 +8,8 @@ use clap::{Args, Subcommand};
 use super::job::noted;
 use super::remote::{Remote, Shown};
 use super::train::print;
-use super::wait::wait;
-use crate::output::{Kind, Sheet, plain};
+use super::wait::{Noun, wait};
+use crate::output::{Kind, Sheet};
 use crate::train::Trained;
 use crate::train::report::Report as RunReport;
 use crate::{Client, Problem};
@@ -76,7 +76,13 @@ impl Run {
         match self.act {
             Some(Act::Watch(watch)) => {
                 let (mut client, _) = watch.remote.connect().await?;
-                let released = wait(&mut client, "run", &watch.id, watch.timeout.map(Duration::from_secs)).await?;
+                let released = wait(
+                    &mut client,
+                    Noun::Run,
+                    &watch.id,
+                    watch.timeout.map(Duration::from_secs),
+                )
+                .await?;
                 print(&Trained::of(*released)?, None, json)
             }
             Some(Act::Stop(stop)) => {
@@ -129,18 +135,13 @@ impl Run {
             }
         }
         for run in &finished {
-            let cost = run
-                .run
-                .privacy
-                .epsilon
-                .map_or("no noise".to_owned(), |e| format!("epsilon {}", plain(e.get())));
             sheet.push([
                 run.released.id().into(),
                 run.released.released().into(),
                 run.released.dataset().into(),
                 run.short_hash().into(),
                 f64::from(run.run.rounds).into(),
-                cost.into(),
+                run.released.cost().into(),
             ]);
         }
         self.shown.target(json)?.write(&sheet)

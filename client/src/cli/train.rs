@@ -11,12 +11,12 @@ use workload::training::{Start, TrainPlan, TrainTask};
 use super::job::remember;
 use super::question::{purpose, terms};
 use super::remote::Remote;
-use super::wait::wait_telling;
+use super::wait::{Noun, wait_telling};
 use crate::client::Dataset;
 use crate::output::plain;
 use crate::profile::Profile;
 use crate::train::export::Format;
-use crate::train::{self, Evaluated, RunFile, Trained};
+use crate::train::{self, Evaluated, RunFile, Trained, registry};
 use crate::{Client, Problem};
 
 #[derive(Debug, Args)]
@@ -86,11 +86,17 @@ pub async fn ready(file: Option<PathBuf>, flags: RunFile, remote: &Remote) -> Re
     })
 }
 
+/// A request is at most 4 MiB; the rest of it is small.
+const LARGEST_START: usize = 4_000_000;
+
 /// Puts a parent's parameters into the task. Its holdout stays held back: what one run learnt from is no test of the next.
 async fn continue_from(client: &mut Client, parent: &str, chosen: bool, task: &mut TrainTask) -> Result<(), Problem> {
-    let models = client.models().await?;
-    let version = models.find(parent)?;
-    let parent = Trained::of(client.release(&version.release).await?)?;
+    let (_, parent) = registry::trained(client, parent).await?;
+    let size = parent.run.model.parameters.len();
+    if size > LARGEST_START {
+        let message = format!("the parent's parameters take {size} bytes of a request that may have {LARGEST_START}");
+        return Err(Problem::usage(message).remedy("start afresh, or continue a smaller model"));
+    }
     if chosen && task.holdout != parent.task.holdout {
         return Err(Problem::usage(
             "the holdout is another than that of the parent, which learnt from some of these units",
@@ -149,7 +155,7 @@ pub async fn watch(
     patience: Option<Duration>,
 ) -> Result<Trained, Problem> {
     let mut pace = Pace::new(plan);
-    let released = wait_telling(client, "run", job, patience, &mut |progress| pace.tell(progress)).await?;
+    let released = wait_telling(client, Noun::Run, job, patience, &mut |progress| pace.tell(progress)).await?;
     Trained::of(*released)
 }
 

@@ -14,10 +14,33 @@ use crate::{Client, Exit, Problem, output};
 const QUIET: Duration = Duration::from_secs(1);
 const RECONNECT: Duration = Duration::from_millis(500);
 
-/// Follows `job` to its end. The job goes on when the waiting ends; `noun` is the command that watches it again.
+/// What is waited for, as its own commands call it.
+#[derive(Clone, Copy)]
+pub enum Noun {
+    Job,
+    Run,
+}
+
+impl Noun {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Job => "job",
+            Self::Run => "run",
+        }
+    }
+
+    fn ending(self) -> &'static str {
+        match self {
+            Self::Job => "sotto job cancel",
+            Self::Run => "sotto run stop",
+        }
+    }
+}
+
+/// Follows `job` to its end. The job goes on when the waiting ends.
 pub async fn wait(
     client: &mut Client,
-    noun: &str,
+    noun: Noun,
     job: &str,
     patience: Option<Duration>,
 ) -> Result<Box<Released>, Problem> {
@@ -27,12 +50,13 @@ pub async fn wait(
 /// The same in the caller's words, where none leaves the last ones.
 pub async fn wait_telling(
     client: &mut Client,
-    noun: &str,
+    noun: Noun,
     job: &str,
     patience: Option<Duration>,
     words: Words<'_>,
 ) -> Result<Box<Released>, Problem> {
     let deadline = patience.map(|patience| Instant::now() + patience);
+    let word = noun.word();
     let mut spinner = Spinner::new();
     let end = async {
         match deadline {
@@ -42,10 +66,10 @@ pub async fn wait_telling(
     };
     let outcome = tokio::select! {
         outcome = follow(client, job, &mut spinner, words) => outcome,
-        () = end => Err(Problem::new(Exit::TimedOut, "SOTTO-7303", format!("no answer yet to {noun} {job}; it goes on"))
-            .remedy(format!("sotto {noun} watch {job}"))),
-        _ = tokio::signal::ctrl_c() => Err(super::interrupted(format!("stopped waiting; {noun} {job} goes on"))
-            .remedy(format!("sotto {noun} watch {job}, or sotto job cancel {job}"))),
+        () = end => Err(Problem::new(Exit::TimedOut, "SOTTO-7303", format!("no answer yet to {word} {job}; it goes on"))
+            .remedy(format!("sotto {word} watch {job}"))),
+        _ = tokio::signal::ctrl_c() => Err(super::interrupted(format!("stopped waiting; {word} {job} goes on"))
+            .remedy(format!("sotto {word} watch {job}, or {} {job}", noun.ending()))),
     };
     spinner.clear();
     outcome

@@ -87,12 +87,39 @@ impl Models {
     }
 }
 
+/// The model that somebody typed the name of, from a release that verifies.
+pub async fn trained(client: &mut Client, wanted: &str) -> Result<(Version, Trained), Problem> {
+    let version = client.models().await?.find(wanted)?.clone();
+    let trained = released(client, &version).await?;
+    if !trained.released.verified() {
+        let message = format!(
+            "release {} is not signed by the coordinator of your roster",
+            version.release
+        );
+        return Err(Problem::new(Exit::Refused, "SOTTO-7207", message)
+            .remedy("`sotto doctor` compares rosters; do not use this model until that is explained"));
+    }
+    Ok((version, trained))
+}
+
+async fn released(client: &mut Client, version: &Version) -> Result<Trained, Problem> {
+    let trained = Trained::of(client.release(&version.release).await?)?;
+    if trained.run.model_hash != version.model {
+        return Err(unreadable("it holds another model than the registry says"));
+    }
+    Ok(trained)
+}
+
 /// The release of a version and of its figures.
 pub async fn detailed(client: &mut Client, version: &Version) -> Result<Detailed, Problem> {
-    let trained = Trained::of(client.release(&version.release).await?)?;
+    let trained = released(client, version).await?;
     let mut evaluations = Vec::new();
     for figures in version.figures.iter().rev() {
-        evaluations.push(Evaluated::of(client.release(figures).await?)?);
+        let evaluated = Evaluated::of(client.release(figures).await?)?;
+        if evaluated.evaluation.model_hash != version.model {
+            return Err(unreadable("it holds figures of another model than the registry says"));
+        }
+        evaluations.push(evaluated);
     }
     Ok(Detailed {
         version: version.clone(),

@@ -1,7 +1,7 @@
 //! A finished run: the model, what the run cost and covers, and figures that an evaluation paid for.
 
 use serde_json::{Value, json};
-use workload::training::{Covers, Evaluation, Part, TrainRelease, TrainTask};
+use workload::training::{Covers, Evaluation, Part, TrainPrivacy, TrainRelease, TrainTask};
 
 use crate::output::plain;
 use crate::released::{Released, unreadable};
@@ -27,6 +27,9 @@ impl Trained {
         expect_kind(&released, workload::training::KIND)?;
         let run = TrainRelease::from_json(released.body().as_bytes()).map_err(unreadable)?;
         let task = TrainTask::from_task(&released.request().task).map_err(|refusal| unreadable(refusal.message))?;
+        if run.model.hash().ok() != Some(run.model_hash) {
+            return Err(unreadable("its model is not the one that its hash names"));
+        }
         Ok(Self { released, task, run })
     }
 
@@ -57,7 +60,7 @@ impl Trained {
                 privacy.unit
             ),
             Covers::Nothing => {
-                "secure aggregation only: sums are hidden, NO differential privacy is claimed".to_owned()
+                "secure aggregation only: NO differential privacy is claimed, for units or for participants".to_owned()
             }
         };
         let cost = match privacy.epsilon {
@@ -72,6 +75,9 @@ impl Trained {
             self.run.contributors_last_round,
             privacy.members,
         );
+        if let Some(above) = on_top_of(privacy) {
+            text += &format!("{above}\n");
+        }
         if self.run.diverged {
             text += "the next step left the finite numbers: this is the last good model; a smaller learning rate may help\n";
         }
@@ -155,6 +161,15 @@ impl Evaluated {
             "receipt": self.released.receipt_json(),
         })
     }
+}
+
+/// What is said wherever a statement of a continued model is.
+pub(crate) fn on_top_of(privacy: &TrainPrivacy) -> Option<String> {
+    let parent = privacy.on_top_of?;
+    Some(format!(
+        "WARNING: on top of model {parent}: the statement is about what this run added. What the parent cost comes on top, and \
+         where the parent claims nothing, nothing is claimed for what is left of it here"
+    ))
 }
 
 fn expect_kind(released: &Released, kind: &str) -> Result<(), Problem> {

@@ -47,7 +47,9 @@ pub struct Limits {
     /// Between a failed attempt and the next, doubled with each.
     pub retry_ms: u64,
     pub accept_ms: u64,
+    /// For the vectors of a first round; later ones wait as long as the run has shown to need, and at least `least_collect_ms`.
     pub collect_ms: u64,
+    pub least_collect_ms: u64,
     pub survive_ms: u64,
     pub unmask_ms: u64,
 }
@@ -67,6 +69,7 @@ impl Default for Limits {
             retry_ms: 250,
             accept_ms: 5_000,
             collect_ms: 60_000,
+            least_collect_ms: 2_000,
             survive_ms: 5_000,
             unmask_ms: 10_000,
         }

@@ -9,6 +9,7 @@ use governance::SignedRequest;
 use secagg::adder::Gather;
 
 use super::books::Link;
+use super::pace::Pace;
 use super::round::{Head, Round};
 use super::{Coordinator, Turn};
 use crate::codes;
@@ -42,6 +43,7 @@ struct Run {
     planned: Option<Planned>,
     /// The cohort of the newest sum: whoever can absorb it. Unknown after a restart, and then everybody who was there is tried.
     holders: Option<BTreeSet<AgentId>>,
+    pace: Pace,
 }
 
 struct Waiting {
@@ -69,6 +71,11 @@ impl Runtime {
         let run = self.jobs.entry(*job).or_default();
         run.last = Some(refused);
         run.retry_at_ms = retry_at_ms;
+    }
+
+    /// Enough vectors of a round had come after this long.
+    pub(crate) fn paced(&mut self, job: &JobId, took_ms: u64) {
+        self.jobs.entry(*job).or_default().pace.seen(took_ms);
     }
 
     /// Whether a job has no open round and may have one.
@@ -301,6 +308,7 @@ impl Coordinator {
             Err(abort) => return Prepared::Wait(Refusal::new(codes::TOO_FEW, abort.to_string())),
         };
         let head = Head {
+            collect_ms: run.pace.collect_ms(&self.config.limits),
             request,
             planned,
             owners,

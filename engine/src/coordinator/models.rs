@@ -12,14 +12,10 @@ impl Coordinator {
     /// Makes a signed move and names the release of the version that moved.
     pub(super) fn move_model(&mut self, signed: SignedMove, turn: &mut Turn) -> Result<JobId, Refusal> {
         let wanted = signed.verify(&self.roster).map_err(refused)?;
-        let registry = self.books.registry(&wanted.analyst);
         let unknown = || refused(MoveError::UnknownModel(wanted.model));
-        let registry = registry.ok_or_else(unknown)?;
-        registry.check(&wanted).map_err(refused)?;
-        let mut versions = registry.versions().iter();
-        let release = versions.find(|version| version.model == wanted.model);
-        let job = release.and_then(|version| JobId::parse(&version.release));
-        let job = job.ok_or_else(unknown)?;
+        let registry = self.books.registry(&wanted.analyst).ok_or_else(unknown)?;
+        let version = registry.check(&wanted).map_err(refused)?;
+        let job = JobId::parse(&version.release).ok_or_else(unknown)?;
         let at_ms = turn.now_ms;
         self.record(CoordinatorRecord::ModelMoved { signed, at_ms }, turn);
         Ok(job)

@@ -36,6 +36,8 @@ pub(crate) struct Head {
     pub owners: Vec<(AgentId, String)>,
     pub members: Arc<Members>,
     pub start: RoundStart,
+    /// How long to wait for vectors.
+    pub collect_ms: u64,
 }
 
 impl Head {
@@ -101,6 +103,8 @@ struct Desk<'a> {
     /// Who let the deadline pass, and who delivered: the next epoch is made without the silent.
     silent: &'a mut BTreeSet<AgentId>,
     delivered: &'a mut BTreeSet<AgentId>,
+    /// Set when enough vectors are there: how long that took.
+    took_ms: &'a mut Option<u64>,
     turn: &'a mut Turn,
 }
 
@@ -173,7 +177,7 @@ impl Coordinator {
             .live(at.epoch)
             .map(|live| self.present(live))
             .unwrap_or_default();
-        let (mut silent, mut delivered) = (BTreeSet::new(), BTreeSet::new());
+        let (mut silent, mut delivered, mut took_ms) = (BTreeSet::new(), BTreeSet::new(), None);
         let mut desk = Desk {
             head: &head,
             limits: &self.config.limits,
@@ -181,6 +185,7 @@ impl Coordinator {
             present: &present,
             silent: &mut silent,
             delivered: &mut delivered,
+            took_ms: &mut took_ms,
             turn,
         };
         let flow = match phase {
@@ -193,6 +198,9 @@ impl Coordinator {
             .iter()
             .for_each(|agent| self.epochs.bench(agent, &self.config.limits, turn.now_ms));
         delivered.iter().for_each(|agent| self.epochs.unbench(agent));
+        if let Some(took_ms) = took_ms {
+            self.jobs.paced(&head.start.job, took_ms);
+        }
         match flow {
             Flow::Stay(phase) => {
                 self.rounds.insert(

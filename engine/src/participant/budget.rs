@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use governance::{ContentHash, Request};
 use privacy::ledger::Refusal as LedgerRefusal;
-use privacy::{Entry, Ledger, PopulationId, ReservationId};
+use privacy::{Entry, Ledger, PopulationId, Renewal, ReservationId};
 
 use super::{Dataset, Participant, Turn};
 use crate::codes;
@@ -63,7 +63,7 @@ impl Participant {
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
         self.budgeted(&dataset.population, &request.analyst)?;
-        let token = Token::new(&dataset.population, planned, index);
+        let token = Token::new(&dataset.population, planned, index, turn.now_ms);
         if self
             .runs
             .get(&hash)
@@ -108,10 +108,10 @@ impl Participant {
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
         let ahead = self.runs.entry(hash).or_default().ahead.take();
-        if ahead.as_ref() == Some(&Token::new(population, planned, index)) {
+        if ahead.as_ref() == Some(&Token::new(population, planned, index, turn.now_ms)) {
             return Ok(());
         }
-        // The cohort's terms changed, and the price with them: what was set aside is lost.
+        // The cohort's terms changed, and the price with them, or a budget's window ended: what was set aside is lost.
         let instead = ahead.is_some_and(|token| token.index == index);
         let records = self.token(hash, request, population, planned, (index, instead), turn.now_ms)?;
         records.into_iter().for_each(|record| self.record(record, turn));
@@ -136,7 +136,7 @@ impl Participant {
             records
                 .into_iter()
                 .for_each(|record| self.record_afterwards(record, turn));
-            self.runs.entry(hash).or_default().ahead = Some(Token::new(population, planned, index));
+            self.runs.entry(hash).or_default().ahead = Some(Token::new(population, planned, index, turn.now_ms));
         }
     }
 
@@ -242,14 +242,17 @@ pub(super) struct Token {
     pub index: u32,
     population: String,
     price: String,
+    /// A token is charged to the window in which data is touched: of another month, it is another. Quarters and years are months.
+    month: u64,
 }
 
 impl Token {
-    pub fn new(population: &str, planned: &Planned, index: u32) -> Self {
+    pub fn new(population: &str, planned: &Planned, index: u32, now_ms: u64) -> Self {
         Self {
             index,
             population: population.to_owned(),
             price: planned.price.clone(),
+            month: Renewal::Month.window(now_ms),
         }
     }
 }

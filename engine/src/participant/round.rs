@@ -33,6 +33,8 @@ pub(super) struct Run {
     pub(super) expires_at_ms: u64,
     /// A token that was committed while the round before was closed, and not used yet.
     pub(super) ahead: Option<super::budget::Token>,
+    /// Of a run without noise: the lowest round for which no vector was computed yet.
+    bare_round: u32,
     /// The state of the newest round that this agent took part in.
     chain: Option<chain::Link>,
 }

@@ -128,6 +128,13 @@ fn check_column(column: &Column) -> Result<(), String> {
     if !column.categories.is_empty() && column.logical_type != String {
         return Err("categories are for strings; give integers a minimum and a maximum".into());
     }
+    if column
+        .categories
+        .iter()
+        .any(|category| category.chars().any(char::is_control))
+    {
+        return Err("a category has a control character".into());
+    }
     let distinct: BTreeSet<_> = column.categories.iter().collect();
     if distinct.len() != column.categories.len() {
         return Err("a category appears twice".into());

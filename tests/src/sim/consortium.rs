@@ -134,7 +134,10 @@ impl Consortium {
                 population: "people".to_owned(),
                 min_cohort: 0,
                 paused: false,
-                without_noise: Vec::new(),
+                without_noise: match options.without_noise {
+                    true => vec!["first".to_owned(), "second".to_owned()],
+                    false => Vec::new(),
+                },
                 show_budget: true,
             }],
             budgets: BTreeMap::from([("people".to_owned(), budget)]),

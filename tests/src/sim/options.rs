@@ -39,6 +39,8 @@ pub struct Options {
     pub tick_ms: Option<u64>,
     /// What every owner allows, in whole units of epsilon.
     pub budget: u32,
+    /// Every owner allows sums without noise.
+    pub without_noise: bool,
     /// Length of the safety phase.
     pub faults_ms: u64,
 }
@@ -66,6 +68,7 @@ impl Options {
             grants: false,
             tick_ms: None,
             budget: 200,
+            without_noise: false,
             faults_ms: 0,
         }
     }
@@ -107,6 +110,7 @@ impl Options {
             grants: rng.random_bool(0.5),
             tick_ms: rng.random_bool(0.3).then(|| rng.random_range(300..=2000)),
             budget: 200,
+            without_noise: false,
             faults_ms: rng.random_range(2_000..=120_000),
         }
     }

@@ -116,7 +116,8 @@ impl World {
         let serial = self.serial;
         let life = self.participants[agent].life;
         let slow = self.faults && agent < self.options.slow;
-        let wait_ms = self.rng.random_range(0..if slow { 90_000 } else { 200 });
+        let drawn_ms = self.rng.random_range(0..if slow { 90_000 } else { 200 });
+        let wait_ms = if self.slow.contains(&agent) { 50_000 } else { drawn_ms };
         let compute = Box::new(compute);
         self.after(
             wait_ms,

@@ -219,6 +219,11 @@ impl Site<'_> {
         self.world.hung.insert(self.place);
     }
 
+    /// From now on it takes 50 seconds for every vector.
+    pub fn slow_down(self) {
+        self.world.slow.insert(self.place);
+    }
+
     /// Its owner pauses the dataset.
     pub fn pause(self) {
         let dataset = self.world.consortium.contract.name.clone();

@@ -38,6 +38,8 @@ pub struct World {
     pub faults: bool,
     /// Agents that are connected and dead to the world.
     pub hung: BTreeSet<usize>,
+    /// Agents that take 50 seconds for every vector.
+    pub slow: BTreeSet<usize>,
     /// What agents were sent, if a story wants to say it again.
     pub overheard: Option<Vec<(usize, ToAgent)>>,
     pub(super) rng: ChaCha8Rng,
@@ -113,6 +115,7 @@ impl World {
             requests: BTreeMap::new(),
             faults: false,
             hung: BTreeSet::new(),
+            slow: BTreeSet::new(),
             overheard: None,
             adversary: Adversary::default(),
             work,

@@ -68,6 +68,10 @@ pub enum Covers {
 #[serde(deny_unknown_fields)]
 pub struct TrainPrivacy {
     pub covers: Covers,
+    /// The model that training started from. The statement is about what this run added: what that model cost comes on top, and
+    /// if nothing was claimed for it, nothing is claimed for what is left of it in this one.
+    #[serde(default)]
+    pub on_top_of: Option<ContentHash>,
     /// What a unit is: `one row`, or all rows of one value of a column.
     pub unit: String,
     /// Of the rounds that were charged; `None` if nothing is claimed.
@@ -154,7 +158,7 @@ impl TrainedModel {
         })
     }
 
-    /// The same from raw columns, in the order of the encoder.
+    /// Raw columns, in the order of the encoder, as encoded rows.
     pub fn encode(&self, cells: &[Cells<'_>]) -> Result<Array2<f32>, EncodeError> {
         self.encoder.encode(cells)
     }
@@ -195,6 +199,7 @@ impl TrainRelease {
             losses: state.curve.points(plan, state.round),
             privacy: TrainPrivacy {
                 covers,
+                on_top_of: plan.task.start.as_ref().map(|start| start.model),
                 unit: match &plan.unit {
                     None => "one row".into(),
                     Some(unit) => format!("all rows of one `{unit}`"),

@@ -31,6 +31,10 @@ impl Facts {
             .and("delta", format!("{:e}", privacy.delta.get()))
             .and("covers", spelled(&privacy.covers))
             .and("unit", &privacy.unit)
+            .and(
+                "parent",
+                run.parent.map_or("none".to_owned(), |parent| parent.to_string()),
+            )
             .and("mechanism", &privacy.mechanism)
             .and("statement", trained.statement())
     }

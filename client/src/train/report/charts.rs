@@ -56,7 +56,7 @@ pub(super) fn epsilon_chart(trained: &Trained, plan: Option<&TrainPlan>) -> Opti
         y: Axis::new(format!("epsilon at delta {:e}", privacy.delta.get())).at_least(0.0, planned),
         series: vec![curve, Series::new("planned", Mark::Reference, level)],
     };
-    let title = format!("Privacy spent by model {}", trained.short_hash());
+    let title = format!("Privacy spent by the run of model {}", trained.short_hash());
     Some(Figure::new(title, panel).note(format!("{}; unit: {}", privacy.mechanism, privacy.unit)))
 }
 

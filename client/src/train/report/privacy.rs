@@ -8,6 +8,7 @@ use super::document::{Block, Picture};
 use super::{Report, charts};
 use crate::Problem;
 use crate::output::plain;
+use crate::train::trained::on_top_of;
 
 pub(super) fn section(report: &Report) -> Result<Vec<Block>, Problem> {
     let (trained, receipt) = (&report.trained, report.trained.released.receipt());
@@ -22,7 +23,7 @@ pub(super) fn section(report: &Report) -> Result<Vec<Block>, Problem> {
             ("privacy unit", privacy.unit.clone()),
             ("neighbouring data", receipt.neighbouring.clone()),
             ("epsilon planned", real(privacy.epsilon_planned)),
-            ("epsilon spent by the model", real(privacy.epsilon)),
+            ("epsilon spent by this run", real(privacy.epsilon)),
             (
                 "most charged to one participant, failed attempts included",
                 claimed(receipt.epsilon_charged),
@@ -39,6 +40,9 @@ pub(super) fn section(report: &Report) -> Result<Vec<Block>, Problem> {
             ("participants that may collude", receipt.c.to_string()),
         ]),
     ];
+    if let Some(above) = on_top_of(privacy) {
+        blocks.insert(2, Block::Warning(above));
+    }
     if let Some(figure) = charts::epsilon_chart(trained, report.plan.as_ref()) {
         blocks.push(Block::Picture(Picture::new("epsilon", &figure)?));
         if report.plan.is_none() {
@@ -66,8 +70,8 @@ fn covered(covers: Covers, unit: &str) -> String {
              clipped and hidden by noise in every round."
         ),
         Covers::Nothing => {
-            "Secure aggregation only: each round shows the sum over all participants and no participant's \
-                            part, and NO differential privacy is claimed for anything in that sum."
+            "Secure aggregation only: each round shows a sum over participants, and NO differential privacy is claimed for \
+             anything in it."
                 .to_owned()
         }
     }
@@ -110,7 +114,13 @@ fn uncovered(report: &Report) -> Vec<String> {
              noise for a unit and not for an organisation.",
         )],
         Covers::Site => Vec::new(),
-        Covers::Nothing => vec![said("Anything that the sums and the model show about a unit.")],
+        Covers::Nothing => vec![
+            said("Anything that the sums and the model show about a unit."),
+            said(
+                "The parts of participants: two rounds over cohorts that differ by one participant show that participant's part as \
+                 it is, because no noise is in it.",
+            ),
+        ],
     };
     list.extend([
         said("What is true of many: a model says about a person what it learnt from the others."),

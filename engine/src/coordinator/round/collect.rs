@@ -19,14 +19,16 @@ pub(super) struct Collecting {
     collect: Collect,
     cohort: BTreeSet<AgentId>,
     pending: BTreeSet<AgentId>,
+    opened_ms: u64,
 }
 
 impl Collecting {
-    pub(super) fn new(collect: Collect, cohort: BTreeSet<AgentId>) -> Self {
+    pub(super) fn new(collect: Collect, cohort: BTreeSet<AgentId>, now_ms: u64) -> Self {
         Self {
             collect,
             pending: cohort.clone(),
             cohort,
+            opened_ms: now_ms,
         }
     }
 
@@ -40,6 +42,9 @@ impl Collecting {
                 match self.add(from, masked, desk) {
                     Ok(Some((header, vector))) => {
                         desk.delivered.insert(from.clone());
+                        if self.collect.len() == desk.head.planned.terms.s_min as usize {
+                            *desk.took_ms = Some(desk.turn.now_ms.saturating_sub(self.opened_ms));
+                        }
                         let receipt = Receipt::sign(&header, desk.key).encode().into();
                         let (at, job) = (desk.at(), desk.head.start.job);
                         desk.turn.send(from, ToAgent::Receipt { at, receipt });

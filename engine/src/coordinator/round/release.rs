@@ -155,7 +155,7 @@ impl Coordinator {
         let request_hash = release.request_hash.0;
         let release = Box::new(SignedRelease::sign(release, &self.config.signing_key));
         let at_ms = turn.now_ms;
-        let adds = self.books.job(&job).and_then(|entry| {
+        let adds = self.books.job(&job).filter(|_| !repeated).and_then(|entry| {
             let workload = self.config.workloads.get(&entry.request.kind)?;
             workload.adds(&entry.request, release.release.body.as_bytes())
         });
@@ -177,7 +177,9 @@ impl Coordinator {
 fn receipt(head: &Head, contract: &Contract, plain: &PlainSum, cohort: u32, sum: secagg::Digest) -> Receipt {
     let (plan, terms) = (&head.planned.plan, head.planned.terms);
     let rounds = head.start.round + 1;
-    let tokens = u64::from(rounds + head.start.attempt);
+    // A run that ends early leaves the token of its next round set aside in vain.
+    let ended_early = rounds < plan.rounds;
+    let tokens = u64::from(rounds + head.start.attempt + u32::from(ended_early));
     let delta = head.request.delta;
     let unit = contract.privacy_unit.clone().unwrap_or_else(|| "row".to_owned());
     let sites = match contract.contribution.participants {

@@ -74,8 +74,9 @@ impl Start {
             upload_unasked: plan.dim * plan.ring.bytes_per_value() <= desk.limits.unasked_bytes,
         });
         desk.tell(&members, &message);
-        let deadline_ms = desk.deadline(desk.limits.collect_ms);
-        Flow::Move(Phase::Collect(collect::Collecting::new(collect, members)), deadline_ms)
+        let deadline_ms = desk.deadline(desk.head.collect_ms);
+        let collecting = collect::Collecting::new(collect, members, desk.turn.now_ms);
+        Flow::Move(Phase::Collect(collecting), deadline_ms)
     }
 
     /// If refusals alone leave too few, asking again would be refused again.

@@ -91,6 +91,12 @@ impl Participant {
             let text = format!("`{}` is not answered without noise here", request.dataset);
             return Err(Refusal::new(codes::WITHOUT_NOISE, text));
         }
+        // Two sums of one round without noise differ by just the parts of whoever is in one of them.
+        let bare_round = self.runs.get(&hash).map_or(0, |run| run.bare_round);
+        if planned.plan.variance == 0 && round < bare_round {
+            let text = format!("round {round} was answered without noise before");
+            return Err(Refusal::new(codes::WITHOUT_NOISE, text));
+        }
         self.check_token(hash, &request, &planned, &start)?;
         self.in_time(start.timeout_ms)?;
         self.decide(&request, &dataset, &planned.plan.columns, s_min, turn.now_ms)?;

@@ -62,6 +62,9 @@ impl Participant {
             return Ok(());
         }
         self.commit(hash, &request, &population, &planned, index, turn)?;
+        if planned.plan.variance == 0 {
+            self.runs.entry(hash).or_default().bare_round = compute.round + 1;
+        }
         if planned.plan.rounds == 1 {
             self.send_offers(turn); // what is left, for `sotto budget`; a run says it once, at its end
         }

@@ -97,20 +97,25 @@ impl EvaluateTask {
     pub fn from_task(task: &str) -> Result<Self, Refusal> {
         let task: Self =
             serde_json::from_str(task).map_err(|e| Refusal::new(TASK, format!("malformed evaluation task: {e}")))?;
-        if !(2..=200).contains(&task.bins) || !task.bins.is_multiple_of(2) {
-            return Err(out_of_range("bins", "an even number from 2 to 200", task.bins));
+        task.check()?;
+        Ok(task)
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        if !(2..=200).contains(&self.bins) || !self.bins.is_multiple_of(2) {
+            return Err(out_of_range("bins", "an even number from 2 to 200", self.bins));
         }
-        if task.part != Part::All && task.holdout.is_none() {
+        if self.part != Part::All && self.holdout.is_none() {
             return Err(
                 Refusal::new(TASK, "a part of the data is asked for, and `holdout` is not given")
                     .remedy("the holdout of the training run, or part = \"all\""),
             );
         }
-        if task.holdout.is_some_and(|h| !(0.0..1.0).contains(&h.fraction.get())) {
-            return Err(out_of_range("holdout.fraction", "at least 0 and below 1", "another"));
+        let fraction = self.holdout.map_or(0.0, |holdout| holdout.fraction.get());
+        if !(0.0..1.0).contains(&fraction) {
+            return Err(out_of_range("holdout.fraction", "at least 0 and below 1", fraction));
         }
-        task.model.weights()?;
-        Ok(task)
+        self.model.weights().map(drop)
     }
 }
 
@@ -281,9 +286,17 @@ impl EvaluatePlan {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Refusal> {
         let plan: Self =
             serde_json::from_slice(bytes).map_err(|e| Refusal::new(PLAN, format!("malformed evaluation plan: {e}")))?;
-        plan.task.model.weights()?;
-        if plan.version != VERSION || plan.task.model.target.head_of(&plan.task.model.shape).is_none() {
-            return Err(mismatched("evaluation plan", VERSION, plan.version));
+        plan.task.check()?;
+        if plan.version != VERSION {
+            return Err(mismatched("version of the evaluation plan", VERSION, plan.version));
+        }
+        let shape = &plan.task.model.shape;
+        if plan.task.model.target.head_of(shape).is_none() {
+            return Err(mismatched(
+                "model",
+                "an output for each class of its target",
+                shape.outputs,
+            ));
         }
         Ok(plan)
     }
