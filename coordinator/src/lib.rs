@@ -7,8 +7,9 @@
 //! - `jobs`, `notices`, `metrics`: what analysts and operators are told
 //!
 //! Deliberately absent: any way to read a data file (polars and opendp are not even in its closure), any decision over data,
-//! any lock held over an `await`. Idle it costs a few megabytes and one keepalive per agent every 15 s; in a round its
-//! memory is O(4d), whatever the number of agents.
+//! any lock held over an `await`. Idle it costs a few megabytes and one keepalive per agent every 15 s. In a round the engine
+//! holds a sum and the vectors that it granted; with what the process keeps of each agent's upload, `experiments scale` measured
+//! 8 to 12 bytes a participant and value (1.4 GB at 128 participants and a million values).
 #![forbid(unsafe_code)]
 
 pub mod config;

@@ -54,7 +54,8 @@ const NOT_COMPARABLE: [&str; 6] = [
      writes the charge down before anything leaves; all of it is inside our time",
     "simulated Flower has no sockets, no TLS and no durable record; its round mostly waits for a poll every 0.1 s",
     "deployed Flower runs here without TLS; ours has mutual TLS in every figure",
-    "SecAgg+ sets up keys anew in each round, ours once an epoch of up to 256 rounds, before the rounds that are measured",
+    "SecAgg+ sets up keys anew in each round, ours once an epoch of up to 256 rounds: over few rounds our CPU and bytes hold \
+     all of an epoch's setup or nothing of it",
     "FedAvg shows every client's model to the server: it is the floor of Flower's own cost, not a private sum",
     "CPU is that of all parties; bytes are those of messages (Flower) and of all that is handed to TLS (ours)",
 ];

@@ -30,7 +30,7 @@ pub struct Limits {
     pub open_jobs: usize,
     /// Jobs that may wait; the next one is refused.
     pub queued_jobs: usize,
-    /// Vectors on their way at the same time, over all rounds: memory stays O(4d).
+    /// Vectors on their way at the same time, over all rounds: the engine's memory stays O(4d).
     pub uploads: usize,
     /// Vectors up to this size come unasked: a grant would cost more than it saves.
     pub unasked_bytes: usize,
