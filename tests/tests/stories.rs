@@ -408,7 +408,10 @@ fn a_token_that_was_set_aside_in_one_month_is_not_what_the_next_is_charged_with(
     // The round that begins in February is charged in February; the token that January set aside for it is lost, unless the vector
     // before it left after midnight.
     let tokens: Vec<u32> = (0..4).map(|place| w.tokens(place, job)).collect();
-    assert!(tokens.contains(&101) && tokens.iter().all(|used| (100..=101).contains(used)), "{tokens:?}");
+    assert!(
+        tokens.contains(&101) && tokens.iter().all(|used| (100..=101).contains(used)),
+        "{tokens:?}"
+    );
 }
 
 #[test]
