@@ -1,6 +1,6 @@
 //! Training over real sockets: runs through kills, models that are continued, promoted and rolled back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use governance::Standing;
 use governance::canonical::Real;
@@ -88,8 +88,13 @@ async fn a_run_goes_on_through_kills_of_a_participant_and_of_the_coordinator() {
     world.running.kill("zurich").await.unwrap();
     world.running.restart("zurich").await.unwrap();
     world.running.kill("coordinator").await.unwrap();
+    let killed = Instant::now();
     world.running.restart("coordinator").await.unwrap();
     let mut analyst = world.analyst().await;
+    round_began(&mut analyst, &job).await;
+    let resumed = killed.elapsed();
+    println!("a round began {resumed:?} after the coordinator was killed");
+    assert!(resumed < Duration::from_secs(5), "{resumed:?}");
     let released = tokio::time::timeout(Duration::from_secs(90), analyst.released(&job)).await;
     let trained = Trained::of(*released.expect("a run that ends").unwrap()).unwrap();
     assert_eq!(trained.run.rounds, 400);
