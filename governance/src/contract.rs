@@ -6,6 +6,7 @@
 //! `Deref`. It is named by the hash of its canonical JSON.
 
 mod check;
+pub mod compat;
 mod file;
 
 use crate::{ContentHash, canonical, canonical::Real};

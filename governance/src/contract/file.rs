@@ -218,7 +218,7 @@ fn days(text: &str) -> Option<f64> {
 }
 
 /// 1970-01-01.
-const EPOCH_JULIAN_DAY: i32 = 2_440_588;
+pub(super) const EPOCH_JULIAN_DAY: i32 = 2_440_588;
 
 fn line_of(text: &str, offset: usize) -> usize {
     text.as_bytes()[..offset.min(text.len())]
