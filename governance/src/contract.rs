@@ -8,6 +8,7 @@
 mod check;
 pub mod compat;
 mod file;
+pub mod mock;
 
 use crate::{ContentHash, canonical, canonical::Real};
 use serde::{Deserialize, Serialize};
