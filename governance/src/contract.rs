@@ -14,6 +14,8 @@ use crate::{ContentHash, canonical, canonical::Real};
 use serde::{Deserialize, Serialize};
 use std::ops::Deref;
 
+pub use file::spell_date;
+
 /// A valid contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contract {

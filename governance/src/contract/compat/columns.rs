@@ -3,7 +3,7 @@
 
 use super::{Change, Claim, Found, Verdict, documentation};
 use crate::canonical::Real;
-use crate::contract::{Bounds, Column, LogicalType, NullRule, Scalar, Terms};
+use crate::contract::{Bounds, Column, LogicalType, NullRule, Scalar, Terms, spell_date};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn compare(old: &Terms, new: &Terms, found: &mut Found) {
@@ -210,17 +210,10 @@ fn changed(old: &Column, new: &Column, unit: bool, found: &mut Found) {
 
 fn spell(bounds: Bounds, kind: LogicalType) -> String {
     let one = |x: Real| match kind {
-        LogicalType::Date => date(x.get() as i32),
+        LogicalType::Date => spell_date(x.get() as i32),
         _ => x.to_string(),
     };
     format!("{} to {}", one(bounds.min), one(bounds.max))
-}
-
-/// `2024-02-29`; days that no calendar of ours reaches stay a number.
-fn date(days: i32) -> String {
-    let julian = days.checked_add(crate::contract::file::EPOCH_JULIAN_DAY);
-    let date = julian.and_then(|day| time::Date::from_julian_day(day).ok());
-    date.map_or_else(|| format!("day {days}"), |date| date.to_string())
 }
 
 fn bounds(old: Option<Bounds>, new: Option<Bounds>, was: &Column, is: &Column) -> (Verdict, Claim, &'static str) {
@@ -328,7 +321,7 @@ impl<'a> Missing<'a> {
             Self::Imputed(Scalar::Number(x)) => format!("reads as {x}"),
             Self::Imputed(Scalar::Text(text)) => format!("reads as {text}"),
             Self::Imputed(Scalar::Boolean(b)) => format!("reads as {b}"),
-            Self::Imputed(Scalar::Date(days)) => format!("reads as {}", date(*days)),
+            Self::Imputed(Scalar::Date(days)) => format!("reads as {}", spell_date(*days)),
         })
     }
 }
