@@ -6,11 +6,15 @@
 //! `Deref`. It is named by the hash of its canonical JSON.
 
 mod check;
+pub mod compat;
 mod file;
+pub mod mock;
 
 use crate::{ContentHash, canonical, canonical::Real};
 use serde::{Deserialize, Serialize};
 use std::ops::Deref;
+
+pub use file::spell_date;
 
 /// A valid contract.
 #[derive(Clone, Debug, PartialEq, Eq)]

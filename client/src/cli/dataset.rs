@@ -1,8 +1,10 @@
-//! `sotto dataset`: what can be asked about; `show` lists a contract's columns with the bounds that decide over accuracy.
+//! `sotto dataset`: what can be asked about; `show` lists a contract's columns with the bounds that decide over accuracy,
+//! `mock` makes a twin of nothing but the contract.
 
 use clap::{Args, Subcommand};
 use governance::{Column, Contract, LogicalType, NullRule};
 
+use super::mock::Mock;
 use super::remote::{Remote, Shown};
 use crate::Problem;
 use crate::output::{Cell, Kind, Sheet, plain};
@@ -12,7 +14,8 @@ use crate::output::{Cell, Kind, Sheet, plain};
 #[command(after_help = "\
 Examples:
   sotto dataset
-  sotto dataset show heart")]
+  sotto dataset show heart
+  sotto dataset mock heart -o heart.csv          made-up rows to develop against")]
 pub struct Dataset {
     #[command(subcommand)]
     act: Option<Act>,
@@ -26,6 +29,8 @@ pub struct Dataset {
 enum Act {
     /// Columns, types, bounds and rules of one dataset
     Show(Show),
+    /// Made-up rows from a contract alone, to develop against; spends nothing
+    Mock(Mock),
 }
 
 #[derive(Debug, Args)]
@@ -42,6 +47,7 @@ impl Dataset {
     pub async fn run(self, json: bool) -> Result<(), Problem> {
         match self.act {
             Some(Act::Show(show)) => show.run(json).await,
+            Some(Act::Mock(mock)) => mock.run(json).await,
             None => self.list(json).await,
         }
     }
@@ -85,7 +91,7 @@ impl Show {
     }
 }
 
-fn heading(contract: &Contract) {
+pub(super) fn heading(contract: &Contract) {
     let unit = contract.privacy_unit.as_deref().unwrap_or("row");
     let bounds = &contract.contribution;
     let description = proto::printable(contract.description.clone());
@@ -103,7 +109,7 @@ fn heading(contract: &Contract) {
     println!("contract {}", contract.hash());
 }
 
-fn columns(contract: &Contract) -> Sheet {
+pub(super) fn columns(contract: &Contract) -> Sheet {
     let mut sheet = Sheet::new([
         ("column", Kind::Text),
         ("type", Kind::Text),

@@ -3,6 +3,7 @@
 
 mod budget;
 mod completions;
+mod contract;
 mod dataset;
 #[cfg(feature = "agents")]
 mod demo;
@@ -10,6 +11,7 @@ mod doctor;
 mod enroll;
 mod explain;
 mod job;
+mod mock;
 mod model;
 mod participant;
 #[cfg(feature = "agents")]
@@ -85,6 +87,8 @@ enum Command {
     Participant(participant::Participant),
     /// The datasets that can be asked about
     Dataset(dataset::Dataset),
+    /// Contracts in files: check one, compare two
+    Contract(contract::ContractCommand),
     /// Check clock, identity, connection, roster, cohort and contracts; a remedy for whatever is wrong
     Doctor(doctor::Doctor),
     /// Write or show the profile, so that nobody types addresses and folders
@@ -148,6 +152,7 @@ fn misused(error: &clap::Error) -> Problem {
 fn run(command: Command, json: bool) -> Result<(), Problem> {
     match command {
         Command::Completions(command) => command.run(),
+        Command::Contract(command) => command.run(json),
         Command::Init(command) => command.run(json),
         Command::Enroll(command) => command.run(json),
         Command::Profile(command) => command.run(json),

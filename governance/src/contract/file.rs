@@ -217,6 +217,13 @@ fn days(text: &str) -> Option<f64> {
     Some(f64::from(date.to_julian_day() - EPOCH_JULIAN_DAY))
 }
 
+/// The inverse, `2024-02-29`; days beyond the calendar stay a number.
+pub fn spell_date(days: i32) -> String {
+    let julian = days.checked_add(EPOCH_JULIAN_DAY);
+    let date = julian.and_then(|day| time::Date::from_julian_day(day).ok());
+    date.map_or_else(|| format!("day {days}"), |date| date.to_string())
+}
+
 /// 1970-01-01.
 const EPOCH_JULIAN_DAY: i32 = 2_440_588;
 

@@ -1,6 +1,7 @@
 //! The query workload from outside: answers, refusals, and the properties its privacy claim stands on.
 
 mod common;
+mod compat;
 mod noise;
 mod oracle;
 mod properties;
