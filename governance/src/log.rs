@@ -1,0 +1,12 @@
+//! The transparency log: what the consortium did, in an order that nobody can change later without being caught.
+//!
+//! Deliberately absent: sockets, files, clocks, randomness, and the coordinator's database. Whoever calls makes a view
+//! durable before it lets a cosignature out.
+
+pub mod proof;
+pub mod tiles;
+pub mod tree;
+
+pub use proof::{ProofError, verify_consistency, verify_inclusion};
+pub use tiles::{TileError, TilePath, TileReader};
+pub use tree::{Nodes, Tree, TreeError, TreeHash};
