@@ -3,10 +3,14 @@
 //! Deliberately absent: sockets, files, clocks, randomness, and the coordinator's database. Whoever calls makes a view
 //! durable before it lets a cosignature out.
 
+pub mod checkpoint;
+pub mod note;
 pub mod proof;
 pub mod tiles;
 pub mod tree;
 
+pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
+pub use note::{Algorithm, Note, NoteError, NoteKey};
 pub use proof::{ProofError, verify_consistency, verify_inclusion};
 pub use tiles::{TileError, TilePath, TileReader};
 pub use tree::{Nodes, Tree, TreeError, TreeHash};
