@@ -1,8 +1,12 @@
 //! Stories of the transparency log: what it proves, and how every way of tampering with it comes to light.
 
+mod event;
 mod note;
 mod tiles;
 mod tree;
+mod trust;
+mod witness;
+mod world;
 
 use governance::log::Tree;
 
