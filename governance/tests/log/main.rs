@@ -1,5 +1,6 @@
 //! Stories of the transparency log: what it proves, and how every way of tampering with it comes to light.
 
+mod bundle;
 mod event;
 mod note;
 mod tiles;
