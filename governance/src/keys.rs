@@ -14,8 +14,13 @@ pub struct BadSignature;
 
 /// Verifies `signature` over `message` in `domain`.
 pub fn verify(key: &VerifyingKey, domain: &str, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+    verify_untagged(key, &tagged(domain, message), signature)
+}
+
+/// For formats that separate domains by themselves: the notes of the log (`log::note` says why that holds).
+pub(crate) fn verify_untagged(key: &VerifyingKey, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
     UnparsedPublicKey::new(&ED25519, key.0)
-        .verify(&tagged(domain, message), signature)
+        .verify(message, signature)
         .map_err(|_| BadSignature)
 }
 
@@ -81,7 +86,12 @@ impl SigningKey {
     }
 
     pub fn sign(&self, domain: &str, message: &[u8]) -> Vec<u8> {
-        self.pair.sign(&tagged(domain, message)).as_ref().to_vec()
+        self.sign_untagged(&tagged(domain, message))
+    }
+
+    /// The counterpart of [`verify_untagged`].
+    pub(crate) fn sign_untagged(&self, message: &[u8]) -> Vec<u8> {
+        self.pair.sign(message).as_ref().to_vec()
     }
 }
 

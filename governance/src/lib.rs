@@ -2,10 +2,10 @@
 //!
 //! What stands here: the contract of a dataset (`Contract`), the signed list of who belongs to a consortium
 //! (`Roster`), the signed question of an analyst (`Request`), the registry of models (`Registry`), and the one place where a participant says yes or no
-//! (`decision`). Everything is a value made from bytes: a type of this crate exists only if its bytes were valid.
+//! (`decision`), and the transparency log with its witnesses (`log`). Everything is a value made from bytes: a type of this crate exists only if its bytes were valid.
 //!
 //! Deliberately absent: sockets, files, clocks and randomness. Time comes in as an argument, keys come in as seeds.
-//! Grants, consent, Cedar policy and the transparency log have their place behind `decision::Decide` and are not here yet.
+//! Grants, consent and Cedar policy have their place behind `decision::Decide` and are not here yet.
 #![forbid(unsafe_code)]
 
 pub mod canonical;
@@ -13,6 +13,7 @@ pub mod contract;
 pub mod decision;
 pub mod hash;
 pub mod keys;
+pub mod log;
 pub mod model;
 pub mod request;
 pub mod roster;

@@ -167,11 +167,11 @@ impl Roster {
 }
 
 fn distinct(what: &'static str, values: impl Iterator<Item = String>) -> Result<(), RosterError> {
+    repeated(values).map_or(Ok(()), |value| Err(RosterError::Twice { what, value }))
+}
+
+/// The first value that was there before.
+pub(crate) fn repeated(mut values: impl Iterator<Item = String>) -> Option<String> {
     let mut seen = BTreeSet::new();
-    for value in values {
-        if !seen.insert(value.clone()) {
-            return Err(RosterError::Twice { what, value });
-        }
-    }
-    Ok(())
+    values.find(|value| !seen.insert(value.clone()))
 }

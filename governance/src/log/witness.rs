@@ -1,0 +1,244 @@
+//! A witness: what a participant does with every checkpoint before it puts its name to it.
+//!
+//! ```text
+//! offer -> examine -> (make the view durable) -> cosign
+//! ```
+//! It remembers one checkpoint, the newest it accepted, and the events it handed in. It accepts what the log signed, what extends
+//! the newest, and what holds its own events once they are due. Two checkpoints of one size with different roots convict the log by
+//! its own signature: the witness keeps both and refuses from then on; only a person who clears the view starts it
+//! again. Examining costs a signature verification and a few dozen hashes, whatever the size of the log.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
+use super::event::SignedEvent;
+use super::note::{NoteError, NoteKey, Signature};
+use super::proof::{ProofError, verify_consistency, verify_inclusion};
+use super::tree::TreeHash;
+use crate::SigningKey;
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error("the log rolled back: {offered} leaves offered, {seen} were seen")]
+    Rollback { seen: u64, offered: u64 },
+    #[error("the log of {offered} leaves does not extend the {seen} that were seen: {error}")]
+    Inconsistent { seen: u64, offered: u64, error: ProofError },
+    #[error("own event {leaf} is not where the log says: {error}")]
+    Own { leaf: TreeHash, error: ProofError },
+    #[error("own event {leaf} is not in the log: handed in at {since_ms} ms, due by {due_ms} ms, it is {now_ms} ms")]
+    Overdue {
+        leaf: TreeHash,
+        since_ms: u64,
+        due_ms: u64,
+        now_ms: u64,
+    },
+    #[error("the log signed two different trees of {} leaves: keep the evidence, ask the coordinator's organisation", .0.size)]
+    Fork(Box<Fork>),
+    #[error("checkpoint of {found} leaves was overtaken by one of {newest}: cosign that")]
+    Overtaken { newest: u64, found: u64 },
+}
+
+/// Two signed checkpoints that no append-only log can both have signed. Anybody with the log's key can judge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fork {
+    pub size: u64,
+    pub first: String,
+    pub second: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ForkError {
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error("no evidence: sizes {first} and {second}, expected {expected} twice")]
+    Sizes { expected: u64, first: u64, second: u64 },
+    #[error("no evidence: both trees of {0} leaves are the same")]
+    Same(u64),
+}
+
+/// What a witness must not forget. Serialised by the shell that keeps it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct View {
+    /// The newest checkpoint accepted, as a note.
+    newest: Option<String>,
+    /// Own events that were not shown to be in the log yet, and when they were handed in, in milliseconds since 1970.
+    pending: BTreeMap<TreeHash, u64>,
+    fork: Option<Fork>,
+}
+
+/// A checkpoint as it reaches a witness, with the proofs that belong to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    pub checkpoint: Vec<u8>,
+    /// From the newest checkpoint that the witness accepted.
+    pub consistency: Vec<TreeHash>,
+    pub own: Vec<Inclusion>,
+}
+
+/// Where one own event stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inclusion {
+    pub leaf: TreeHash,
+    pub index: u64,
+    pub path: Vec<TreeHash>,
+}
+
+/// A checkpoint that the witness will put its name to, once the view that holds it is durable.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "make `Witness::view` durable, then cosign"]
+pub struct Accepted(SignedCheckpoint);
+
+/// A participant's memory of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Witness {
+    log: NoteKey,
+    /// How long the coordinator may take to log what it was handed.
+    merge_delay_ms: u64,
+    newest: Option<SignedCheckpoint>,
+    view: View,
+}
+
+impl Witness {
+    /// From the view that was kept, or an empty one. A first checkpoint is taken as it is: what a witness never saw, other
+    /// witnesses vouch for.
+    pub fn new(log: NoteKey, merge_delay_ms: u64, view: View) -> Result<Self, CheckpointError> {
+        let newest = view.newest.as_ref();
+        let newest = newest
+            .map(|note| SignedCheckpoint::open(note.as_bytes(), &log))
+            .transpose()?;
+        Ok(Self {
+            log,
+            merge_delay_ms,
+            newest,
+            view,
+        })
+    }
+
+    /// What to keep, after every call that changes it.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// Leaves in the newest checkpoint accepted: where the next consistency proof starts.
+    pub fn size(&self) -> u64 {
+        self.newest.as_ref().map_or(0, |newest| newest.checkpoint().size)
+    }
+
+    /// Remembers an own event that went to the coordinator, until a checkpoint is shown to hold it.
+    pub fn handed_in(&mut self, event: &SignedEvent, now_ms: u64) {
+        self.view.pending.entry(event.hash()).or_insert(now_ms);
+    }
+
+    /// Verifies an offer. Nothing changes on a refusal, except that a fork latches.
+    pub fn examine(&mut self, offer: &Offer, now_ms: u64) -> Result<Accepted, Refusal> {
+        self.latched()?;
+        let signed = SignedCheckpoint::open(&offer.checkpoint, &self.log)?;
+        let offered = signed.checkpoint();
+        if let Some(newest) = &self.newest {
+            if newest.checkpoint().size == offered.size && newest.checkpoint().root != offered.root {
+                self.view.fork = Some(Fork {
+                    size: offered.size,
+                    first: newest.to_string(),
+                    second: signed.to_string(),
+                });
+                self.latched()?;
+            }
+            extends(newest.checkpoint(), offered, &offer.consistency)?;
+        }
+        let mut pending = self.view.pending.clone();
+        for Inclusion { leaf, index, path } in &offer.own {
+            verify_inclusion(leaf, *index, offered.size, path, &offered.root)
+                .map_err(|error| Refusal::Own { leaf: *leaf, error })?;
+            pending.remove(leaf);
+        }
+        self.overdue(&pending, now_ms)?;
+        self.view.pending = pending;
+        self.view.newest = Some(signed.to_string());
+        self.newest = Some(signed.clone());
+        Ok(Accepted(signed))
+    }
+
+    /// The witness's signature line. Not for a checkpoint that a newer one overtook: a cosignature says that this is the largest
+    /// tree it has seen.
+    pub fn cosign(&self, accepted: Accepted, name: &str, key: &SigningKey, at_s: u64) -> Result<Signature, Refusal> {
+        self.latched()?;
+        let found = accepted.0.checkpoint().size;
+        if self.size() != found {
+            return Err(Refusal::Overtaken {
+                newest: self.size(),
+                found,
+            });
+        }
+        let cosigned: Result<_, NoteError> = accepted.0.cosign(name, key, at_s);
+        cosigned.map_err(|error| CheckpointError::from(error).into())
+    }
+
+    /// Evidence that somebody else found. It latches here as well.
+    pub fn told(&mut self, fork: Fork) -> Result<(), ForkError> {
+        fork.verify(&self.log)?;
+        self.view.fork.get_or_insert(fork);
+        Ok(())
+    }
+
+    fn latched(&self) -> Result<(), Refusal> {
+        let fork = self.view.fork.clone();
+        fork.map_or(Ok(()), |fork| Err(Refusal::Fork(Box::new(fork))))
+    }
+
+    fn overdue(&self, pending: &BTreeMap<TreeHash, u64>, now_ms: u64) -> Result<(), Refusal> {
+        for (leaf, since_ms) in pending {
+            let due_ms = since_ms.saturating_add(self.merge_delay_ms);
+            if now_ms > due_ms {
+                return Err(Refusal::Overdue {
+                    leaf: *leaf,
+                    since_ms: *since_ms,
+                    due_ms,
+                    now_ms,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn extends(seen: &Checkpoint, offered: &Checkpoint, proof: &[TreeHash]) -> Result<(), Refusal> {
+    if offered.size < seen.size {
+        return Err(Refusal::Rollback {
+            seen: seen.size,
+            offered: offered.size,
+        });
+    }
+    verify_consistency(seen.size, &seen.root, offered.size, &offered.root, proof).map_err(|error| {
+        Refusal::Inconsistent {
+            seen: seen.size,
+            offered: offered.size,
+            error,
+        }
+    })
+}
+
+impl Fork {
+    /// Whether these two notes convict the log with this key.
+    pub fn verify(&self, log: &NoteKey) -> Result<(), ForkError> {
+        let first = SignedCheckpoint::open(self.first.as_bytes(), log)?;
+        let second = SignedCheckpoint::open(self.second.as_bytes(), log)?;
+        let (first, second) = (first.checkpoint(), second.checkpoint());
+        if first.size != self.size || second.size != self.size {
+            return Err(ForkError::Sizes {
+                expected: self.size,
+                first: first.size,
+                second: second.size,
+            });
+        }
+        if first.root == second.root {
+            return Err(ForkError::Same(self.size));
+        }
+        Ok(())
+    }
+}
