@@ -131,7 +131,7 @@ async fn a_model_is_continued_promoted_and_rolled_back_and_the_registry_outlives
         assert_eq!(refused.code, engine::codes::MODEL_MOVE);
     }
     for trained in [&first, &second] {
-        train::evaluate(&mut analyst, &dataset, trained, 0.2, "research", Some("sex"))
+        train::evaluate(&mut analyst, &dataset, trained, 2.0, "research", Some("sex"))
             .await
             .unwrap();
     }
