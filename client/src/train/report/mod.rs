@@ -90,8 +90,7 @@ impl Report {
     }
 }
 
-/// The newest evaluation of this model, if one was paid for.
-pub async fn evaluation_of(client: &mut Client, trained: &Trained) -> Result<Option<Evaluated>, Problem> {
+async fn evaluation_of(client: &mut Client, trained: &Trained) -> Result<Option<Evaluated>, Problem> {
     let models = client.models().await?;
     let version = models.of(&trained.run.model_hash);
     match version.and_then(|version| version.figures.last()) {
