@@ -97,6 +97,10 @@ impl Explain {
             bytes / 1e6,
             plain(seconds),
         );
+        if let Some(epsilon) = ready.run.evaluate_epsilon() {
+            println!("the evaluation afterwards: epsilon {} of its own", plain(epsilon));
+        }
+        println!("features: {}", plan.task.features.join(", "));
         println!("nothing was submitted and nothing was spent");
         Ok(())
     }

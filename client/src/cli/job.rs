@@ -129,7 +129,7 @@ impl Job {
 const SAID: Duration = Duration::from_millis(500);
 
 /// The first thing that the coordinator says of a job: its end, or where it is.
-async fn state(client: &mut Client, job: &str) -> String {
+pub(super) async fn state(client: &mut Client, job: &str) -> String {
     let Ok(mut events) = client.watch(job).await else {
         return "not known to the coordinator".to_owned();
     };

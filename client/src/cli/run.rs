@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::job::noted;
+use super::job::{noted, state};
 use super::remote::{Remote, Shown};
 use super::train::print;
 use super::wait::{Noun, wait};
@@ -83,20 +83,28 @@ impl Run {
                     watch.timeout.map(Duration::from_secs),
                 )
                 .await?;
-                print(&Trained::of(*released)?, None, json)
+                let trained = Trained::of(*released)?;
+                let evaluated = crate::train::report::evaluation_of(&mut client, &trained).await?;
+                print(&trained, evaluated.as_ref(), json)
             }
             Some(Act::Stop(stop)) => {
                 let (mut client, _) = stop.remote.connect().await?;
                 client.cancel(&stop.id).await?;
                 match json {
                     true => println!("{}", serde_json::json!({ "stopped": stop.id })),
-                    false => println!("stopped {}", stop.id),
+                    false => println!(
+                        "stopped {}: what its rounds cost stays charged, and there is no model",
+                        stop.id
+                    ),
                 }
                 Ok(())
             }
             Some(Act::Report(wanted)) => {
                 let (mut client, _) = wanted.remote.connect().await?;
-                let trained = Trained::of(client.release(&wanted.id).await?)?;
+                let released = client.release(&wanted.id).await.map_err(|problem| {
+                    problem.remedy("a run that is open, was stopped or failed has released nothing: `sotto run watch ID` says which")
+                })?;
+                let trained = Trained::of(released)?;
                 let report = RunReport::gather(&mut client, trained).await?;
                 let files = report.write(&wanted.output)?;
                 match json {
@@ -122,7 +130,7 @@ impl Run {
         let finished = runs(&mut client).await?;
         for (id, dataset) in noted(&profile, "train ") {
             if !finished.iter().any(|run| run.released.id() == id) {
-                let open = ["open or failed", &dataset, "", ""].map(String::from);
+                let open = [&*state(&mut client, &id).await, &dataset, "", ""].map(String::from);
                 let [state, dataset, model, cost] = open;
                 sheet.push([
                     id.into(),

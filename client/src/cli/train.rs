@@ -1,7 +1,7 @@
 //! `sotto train`: a run file or flags become a signed run; participants train round by round, and the model comes back with
 //! its privacy statement. Ctrl-C detaches, it does not stop the run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -97,21 +97,34 @@ async fn continue_from(client: &mut Client, parent: &str, chosen: bool, task: &m
         let message = format!("the parent's parameters take {size} bytes of a request that may have {LARGEST_START}");
         return Err(Problem::usage(message).remedy("start afresh, or continue a smaller model"));
     }
-    if chosen && task.holdout != parent.task.holdout {
+    let fraction = |holdout: Option<workload::training::Holdout>| holdout.map(|holdout| holdout.fraction);
+    if chosen && fraction(task.holdout) != fraction(parent.task.holdout) {
         return Err(Problem::usage(
             "the holdout is another than that of the parent, which learnt from some of these units",
         )
-        .remedy("leave holdout (and seed) out: the parent's is used"));
+        .remedy("leave holdout out: the parent's is used"));
     }
     task.holdout = parent.task.holdout;
     task.start = Some(Start::from_model(&parent.run.model).map_err(train::refused)?);
     Ok(())
 }
 
+/// The format that a file's name asks for, if the file can be written.
+fn writable(file: &Path) -> Result<Format, Problem> {
+    let format = Format::of(file)?;
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        return Err(
+            Problem::usage(format!("no folder {}", folder.display())).remedy("make it before the run, or name another")
+        );
+    }
+    Ok(format)
+}
+
 impl Train {
     pub async fn run(self, json: bool) -> Result<(), Problem> {
         // Before anything is spent: a run should not end in a file that cannot be written.
-        let format = self.output.as_deref().map(Format::of).transpose()?;
+        let format = self.output.as_deref().map(writable).transpose()?;
         let mut ready = ready(self.file, self.settings, &self.remote).await?;
         let purpose = purpose(ready.run.purpose.clone(), &ready.profile, &ready.dataset)?;
         let question = train::question(
@@ -128,6 +141,11 @@ impl Train {
             match json {
                 true => println!("{}", serde_json::json!({ "job": job })),
                 false => println!("{job}"),
+            }
+            if ready.run.evaluate_epsilon().is_some() {
+                eprintln!(
+                    "note: nothing is evaluated after a detached run: `sotto model evaluate` does, once there is a model"
+                );
             }
             return Ok(());
         }

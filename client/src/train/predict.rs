@@ -33,10 +33,30 @@ pub fn encode(model: &TrainedModel, frame: &DataFrame) -> Result<Array2<f32>, Pr
             Problem::usage(format!("no column `{}` in this file", feature.name))
                 .remedy("the model needs the contract's columns by their names; `sotto run report` lists its features")
         })?;
-        columns.push(Values::of(&feature.coding, column).map_err(|error| Problem::local(&feature.name, error))?);
+        let values = Values::of(&feature.coding, column).map_err(|error| Problem::local(&feature.name, error))?;
+        warn(&feature.name, &values, &feature.coding, column.null_count());
+        columns.push(values);
     }
     let cells: Vec<Cells<'_>> = columns.iter().map(Values::view).collect();
     model.encode(&cells).map_err(|error| Problem::local("features", error))
+}
+
+/// Cells that the model takes for missing or for the nearest bound are said, as nobody else will notice them.
+fn warn(name: &str, values: &Values, coding: &Coding, empty: usize) {
+    let missing = values.missing();
+    if missing > empty {
+        eprintln!(
+            "note: `{name}`: {} cells are not what the contract has there; they count as missing",
+            missing - empty
+        );
+    }
+    if empty > 0 {
+        eprintln!("note: `{name}`: {empty} cells are empty; they count as missing");
+    }
+    let outside = values.outside(coding);
+    if outside > 0 {
+        eprintln!("note: `{name}`: {outside} cells are beyond the contract's bounds; they count as the bound");
+    }
 }
 
 enum Values {
@@ -65,6 +85,24 @@ impl Values {
                 Self::Categories(texts.str()?.iter().map(|text| text.and_then(code)).collect())
             }
         })
+    }
+
+    fn missing(&self) -> usize {
+        match self {
+            Self::Numbers(cells) => cells.iter().filter(|cell| cell.is_none_or(f64::is_nan)).count(),
+            Self::Categories(cells) => cells.iter().filter(|cell| cell.is_none()).count(),
+            Self::Booleans(cells) => cells.iter().filter(|cell| cell.is_none()).count(),
+        }
+    }
+
+    fn outside(&self, coding: &Coding) -> usize {
+        match (self, coding) {
+            (Self::Numbers(cells), Coding::Number { low, high, .. }) => {
+                let beyond = |cell: &f64| *cell < low.get() || *cell > high.get();
+                cells.iter().flatten().filter(|cell| beyond(cell)).count()
+            }
+            _ => 0,
+        }
     }
 
     fn view(&self) -> Cells<'_> {

@@ -21,7 +21,7 @@ pub struct RunFile {
     #[arg(long)]
     pub purpose: Option<String>,
     /// Epsilon of the whole run
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub epsilon: Option<f64>,
     /// Failed rounds to allow in the whole run; each that participants computed was charged [default: a tenth of the rounds, at least 5]
     #[arg(long)]
@@ -56,7 +56,7 @@ pub struct RunFile {
     #[arg(long)]
     pub clip_norm: Option<f64>,
     /// Of the server's step [default: 1]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub learning_rate: Option<f64>,
     /// How the learning rate falls [default: constant]
     #[arg(long)]
@@ -94,7 +94,7 @@ pub struct RunFile {
     /// All but dp-sgd: learning rate of local steps [default: 0.1]
     #[arg(long)]
     pub local_learning_rate: Option<f64>,
-    /// Of the initial weights and nothing else [default: 0]
+    /// Of the initial weights, and of which units are held out [default: 0]
     #[arg(long)]
     pub seed: Option<u64>,
     /// Share of units that no step sees, for evaluation [default: 0.25]

@@ -98,6 +98,7 @@ impl Trained {
             "parent": self.run.parent,
             "model": self.run.model,
             "rounds": self.run.rounds,
+            "losses": self.run.losses,
             "diverged": self.run.diverged,
             "epsilon": self.run.privacy.epsilon.map(|e| e.get()),
             "privacy": self.run.privacy,
@@ -120,7 +121,11 @@ impl Evaluated {
         let figure = |name: &str, estimate: &Option<workload::training::Estimate>| {
             estimate.as_ref().map(|e| {
                 let (value, low, high) = (e.value.get(), e.low.get(), e.high.get());
-                format!("{name} {value:.3} [{low:.3}, {high:.3}]")
+                // A share that may be anything is no figure.
+                match name != "log loss" && low <= 0.0 && high >= 1.0 {
+                    true => format!("{name} lost in the noise"),
+                    false => format!("{name} {value:.3} [{low:.3}, {high:.3}]"),
+                }
             })
         };
         let overall = &evaluation.overall;
@@ -130,13 +135,19 @@ impl Evaluated {
             figure("log loss", &overall.log_loss),
         ];
         let mut text = figures.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        if text.is_empty() {
+            text = "the noise left no figure: a larger epsilon of the evaluation would".to_owned();
+        }
         let gaps = [
             ("accuracy", evaluation.accuracy_gap),
             ("true positive rate", evaluation.true_positive_gap),
             ("false positive rate", evaluation.false_positive_gap),
         ];
         for (name, gap) in gaps.into_iter().filter_map(|(name, gap)| Some((name, gap?))) {
-            text += &format!("\n  gap between groups in {name}: {:.3}", gap.get());
+            text += &format!(
+                "\n  gap between groups in {name}: {:.3} (no interval: see those of the groups)",
+                gap.get()
+            );
         }
         for group in &evaluation.groups {
             let of_group = figure("accuracy", &group.accuracy).unwrap_or_else(|| "no figures".to_owned());
@@ -166,9 +177,10 @@ impl Evaluated {
 /// What is said wherever a statement of a continued model is.
 pub(crate) fn on_top_of(privacy: &TrainPrivacy) -> Option<String> {
     let parent = privacy.on_top_of?;
+    let short: String = parent.to_string().chars().take(12).collect();
     Some(format!(
-        "WARNING: on top of model {parent}: the statement is about what this run added. What the parent cost comes on top, and \
-         where the parent claims nothing, nothing is claimed for what is left of it here"
+        "on top of model {short}: the epsilon is what this run added. What its parents cost comes on top, and if one of them \
+         claims nothing, neither does this (`sotto model show` lists them)"
     ))
 }
 

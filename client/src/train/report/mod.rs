@@ -90,7 +90,8 @@ impl Report {
     }
 }
 
-async fn evaluation_of(client: &mut Client, trained: &Trained) -> Result<Option<Evaluated>, Problem> {
+/// The newest evaluation of this model, if one was paid for.
+pub async fn evaluation_of(client: &mut Client, trained: &Trained) -> Result<Option<Evaluated>, Problem> {
     let models = client.models().await?;
     let version = models.of(&trained.run.model_hash);
     match version.and_then(|version| version.figures.last()) {

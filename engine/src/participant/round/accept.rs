@@ -89,7 +89,8 @@ impl Participant {
         }
         if planned.plan.variance == 0 && dataset.without_noise.is_empty() {
             let text = format!("`{}` is not answered without noise here", request.dataset);
-            return Err(Refusal::new(codes::WITHOUT_NOISE, text));
+            return Err(Refusal::new(codes::WITHOUT_NOISE, text)
+                .remedy("leave `non_private` out, or every owner sets `without_noise_approved_by`"));
         }
         // Two sums of one round without noise differ by just the parts of whoever is in one of them.
         let bare_round = self.runs.get(&hash).map_or(0, |run| run.bare_round);
