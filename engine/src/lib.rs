@@ -28,4 +28,4 @@ pub use release::{Receipt, Release, SignedRelease};
 /// Bytes and integers of secagg that cross this crate's interface, so that crates above need not name secagg.
 pub use secagg::{Digest, Entropy, OsEntropy, Ring, RingVec, Signature, SigningKey, VerifyingKey};
 pub use step::{Compute, CoordinatorEvent, CoordinatorStep, ParticipantEvent, ParticipantStep, Spool};
-pub use workload::{CohortTerms, Outcome, PlainSum, Plan, Refusal, Workload};
+pub use workload::{CohortTerms, Neighbours, Outcome, PlainSum, Plan, Refusal, Workload};

@@ -64,6 +64,16 @@ pub struct Plan {
     pub charge: privacy::Charge,
     /// Columns that the plan reads, for the decision step.
     pub columns: Vec<String>,
+    pub neighbours: Neighbours,
+}
+
+/// Which two data sets the noise makes alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Neighbours {
+    /// They differ in the rows of one privacy unit.
+    Units,
+    /// They differ in all that one participant holds.
+    Sites,
 }
 
 impl Plan {

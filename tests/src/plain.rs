@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use engine::coordinator::Workloads;
-use engine::{CohortTerms, Outcome, PlainSum, Plan, Refusal, Ring, Workload};
+use engine::{CohortTerms, Neighbours, Outcome, PlainSum, Plan, Refusal, Ring, Workload};
 use governance::{Contract, Request};
 use serde::{Deserialize, Serialize};
 
@@ -112,6 +112,7 @@ impl Workload for PlainSums {
             variance: task.variance,
             charge,
             columns: vec!["value".to_owned()],
+            neighbours: Neighbours::Units,
         })
     }
 

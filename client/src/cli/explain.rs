@@ -18,6 +18,7 @@ Examples:
   sotto explain \"SELECT sex, AVG(chol) FROM heart GROUP BY sex\" --epsilon 1
   sotto explain \"SELECT sex, AVG(chol) FROM heart GROUP BY sex\"            epsilon 0.1, 0.5, 1 and 2 side by side
   sotto explain run.toml                                                   a training run: plan, cost, traffic
+                                                                           (`sotto train run.toml --dry-run` takes its flags)
   sotto explain -f question.sql --target-error 5                           the epsilon that gives it")]
 pub struct Explain {
     #[command(flatten)]
@@ -33,7 +34,9 @@ impl Explain {
                 epsilon: self.question.epsilon,
                 ..RunFile::default()
             };
-            return self.explain_run(ready(Some(file), flags, &self.question.remote).await?, json);
+            let ready = ready(Some(file), flags, &self.question.remote).await?;
+            print_run(&ready, json);
+            return Ok(());
         }
         let asked = self.question.open().await?;
         let chosen = asked.epsilon(&self.question)?;
@@ -57,54 +60,6 @@ impl Explain {
         Ok(())
     }
 
-    /// A training run: what would be learnt, at which cost and with how much traffic.
-    fn explain_run(&self, ready: Ready, json: bool) -> Result<(), Problem> {
-        let plan = &ready.plan;
-        let bytes = (plan.dim() * plan.ring.bytes_per_value()) as f64 * f64::from(plan.task.rounds);
-        let private = plan.noise.variance > 0;
-        let seconds = expected_seconds(plan);
-        let epsilon = private.then(|| plan.epsilon_after(plan.task.rounds));
-        if json {
-            let explained = json!({
-                "dataset": plan.dataset, "parameters": plan.shape.parameters(), "rounds": plan.task.rounds,
-                "epsilon": epsilon, "epsilon_charged_at_most": ready.epsilon, "delta": plan.noise.delta.get(),
-                "noise_multiplier": private.then(|| plan.noise_multiplier()), "bytes_up_per_participant": bytes, "expected_seconds": seconds,
-                "features": plan.encoder.names(), "unit": plan.unit,
-                "cohort": { "members": plan.noise.members, "at_least": plan.noise.s_min, "colluders": plan.noise.silent },
-            });
-            println!("{explained:#}");
-            return Ok(());
-        }
-        println!(
-            "{} numbers from {} encoded features, {} rounds",
-            plan.shape.parameters(),
-            plan.encoder.width(),
-            plan.task.rounds
-        );
-        match epsilon {
-            Some(epsilon) => println!(
-                "epsilon {} of at most {} at delta {:e}, for one {}; noise multiplier {}",
-                plain(epsilon),
-                plain(ready.epsilon),
-                plan.noise.delta.get(),
-                plan.unit.as_deref().unwrap_or("row"),
-                plain(plan.noise_multiplier()),
-            ),
-            None => println!("no noise: sums are hidden and nothing else is claimed; every owner has to allow it"),
-        }
-        println!(
-            "{:.1} MB up per participant; about {} s for all rounds on a local network, more where rows are many or far",
-            bytes / 1e6,
-            plain(seconds),
-        );
-        if let Some(epsilon) = ready.run.evaluate_epsilon() {
-            println!("the evaluation afterwards: epsilon {} of its own", plain(epsilon));
-        }
-        println!("features: {}", plan.task.features.join(", "));
-        println!("nothing was submitted and nothing was spent");
-        Ok(())
-    }
-
     fn as_json(&self, asked: &Asked, predictions: &[(f64, Prediction)], plan: Option<&QueryPlan>) -> serde_json::Value {
         json!({
             "sql": asked.sql,
@@ -118,6 +73,53 @@ impl Explain {
             "left": asked.left().map(|(left, at)| json!({ "epsilon": left, "participant": at })),
         })
     }
+}
+
+/// A training run: what would be learnt, at which cost and with how much traffic.
+pub fn print_run(ready: &Ready, json: bool) {
+    let plan = &ready.plan;
+    let bytes = (plan.dim() * plan.ring.bytes_per_value()) as f64 * f64::from(plan.task.rounds);
+    let private = plan.noise.variance > 0;
+    let seconds = expected_seconds(plan);
+    let epsilon = private.then(|| plan.epsilon_after(plan.task.rounds));
+    if json {
+        let explained = json!({
+            "dataset": plan.dataset, "parameters": plan.shape.parameters(), "rounds": plan.task.rounds,
+            "epsilon": epsilon, "epsilon_charged_at_most": ready.epsilon, "delta": plan.noise.delta.get(),
+            "noise_multiplier": private.then(|| plan.noise_multiplier()), "bytes_up_per_participant": bytes, "expected_seconds": seconds,
+            "features": plan.encoder.names(), "unit": plan.unit,
+            "cohort": { "members": plan.noise.members, "at_least": plan.noise.s_min, "colluders": plan.noise.silent },
+        });
+        println!("{explained:#}");
+        return;
+    }
+    println!(
+        "{} numbers from {} encoded features, {} rounds",
+        plan.shape.parameters(),
+        plan.encoder.width(),
+        plan.task.rounds
+    );
+    match epsilon {
+        Some(epsilon) => println!(
+            "epsilon {} of at most {} at delta {:e}, for one {}; noise multiplier {}",
+            plain(epsilon),
+            plain(ready.epsilon),
+            plan.noise.delta.get(),
+            plan.unit.as_deref().unwrap_or("row"),
+            plain(plan.noise_multiplier()),
+        ),
+        None => println!("no noise: sums are hidden and nothing else is claimed; every owner has to allow it"),
+    }
+    println!(
+        "{:.1} MB up per participant; about {} s for all rounds on a local network, more where rows are many or far",
+        bytes / 1e6,
+        plain(seconds),
+    );
+    if let Some(epsilon) = ready.run.evaluate_epsilon() {
+        println!("the evaluation afterwards: epsilon {} of its own", plain(epsilon));
+    }
+    println!("features: {}", plan.task.features.join(", "));
+    println!("nothing was submitted and nothing was spent");
 }
 
 /// Of all rounds, by what ten participants on two cores needed: 16 ms and half a microsecond a number

@@ -1,6 +1,7 @@
 //! `sotto job`: questions that were asked from here. The list is kept beside the identity (the last hundred, mode 0600);
 //! the coordinator knows whether they were answered.
 
+use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -17,9 +18,12 @@ use crate::answer::Answer;
 use crate::client::{Event, now_ms};
 use crate::output::{Kind, Sheet};
 use crate::profile::Profile;
+use crate::released::Released;
 use crate::{Client, Problem};
 
 const KEPT: usize = 100;
+/// Hex digits of a whole id.
+const FULL_ID: usize = 32;
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -73,22 +77,18 @@ impl Job {
     pub async fn run(self, json: bool) -> Result<(), Problem> {
         match self.act {
             Some(Act::Watch(watch)) => {
-                let (mut client, _) = watch.remote.connect().await?;
-                let answer = wait(
-                    &mut client,
-                    Noun::Job,
-                    &watch.id,
-                    watch.timeout.map(Duration::from_secs),
-                )
-                .await?;
+                let (mut client, profile) = watch.remote.connect().await?;
+                let id = named(&mut client, &profile, &watch.id).await?;
+                let answer = wait(&mut client, Noun::Job, &id, watch.timeout.map(Duration::from_secs)).await?;
                 print(&Answer::of(*answer)?, &watch.shown, json)
             }
             Some(Act::Cancel(cancel)) => {
-                let (mut client, _) = cancel.remote.connect().await?;
-                client.cancel(&cancel.id).await?;
+                let (mut client, profile) = cancel.remote.connect().await?;
+                let id = named(&mut client, &profile, &cancel.id).await?;
+                client.cancel(&id).await?;
                 match json {
-                    true => println!("{}", serde_json::json!({ "cancelled": cancel.id })),
-                    false => println!("cancelled {}", cancel.id),
+                    true => println!("{}", serde_json::json!({ "cancelled": id })),
+                    false => println!("cancelled {id}"),
                 }
                 Ok(())
             }
@@ -122,6 +122,25 @@ impl Job {
             ]);
         }
         self.shown.target(json)?.write(&sheet)
+    }
+}
+
+/// The job that these first digits name: of those asked from here, or of those that were answered.
+pub async fn named(client: &mut Client, profile: &Profile, digits: &str) -> Result<String, Problem> {
+    let digits = digits.trim_end_matches('.');
+    if digits.len() >= FULL_ID {
+        return Ok(digits.to_owned());
+    }
+    let mut found: BTreeSet<String> = notes(profile).into_iter().map(|note| note.job).collect();
+    found.retain(|job| job.starts_with(digits));
+    if found.is_empty() {
+        let answered = client.releases(KEPT as u32).await?;
+        found.extend(answered.iter().map(Released::id).filter(|job| job.starts_with(digits)));
+    }
+    match (found.len(), found.pop_first()) {
+        (1, Some(job)) => Ok(job),
+        (0, _) => Err(Problem::usage(format!("no job of yours begins with {digits}")).remedy("`sotto job` lists them")),
+        (n, _) => Err(Problem::usage(format!("{n} jobs of yours begin with {digits}")).remedy("give more digits")),
     }
 }
 

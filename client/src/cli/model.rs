@@ -172,7 +172,11 @@ impl Model {
                 said(&moved, version, json)
             }
             Some(Act::Export(export)) => {
-                let format = export.format.map_or_else(|| Format::of(&export.output), Ok)?;
+                let named = Format::of(&export.output);
+                let format = match export.format {
+                    Some(format) if export.output.as_os_str() != "-" => format,
+                    _ => named?,
+                };
                 let (mut client, _) = export.remote.connect().await?;
                 let (version, trained) = registry::trained(&mut client, &export.model).await?;
                 train::save(&trained, &export.output, format)?;

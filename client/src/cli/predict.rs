@@ -8,6 +8,7 @@ use workload::training::TrainedModel;
 use super::remote::{Remote, Shown};
 use crate::Problem;
 use crate::output::{Kind, Sheet};
+use crate::train::export::Format;
 use crate::train::{predict, registry};
 
 #[derive(Debug, Args)]
@@ -43,6 +44,15 @@ impl Predict {
 async fn load(model: &str, remote: &Remote) -> Result<TrainedModel, Problem> {
     let path = PathBuf::from(model);
     if path.is_file() {
+        if let Ok(Format::Onnx | Format::Safetensors) = Format::of(&path) {
+            let message = format!(
+                "{} is for other programs: `sotto predict` reads .json models",
+                path.display()
+            );
+            return Err(
+                Problem::usage(message).remedy("`sotto model export NAME -o model.json`, or name the model itself")
+            );
+        }
         let text = std::fs::read_to_string(&path).map_err(|error| Problem::local(path.display(), error))?;
         return serde_json::from_str(&text).map_err(|error| {
             Problem::usage(format!("{} is not a model: {error}", path.display()))

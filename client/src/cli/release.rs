@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::job::named;
 use super::query::print;
 use super::remote::{Remote, Shown};
 use crate::Problem;
@@ -48,8 +49,9 @@ struct Show {
 impl Release {
     pub async fn run(self, json: bool) -> Result<(), Problem> {
         if let Some(Act::Show(show)) = self.act {
-            let (mut client, _) = show.remote.connect().await?;
-            let answer = Answer::of(client.release(&show.id).await?)?;
+            let (mut client, profile) = show.remote.connect().await?;
+            let id = named(&mut client, &profile, &show.id).await?;
+            let answer = Answer::of(client.release(&id).await?)?;
             return print(&answer, &show.shown, json);
         }
         let (mut client, _) = self.remote.connect().await?;

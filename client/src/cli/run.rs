@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::job::{noted, state};
+use super::job::{named, noted, state};
 use super::remote::{Remote, Shown};
 use super::train::print;
 use super::wait::{Noun, wait};
@@ -75,33 +75,27 @@ impl Run {
     pub async fn run(self, json: bool) -> Result<(), Problem> {
         match self.act {
             Some(Act::Watch(watch)) => {
-                let (mut client, _) = watch.remote.connect().await?;
-                let released = wait(
-                    &mut client,
-                    Noun::Run,
-                    &watch.id,
-                    watch.timeout.map(Duration::from_secs),
-                )
-                .await?;
+                let (mut client, profile) = watch.remote.connect().await?;
+                let id = named(&mut client, &profile, &watch.id).await?;
+                let released = wait(&mut client, Noun::Run, &id, watch.timeout.map(Duration::from_secs)).await?;
                 let trained = Trained::of(*released)?;
                 let evaluated = crate::train::report::evaluation_of(&mut client, &trained).await?;
                 print(&trained, evaluated.as_ref(), json)
             }
             Some(Act::Stop(stop)) => {
-                let (mut client, _) = stop.remote.connect().await?;
-                client.cancel(&stop.id).await?;
+                let (mut client, profile) = stop.remote.connect().await?;
+                let id = named(&mut client, &profile, &stop.id).await?;
+                client.cancel(&id).await?;
                 match json {
-                    true => println!("{}", serde_json::json!({ "stopped": stop.id })),
-                    false => println!(
-                        "stopped {}: what its rounds cost stays charged, and there is no model",
-                        stop.id
-                    ),
+                    true => println!("{}", serde_json::json!({ "stopped": id })),
+                    false => println!("stopped {id}: what its rounds cost stays charged, and there is no model"),
                 }
                 Ok(())
             }
             Some(Act::Report(wanted)) => {
-                let (mut client, _) = wanted.remote.connect().await?;
-                let released = client.release(&wanted.id).await.map_err(|problem| {
+                let (mut client, profile) = wanted.remote.connect().await?;
+                let id = named(&mut client, &profile, &wanted.id).await?;
+                let released = client.release(&id).await.map_err(|problem| {
                     problem.remedy("a run that is open, was stopped or failed has released nothing: `sotto run watch ID` says which")
                 })?;
                 let trained = Trained::of(released)?;

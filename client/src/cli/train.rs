@@ -8,6 +8,7 @@ use clap::Args;
 use proto::v1;
 use workload::training::{Start, TrainPlan, TrainTask};
 
+use super::explain::print_run;
 use super::job::remember;
 use super::question::{purpose, terms};
 use super::remote::Remote;
@@ -25,6 +26,7 @@ Examples:
   sotto explain run.toml                                   plan, cost, rounds, bytes; spends nothing
   sotto train run.toml
   sotto train run.toml --epsilon 1 --rounds 30             flags win over the file
+  sotto train run.toml --rounds 30 --dry-run               plan, cost and traffic of exactly this
   sotto train --dataset heart --features age,sex,chol --target num --positive-above 0 --epsilon 3
   sotto train run.toml --parent heart.num                  continues from the model in production
   sotto train run.toml -o model.onnx                       the model as a file: .json, .safetensors or .onnx
@@ -37,6 +39,9 @@ pub struct Train {
     file: Option<PathBuf>,
     #[command(flatten)]
     settings: RunFile,
+    /// Say what the run would do and cost, and submit nothing
+    #[arg(long, conflicts_with = "detach")]
+    dry_run: bool,
     /// Print the run and do not wait
     #[arg(long)]
     detach: bool,
@@ -126,6 +131,10 @@ impl Train {
         // Before anything is spent: a run should not end in a file that cannot be written.
         let format = self.output.as_deref().map(writable).transpose()?;
         let mut ready = ready(self.file, self.settings, &self.remote).await?;
+        if self.dry_run {
+            print_run(&ready, json);
+            return Ok(());
+        }
         let purpose = purpose(ready.run.purpose.clone(), &ready.profile, &ready.dataset)?;
         let question = train::question(
             &ready.dataset,

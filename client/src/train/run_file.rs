@@ -94,7 +94,7 @@ pub struct RunFile {
     /// All but dp-sgd: learning rate of local steps [default: 0.1]
     #[arg(long)]
     pub local_learning_rate: Option<f64>,
-    /// Of the initial weights, and of which units are held out [default: 0]
+    /// Chooses the initial weights and the units that are held out; the noise is fresh in every run [default: 0]
     #[arg(long)]
     pub seed: Option<u64>,
     /// Share of units that no step sees, for evaluation [default: 0.25]
@@ -352,7 +352,7 @@ fn malformed(path: &Path, text: &str, error: &toml::de::Error) -> Problem {
         .split_first()
         .filter(|_| error.message().starts_with("unknown field"))
     else {
-        return problem;
+        return problem.remedy("`sotto train --help` lists all settings and what each expects");
     };
     let near = known.iter().max_by_key(|name| likeness(unknown, name));
     match near {

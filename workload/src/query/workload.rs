@@ -2,7 +2,7 @@
 
 use super::error::{PLAN, TASK};
 use super::{QueryPlan, SqlError, compile, read_back};
-use engine::{CohortTerms, Outcome, PlainSum, Plan, Refusal, Ring, Workload};
+use engine::{CohortTerms, Neighbours, Outcome, PlainSum, Plan, Refusal, Ring, Workload};
 use governance::{Contract, Request, canonical};
 use privacy::clip::ComponentBounds;
 use privacy::cost::{Charge, GaussianTerms, distributed_gaussian};
@@ -91,6 +91,7 @@ impl QueryPlan {
             variance: self.noise.variance,
             charge: self.charge(),
             columns: self.columns.iter().map(|c| c.name.clone()).collect(),
+            neighbours: Neighbours::Units,
         })
     }
 

@@ -8,7 +8,7 @@ use super::model::{FIGURES, Shape, UnitLattice};
 use super::target::Target;
 use super::task::{ModelKind, TrainTask};
 use crate::query::ScanColumn;
-use engine::{CohortTerms, Plan, Refusal, Ring};
+use engine::{CohortTerms, Neighbours, Plan, Refusal, Ring};
 use governance::canonical::Real;
 use governance::{ContentHash, Contract};
 use privacy::clip::ComponentBounds;
@@ -245,6 +245,10 @@ impl TrainPlan {
             variance: self.noise.variance,
             charge: self.charge(),
             columns: self.columns.iter().map(|c| c.name.clone()).collect(),
+            neighbours: match self.task.is_unit_level() {
+                true => Neighbours::Units,
+                false => Neighbours::Sites,
+            },
         })
     }
 

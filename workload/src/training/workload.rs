@@ -52,7 +52,8 @@ impl Workload for TrainWorkload {
 
     fn adds(&self, _request: &Request, release: &[u8]) -> Option<Addition> {
         let run = TrainRelease::from_json(release).ok()?;
-        Some(Addition::Version {
+        // A run whose first step diverged learnt nothing: it is a release, and no version of anything.
+        (run.rounds > 0).then_some(Addition::Version {
             name: run.name,
             model: run.model_hash,
             parent: run.parent,

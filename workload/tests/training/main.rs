@@ -1,8 +1,7 @@
-//! Training from outside: every algorithm learns, plans keep their price, states survive bytes, hearts are predicted.
+//! Training from outside: every algorithm learns, plans keep their price, states survive bytes.
 
 mod common;
 mod evaluation;
-mod hearts;
 mod learning;
 mod losses;
 mod parents;

@@ -33,6 +33,10 @@ pub enum Format {
 impl Format {
     /// The format that a file's ending names.
     pub fn of(file: &Path) -> Result<Self, Problem> {
+        if file == Path::new("-") {
+            return Err(Problem::usage("a model is written to a file, not to standard output")
+                .remedy("-o NAME.onnx, -o NAME.safetensors or -o NAME.json"));
+        }
         let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
         match ending.to_ascii_lowercase().as_str() {
             "json" => Ok(Self::Json),

@@ -274,3 +274,12 @@ fn the_ending_of_a_file_names_its_format_and_no_other_ending_is_guessed_at() {
 fn constant<'a>(constants: &'a [TensorProto], name: &str) -> &'a TensorProto {
     constants.iter().find(|c| c.name == name).unwrap()
 }
+
+#[test]
+fn a_model_goes_to_a_named_file_and_its_ending_says_how() {
+    let of = |name: &str| Format::of(Path::new(name));
+    assert_eq!(of("heart.ONNX").unwrap(), Format::Onnx);
+    for name in ["-", "heart", "heart.bin"] {
+        assert!(of(name).unwrap_err().remedy.unwrap().contains(".safetensors"), "{name}");
+    }
+}

@@ -42,7 +42,7 @@ pub(super) fn section(report: &Report) -> Result<Vec<Block>, Problem> {
     if let Some(error) = evaluation.calibration_error {
         blocks.push(Block::heading("Calibration"));
         let mean = format!(
-            "Mean distance of prediction and observation, weighed by rows: {}.",
+            "Mean distance of prediction and observation, weighed by rows: {} (made from the noisy bins below; noise only adds to it, so it has no interval of its own).",
             plain(error.get())
         );
         blocks.push(Block::Text(mean));
@@ -131,7 +131,12 @@ fn confusion(evaluation: &Evaluation, labels: &[String]) -> Vec<Block> {
         row
     };
     let rows = labels.iter().zip(&evaluation.confusion).map(row).collect();
-    vec![Block::heading("Confusion"), Block::Table { head, rows }]
+    let noisy = "Noisy counts, rounded; the interval of the rows above says how far noise moves a count.";
+    vec![
+        Block::heading("Confusion"),
+        Block::Text(noisy.to_owned()),
+        Block::Table { head, rows },
+    ]
 }
 
 fn groups(evaluation: &Evaluation) -> Vec<Block> {

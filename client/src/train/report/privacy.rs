@@ -25,7 +25,7 @@ pub(super) fn section(report: &Report) -> Result<Vec<Block>, Problem> {
             ("epsilon planned", real(privacy.epsilon_planned)),
             ("epsilon spent by this run", real(privacy.epsilon)),
             (
-                "most charged to one participant, with failed attempts and a round set aside in vain",
+                "charged at most at any participant, failed attempts and unused rounds included",
                 claimed(receipt.epsilon_charged),
             ),
             ("delta", format!("{:e}", privacy.delta.get())),

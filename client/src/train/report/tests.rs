@@ -188,7 +188,7 @@ fn the_statement_is_whole() {
         "- privacy unit: one row",
         "- epsilon planned: 3\n",
         "- epsilon spent by this run: ",
-        "- most charged to one participant, with failed attempts and a round set aside in vain: 3.5",
+        "- charged at most at any participant, failed attempts and unused rounds included: 3.5",
         "- delta: 1e-6",
         "- mechanism: Poisson-sampled distributed discrete Gaussian",
         "- clip norm: 1",

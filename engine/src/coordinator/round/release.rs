@@ -13,7 +13,7 @@ use crate::message::RoundStart;
 use crate::record::CoordinatorRecord;
 use crate::release::{Receipt, Release, SignedRelease};
 use crate::step::CoordinatorEvent;
-use crate::workload::{Outcome, PlainSum};
+use crate::workload::{Neighbours, Outcome, PlainSum};
 
 /// What makes two questions one: plan, contract, analyst, and who answers from which snapshot.
 pub(crate) fn identity(planned: &Planned, request: &Request, owners: &[(AgentId, String)]) -> secagg::Digest {
@@ -196,9 +196,10 @@ fn receipt(head: &Head, contract: &Contract, plain: &PlainSum, cohort: u32, sum:
         ),
     };
     Receipt {
-        neighbouring: match &contract.privacy_unit {
-            Some(unit) => format!("all rows of one {unit} added or removed at {sites}"),
-            None => format!("one row added or removed at {sites}"),
+        neighbouring: match (plan.neighbours, &contract.privacy_unit) {
+            (Neighbours::Sites, _) => "all data of one participant replaced".to_owned(),
+            (Neighbours::Units, Some(unit)) => format!("all rows of one {unit} added or removed at {sites}"),
+            (Neighbours::Units, None) => format!("one row added or removed at {sites}"),
         },
         unit,
         epsilon: epsilon(&whole, delta),

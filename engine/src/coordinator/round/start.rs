@@ -89,11 +89,7 @@ impl Start {
         if head.owners.len() - lasting.len() >= s_min {
             return super::too_late("acceptances", s_min, self.gather.len());
         }
-        let said = lasting.iter().map(|(agent, refused)| format!("{agent}: {refused}"));
-        let text = format!(
-            "owners refused, nothing was charged: {}",
-            said.collect::<Vec<_>>().join("; ")
-        );
+        let text = format!("owners refused, nothing was charged: {}", said_once(&lasting));
         let remedy = lasting.iter().find_map(|(_, refused)| refused.remedy.clone());
         Refused {
             code: codes::OWNERS_REFUSED.to_owned(),
@@ -101,6 +97,22 @@ impl Start {
             remedy,
         }
     }
+}
+
+/// What was said, each sentence once, behind the names of all who said it.
+fn said_once(refusals: &[&(AgentId, Refused)]) -> String {
+    let mut said: Vec<(String, Vec<&str>)> = Vec::new();
+    for (agent, refused) in refusals {
+        let sentence = refused.to_string();
+        match said.iter_mut().find(|(earlier, _)| *earlier == sentence) {
+            Some((_, agents)) => agents.push(agent.as_str()),
+            None => said.push((sentence, vec![agent.as_str()])),
+        }
+    }
+    let lines = said
+        .iter()
+        .map(|(sentence, agents)| format!("{}: {sentence}", agents.join(", ")));
+    lines.collect::<Vec<_>>().join("; ")
 }
 
 /// A member signs for itself: what it sends must be its own.
@@ -113,5 +125,26 @@ pub(super) fn own(head: &Head, from: &AgentId, member: u16) -> Result<(), secagg
             found: member,
         }
         .into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_several_owners_say_is_said_once() {
+        let refusal = |agent: &str, message: &str| {
+            let refusal = Refusal::new(codes::RULES, message.to_owned());
+            (AgentId::from(agent), Refused::from(refusal))
+        };
+        let refusals = [
+            refusal("ada", "no grant"),
+            refusal("bob", "paused"),
+            refusal("cy", "no grant"),
+        ];
+        let said = said_once(&refusals.iter().collect::<Vec<_>>());
+        let rules = codes::RULES;
+        assert_eq!(said, format!("ada, cy: {rules}: no grant; bob: {rules}: paused"));
     }
 }

@@ -19,7 +19,7 @@ use super::target::Target;
 use super::task::Holdout;
 use super::workload::check_request;
 use crate::query::ScanColumn;
-use engine::{CohortTerms, Outcome, PlainSum, Plan, Refusal, Ring, Workload};
+use engine::{CohortTerms, Neighbours, Outcome, PlainSum, Plan, Refusal, Ring, Workload};
 use governance::canonical::{self, Real};
 use governance::{Addition, ContentHash, Contract, Request};
 use privacy::clip::ComponentBounds;
@@ -275,6 +275,7 @@ impl EvaluatePlan {
             variance: self.variance,
             charge: self.charge(),
             columns: self.columns.iter().map(|c| c.name.clone()).collect(),
+            neighbours: Neighbours::Units,
         })
     }
 
