@@ -10,6 +10,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("secagg", &[]),
     ("privacy", &[]),
     ("governance", &[]),
+    ("policy", &["governance"]),
     ("engine", &["secagg", "privacy", "governance"]),
     ("workload", &["engine", "privacy", "governance"]),
     ("proto", &["engine", "workload", "secagg", "privacy", "governance"]),
@@ -19,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "sotto-participant",
-        &["proto", "workload", "engine", "privacy", "governance"],
+        &["proto", "workload", "engine", "privacy", "governance", "policy"],
     ),
     (
         "sottovoce",
@@ -29,6 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "engine",
             "privacy",
             "governance",
+            "policy",
             "sotto-coordinator",
             "sotto-participant",
         ],
@@ -39,6 +41,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "secagg",
             "privacy",
             "governance",
+            "policy",
             "engine",
             "workload",
             "proto",
@@ -53,6 +56,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "secagg",
             "privacy",
             "governance",
+            "policy",
             "engine",
             "workload",
             "proto",
@@ -69,9 +73,10 @@ const ABSENT: &[(&str, &[&str])] = &[
     ("secagg", &["tokio", "tonic", "polars", "rusqlite", "opendp"]),
     ("privacy", &["tokio", "tonic", "polars", "rusqlite", "opendp"]),
     ("governance", &["tokio", "tonic", "polars", "rusqlite", "opendp"]),
+    ("policy", &["tokio", "tonic", "polars", "rusqlite", "opendp"]),
     ("engine", &["tokio", "tonic", "polars", "rusqlite", "opendp"]),
     ("workload", &["tokio", "tonic", "polars", "rusqlite", "opendp"]),
-    ("sotto-coordinator", &["polars", "opendp"]),
+    ("sotto-coordinator", &["polars", "opendp", "cedar-policy"]),
 ];
 
 fn root() -> PathBuf {
