@@ -7,6 +7,7 @@
 mod books;
 mod budget;
 mod config;
+mod consent;
 mod epoch;
 mod round;
 
@@ -17,6 +18,7 @@ use secagg::Entropy;
 
 pub use books::{Books, Inconsistent, Tokens};
 pub use config::{Budget, ComputeFailed, Config, Dataset, Input, Limits};
+pub use consent::{Consent, NotAsked, Stamp};
 
 use crate::codes;
 use crate::ids::{EpochSeq, SlotId};

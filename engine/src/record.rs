@@ -46,7 +46,7 @@ pub enum CoordinatorRecord {
     /// The answer. Durable before anybody sees it.
     Released {
         release: Box<SignedRelease>,
-        /// Plan, contract, snapshots, cohort and analyst: the same identity is answered from here at zero cost.
+        /// Plan, contract, snapshots, cohort, analyst and purpose: the same identity is answered from here at zero cost.
         identity: Option<secagg::Digest>,
         at_ms: u64,
         /// What enters the analyst's registry of models with it.

@@ -109,6 +109,7 @@ fn plain_serving(drops: bool) -> Serving {
         rules,
         budgets: [("nobody".to_owned(), budget)].into(),
         executor: Arc::new(PlainExecutor { drops }),
+        consents: None,
         watch: None,
     }
 }

@@ -12,6 +12,7 @@ mod cost_model;
 mod data;
 mod dropout;
 mod flower;
+mod govern;
 mod mask;
 mod measure;
 mod noise;
@@ -68,6 +69,8 @@ enum Experiment {
     Step(step::Arguments),
     /// Exported models in onnxruntime, against our own predictions from the same raw rows
     Onnx(onnx::Arguments),
+    /// What it costs that somebody decides: a filter by consent
+    Govern(govern::Arguments),
     /// Pictures of results that are there; measures nothing
     Redraw(pictures::Arguments),
     /// One coordinator process of a measurement
@@ -99,6 +102,7 @@ fn main() {
         Experiment::PrivacyAudit(arguments) => privacy_audit::run(&arguments),
         Experiment::Step(arguments) => step::run(&arguments),
         Experiment::Onnx(arguments) => onnx::run(&arguments),
+        Experiment::Govern(arguments) => govern::run(&arguments),
         Experiment::Redraw(arguments) => pictures::run(&arguments),
         Experiment::Coordinator(child) => return child.coordinator(),
         Experiment::Participant(child) => return child.participant(),

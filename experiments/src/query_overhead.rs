@@ -19,7 +19,7 @@ use workload::query::{BoundingKey, ComponentKind, QueryPlan, compile};
 
 use crate::measure::median;
 
-const SQL: &str = "SELECT region, sex, COUNT(*), AVG(income) FROM census GROUP BY region, sex";
+pub const SQL: &str = "SELECT region, sex, COUNT(*), AVG(income) FROM census GROUP BY region, sex";
 const REGIONS: [&str; 8] = [
     "north",
     "north-east",
@@ -65,7 +65,7 @@ pub fn run(arguments: &Arguments) -> serde_json::Value {
 fn measure(arguments: &Arguments) -> Result<serde_json::Value, Failed> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("census.parquet");
-    write(&file, arguments.rows)?;
+    write(&file, arguments.rows, ROWS_PER_PERSON, |person| person as i64)?;
     let contract = contract(false, arguments.rows)?;
     let planning = alternate(arguments.runs, &mut [&mut || plan(&contract).map(drop)])?[0];
     let rows = Question::open(&file, false, arguments.rows)?;
@@ -144,7 +144,8 @@ fn plan(contract: &Contract) -> Result<QueryPlan, Failed> {
     compile(SQL, contract, &terms, 1.0, 1e-6).map_err(|e| e.render(SQL).into())
 }
 
-fn contract(bounded: bool, rows: u64) -> Result<Contract, Failed> {
+/// The contract of the data, with persons as units or rows.
+pub fn contract(bounded: bool, rows: u64) -> Result<Contract, Failed> {
     let privacy = match bounded {
         true => format!("unit = \"person\"\ncontribution = {{ rows = {KEPT}, groups = 16, rowsPerGroup = {KEPT} }}"),
         false => String::new(),
@@ -185,16 +186,14 @@ logicalTypeOptions = {{ minimum = {low}, maximum = {high} }}
     Ok(Contract::parse(&text)?)
 }
 
-fn write(file: &Path, rows: u64) -> Result<(), Failed> {
+/// The data: `id` spells a person's number.
+pub fn write(file: &Path, rows: u64, rows_per_person: u64, id: fn(u64) -> i64) -> Result<(), Failed> {
     const BATCH: u64 = 1 << 20;
     let mut writer = None;
     for start in (0..rows).step_by(BATCH as usize) {
         let range = start..rows.min(start + BATCH);
         // An odd factor and a power of two would be too regular: people are shuffled by a hash of the row's number.
-        let person: Vec<i64> = range
-            .clone()
-            .map(|i| (shuffled(i, rows) / ROWS_PER_PERSON) as i64)
-            .collect();
+        let person: Vec<i64> = range.clone().map(|i| id(shuffled(i, rows) / rows_per_person)).collect();
         let region: Vec<&str> = range.clone().map(|i| REGIONS[(mix(3 * i + 1) % 8) as usize]).collect();
         let sex: Vec<&str> = person.iter().map(|p| SEXES[(mix(*p as u64) % 2) as usize]).collect();
         let income: Vec<f64> = range.map(|i| (mix(5 * i + 2) % 200_000) as f64).collect();
@@ -224,7 +223,8 @@ fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-fn mix(mut x: u64) -> u64 {
+/// Scatters numbers, no two to one.
+pub fn mix(mut x: u64) -> u64 {
     for factor in [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53] {
         x = (x ^ x >> 33).wrapping_mul(factor);
     }
@@ -314,7 +314,7 @@ fn same_counts(plan: &QueryPlan, cells: &[i64], plain: &DataFrame) -> Result<(),
 }
 
 /// Median seconds of each of several works, taken in turns after a round that warms up.
-fn alternate(runs: usize, works: &mut [&mut dyn FnMut() -> Result<(), Failed>]) -> Result<Vec<f64>, Failed> {
+pub fn alternate(runs: usize, works: &mut [&mut dyn FnMut() -> Result<(), Failed>]) -> Result<Vec<f64>, Failed> {
     let mut times: Vec<Vec<Duration>> = vec![Vec::new(); works.len()];
     for run in 0..=runs.max(1) {
         for (work, times) in works.iter_mut().zip(&mut times) {

@@ -35,6 +35,7 @@ pub struct Config {
     pub tick_ms: u64,
     /// How often a dataset that could not be read is tried again.
     pub reopen_s: u64,
+    pub consent: Consent,
     pub populations: Vec<Population>,
     pub datasets: Vec<Dataset>,
 }
@@ -69,7 +70,20 @@ pub struct Dataset {
     /// Who may ask; `*` admits every analyst of the roster. Empty: nobody.
     pub analysts: BTreeSet<String>,
     pub forbidden_columns: BTreeSet<String>,
+    /// Only rows are used whose unit consents to the request's purpose.
+    pub consent_required: bool,
     pub mapping: Mapping,
+}
+
+/// How consents are read and published; whose are required, each dataset says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Consent {
+    /// The number of the publication and its root leave this often, whatever changed or not.
+    pub publish_every_hours: u32,
+    /// Purpose as files of consents spell it (of FHIR: `code`, or `system|code`) -> purpose of requests.
+    pub purposes: BTreeMap<String, String>,
+    /// What a FHIR permit that names no purpose stands for. Empty: such a resource is refused.
+    pub permit_means: BTreeSet<String>,
 }
 
 /// From the files' columns to the contract's. Every map is keyed by the *contract's* column.
@@ -237,6 +251,22 @@ mod tests {
                 .without_noise_approved_by
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn consent_is_required_by_name_and_published_at_least_once_a_month() {
+        let (asked, every) = ("# consent = \"required\"", "publish_every_hours = 24");
+        assert!(!parse(&example()).unwrap().datasets[0].consent_required);
+        let config = parse(&example().replace(asked, "consent = \"required\"")).unwrap();
+        assert!(config.datasets[0].consent_required);
+        assert_eq!(config.consent.purposes["HRESCH"], "research");
+        assert!(parse(&example().replace(asked, "consent = \"maybe\"")).is_err());
+        for bad in ["0", "745"] {
+            let error = parse(&example().replace(every, &format!("publish_every_hours = {bad}"))).unwrap_err();
+            assert!(error.message.contains("publish_every_hours"), "{error}");
+        }
+        let text = example().replace("state/participant.sock", "state/participant.consent.sqlite");
+        assert!(parse(&text).unwrap_err().message.contains("is used"));
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub enum Event {
     },
     Engine(Input),
     Local(Command, oneshot::Sender<serde_json::Value>),
+    /// Answered when every step that was begun before it is done: what is asked before a vector leaves was asked after that.
+    Barrier(oneshot::Sender<()>),
     /// Files changed, or are good again: other datasets are served now.
     Serving(Served),
     Stop,
@@ -88,6 +90,11 @@ pub fn run<S: Store>(
                     Input::Pause { dataset, paused }
                 }
             },
+            Event::Barrier(passed) => {
+                // The asker may have gone away; then nobody waits.
+                let _ = passed.send(());
+                continue;
+            }
             Event::Connected { outbox: new } => {
                 outbox = Some(new);
                 Input::Connected

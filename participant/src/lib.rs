@@ -1,6 +1,7 @@
 //! The participant: a shell beside the data. It dials the coordinator, keeps the ledger, and computes; what it may do and in
 //! which order is `engine::participant`'s decision, what a query means is `workload`'s.
 //!
+//! - [`consent`]: whose rows may be used, and what for
 //! - [`config`]: the operator's file; [`data`]: local files as a contract's columns; [`compute`]: plans over them, with polars
 //! - [`serving`]: what this agent offers, from configuration and files; [`watch`]: whether it still can
 //! - `link`: the one outbound stream; `driver`: records, then messages, then data; `socket`: the local operator's door
@@ -11,6 +12,7 @@
 
 pub mod compute;
 pub mod config;
+pub mod consent;
 pub mod data;
 pub mod driver;
 mod link;
@@ -133,6 +135,7 @@ pub async fn serve(
     );
     let executor = serving.executor.clone();
     let watch = serving.watch.take();
+    let consents = serving.consents.clone();
     let engine = Participant::recover(serving.engine_config(&identity, workloads, process.tick_ms), records)
         .map_err(|error| Fatal::Books(error.to_string()))?;
     if let Some(port) = process.metrics_port {
@@ -167,7 +170,7 @@ pub async fn serve(
         bytes_sent,
         events.clone(),
     ));
-    let local = socket.map(|socket| tokio::spawn(socket.serve(events.clone())));
+    let local = socket.map(|socket| tokio::spawn(socket.serve(events.clone(), consents)));
 
     if announce {
         println!("{}", serde_json::json!({ "ready": true }));

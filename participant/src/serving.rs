@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use engine::AgentId;
 use engine::coordinator::Workloads;
-use engine::participant::{self, Budget, ComputeFailed, Limits};
+use engine::participant::{self, Budget, ComputeFailed, Limits, NotAsked};
 use engine::record::ParticipantRecord;
 use governance::Contract;
 use governance::decision::LocalRules;
@@ -23,8 +23,9 @@ use zeroize::Zeroizing;
 
 use crate::compute;
 use crate::config::{self, Config, Population, Renews};
+use crate::consent::{self, Consents, Terms};
 use crate::data::Dataset;
-use crate::driver::Executor;
+use crate::driver::{Executor, now_ms};
 use crate::watch::{Served, Watch};
 
 /// Everything an agent brings to a round beside its identity.
@@ -35,6 +36,8 @@ pub struct Serving {
     pub rules: LocalRules,
     pub budgets: BTreeMap<String, Budget>,
     pub executor: Arc<dyn Executor>,
+    /// Whose rows may be used; none where no dataset requires consent.
+    pub consents: Option<Arc<Consents>>,
     /// Takes datasets off the offers when their files change; none where no files are behind them.
     pub watch: Option<Watch>,
 }
@@ -43,7 +46,6 @@ impl Serving {
     /// Opens every dataset of a configuration.
     pub fn open(config: &Config) -> Result<Self, ServingError> {
         let key = bounding_key(&config.store.with_extension("key"))?;
-        let executor = Arc::new(compute::Engine::new([], &key));
         let mut rules = LocalRules::default();
         let mut readable: Vec<(&config::Dataset, Contract)> = Vec::new();
         let mut hopeless = BTreeMap::new();
@@ -56,8 +58,20 @@ impl Serving {
                 }
             }
         }
+        let consents = consents(config, &readable, &key)?;
+        let mut executor = compute::Engine::new([], &key);
+        if let Some(consents) = &consents {
+            executor = executor.requiring(consents.clone());
+        }
+        let executor = Arc::new(executor);
         let snapshot_key = blake3::derive_key("sottovoce 2026 participant snapshot", key.as_slice());
-        let mut watch = Watch::new(executor.clone(), hopeless, snapshot_key, config.reopen_s);
+        let mut watch = Watch::new(
+            executor.clone(),
+            hopeless,
+            snapshot_key,
+            config.reopen_s,
+            consents.clone(),
+        );
         for (entry, contract) in readable {
             let name = &contract.name;
             if rules.analysts.insert(name.clone(), entry.analysts.clone()).is_some() {
@@ -84,6 +98,7 @@ impl Serving {
             rules,
             budgets,
             executor,
+            consents,
             watch: Some(watch),
         })
     }
@@ -96,6 +111,10 @@ impl Serving {
             roster: identity.signed_roster.clone(),
             workloads,
             rules: Arc::new(self.rules),
+            consent: match self.consents {
+                Some(consents) => consents,
+                None => Arc::new(NotAsked),
+            },
             datasets: self.datasets,
             budgets: self.budgets,
             limits: Limits {
@@ -116,8 +135,32 @@ impl Executor for compute::Engine {
     }
 }
 
-/// The secret that chooses which rows of a unit count, and that snapshots are keyed with: made once, beside the store, so
-/// that both are the same in every round. Lost, it is made anew: other rows count, and no earlier answer is repeated free.
+/// The consents that some dataset requires, published for the period that has begun.
+fn consents(
+    config: &Config,
+    datasets: &[(&config::Dataset, Contract)],
+    key: &[u8; 32],
+) -> Result<Option<Arc<Consents>>, ServingError> {
+    let datasets = datasets.iter().map(|(entry, contract)| (*entry, contract));
+    let Some(terms) = Terms::of(config, datasets)? else {
+        return Ok(None);
+    };
+    let consents = Consents::open(&consent::path(&config.store), key, terms)?;
+    consents.publish_due(now_ms())?;
+    Ok(Some(Arc::new(consents)))
+}
+
+/// The consents of a configuration whose agent does not run.
+pub fn consents_of(config: &Config) -> Result<Option<Arc<Consents>>, ServingError> {
+    let read = |entry| Some((entry, Dataset::contract_of(entry).ok()?));
+    let readable: Vec<_> = config.datasets.iter().filter_map(read).collect();
+    let key = bounding_key(&config.store.with_extension("key"))?;
+    consents(config, &readable, &key)
+}
+
+/// The secret that chooses which rows of a unit count, that names units in the file of consents, and that snapshots are keyed with: made once, beside the store, so
+/// that all are the same in every round. Lost, it is made anew: other rows count, nobody's consent is known, and no earlier
+/// answer is repeated free.
 fn bounding_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, ServingError> {
     let fail = |error: io::Error| ServingError::BoundingKey {
         path: path.to_owned(),
@@ -205,6 +248,10 @@ pub enum ServingError {
     },
     #[error("{}: the key that chooses a unit's rows cannot be read or made: {error}", .path.display())]
     BoundingKey { path: PathBuf, error: io::Error },
+    #[error(transparent)]
+    Terms(#[from] consent::BadTerms),
+    #[error(transparent)]
+    Consent(#[from] consent::ConsentError),
     #[error(transparent)]
     Store(#[from] proto::store::StoreError),
     #[error("the store holds a record this version cannot read: {0}")]

@@ -4,14 +4,17 @@
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::driver::Event;
+use crate::consent::{Consents, Order};
+use crate::driver::{Event, now_ms};
 use crate::status::Command;
 
 const LONGEST_LINE: u64 = 4096;
@@ -51,10 +54,28 @@ impl Socket {
         })
     }
 
-    pub async fn serve(self, driver: mpsc::Sender<Event>) {
+    pub async fn serve(self, driver: mpsc::Sender<Event>, consents: Option<Arc<Consents>>) {
         while let Ok((stream, _)) = self.listener.accept().await {
             // One at a time: an operator types, and a stuck client may not pile up tasks.
-            let _ = tokio::time::timeout(PATIENCE, one(stream, &driver)).await;
+            let (reading, writing) = stream.into_split();
+            let Ok(Ok(line)) = tokio::time::timeout(PATIENCE, line(reading)).await else {
+                continue;
+            };
+            match (serde_json::from_str::<Command>(&line), &consents) {
+                // Apart, because a large file takes seconds, and whoever pauses meanwhile must not wait for it.
+                (Ok(Command::Consent { order }), Some(consents)) => {
+                    let (consents, driver) = (consents.clone(), driver.clone());
+                    tokio::spawn(async move { say(writing, &ordered(consents, order, &driver).await).await });
+                }
+                (Ok(command), _) => {
+                    let answered = async { say(writing, &asked(command, &driver).await).await };
+                    let _ = tokio::time::timeout(PATIENCE, answered).await;
+                }
+                (Err(error), _) => {
+                    let refusal = serde_json::json!({ "error": error.to_string() });
+                    let _ = tokio::time::timeout(PATIENCE, say(writing, &refusal)).await;
+                }
+            }
         }
     }
 }
@@ -65,22 +86,38 @@ impl Drop for Socket {
     }
 }
 
-async fn one(stream: UnixStream, driver: &mpsc::Sender<Event>) -> io::Result<()> {
-    let (reading, mut writing) = stream.into_split();
+async fn line(reading: OwnedReadHalf) -> io::Result<String> {
     let mut line = String::new();
     BufReader::new(reading.take(LONGEST_LINE)).read_line(&mut line).await?;
-    let answer = match serde_json::from_str::<Command>(&line) {
-        Err(error) => serde_json::json!({ "error": error.to_string() }),
-        Ok(command) => {
-            let (reply, answered) = oneshot::channel();
-            let sent = driver.send(Event::Local(command, reply)).await;
-            match (sent, answered.await) {
-                (Ok(()), Ok(answer)) => answer,
-                _ => serde_json::json!({ "error": "the agent is stopping" }),
-            }
-        }
-    };
+    Ok(line)
+}
+
+async fn say(mut writing: OwnedWriteHalf, answer: &Value) -> io::Result<()> {
     writing.write_all(format!("{answer}\n").as_bytes()).await
+}
+
+fn stopping() -> Value {
+    serde_json::json!({ "error": "the agent is stopping" })
+}
+
+async fn asked(command: Command, driver: &mpsc::Sender<Event>) -> Value {
+    let (reply, answered) = oneshot::channel();
+    match (driver.send(Event::Local(command, reply)).await, answered.await) {
+        (Ok(()), Ok(answer)) => answer,
+        _ => stopping(),
+    }
+}
+
+/// Durable first, then past every vector that was being sent: whoever is told "done" may rely on it.
+async fn ordered(consents: Arc<Consents>, order: Order, driver: &mpsc::Sender<Event>) -> Value {
+    let carried_out = tokio::task::spawn_blocking(move || consents.order(&order, now_ms())).await;
+    let (passed, barrier) = oneshot::channel();
+    let waited = (driver.send(Event::Barrier(passed)).await, barrier.await);
+    match (carried_out, waited) {
+        (Ok(Ok(answer)), (Ok(()), Ok(()))) => answer,
+        (Ok(Err(error)), _) => serde_json::json!({ "error": error.to_string() }),
+        _ => stopping(),
+    }
 }
 
 /// Asks a running agent.

@@ -10,6 +10,7 @@ use engine::step::ParticipantEvent;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::consent;
 use crate::driver::now_ms;
 
 /// One line of JSON over the local socket.
@@ -17,9 +18,19 @@ use crate::driver::now_ms;
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {
     Status,
-    Ledger { population: Option<String> },
-    Pause { dataset: String },
-    Resume { dataset: String },
+    Ledger {
+        population: Option<String>,
+    },
+    Pause {
+        dataset: String,
+    },
+    Resume {
+        dataset: String,
+    },
+    /// Not the engine's to answer: see `socket`.
+    Consent {
+        order: consent::Order,
+    },
 }
 
 /// What a command comes to.
@@ -91,6 +102,7 @@ impl Status {
             Command::Ledger { population } => ledgers(population.as_deref(), engine, now_ms),
             Command::Pause { dataset } => return self.order(dataset, true, engine),
             Command::Resume { dataset } => return self.order(dataset, false, engine),
+            Command::Consent { .. } => json!({ "error": consent::OrderError::NotRequired.to_string() }),
         })
     }
 

@@ -2,6 +2,8 @@
 //! that no question is charged for it and then fails; it is read again at a fixed interval and, once good, offered with its
 //! new snapshot. A dataset that was not good at the start comes back the same way.
 //!
+//! Here, too, consents are published when their period begins, because that is when a snapshot changes without a file.
+//!
 //! Costs a `stat` per file every two seconds, on a thread of its own because a file system may hang, and one pass over the
 //! rows at each attempt to read again. When it looks and when it reads depends on the clock and on files' sizes and times,
 //! never on a row. Deliberately absent: a contract that changed under its name; that is a decision, and takes a restart.
@@ -11,11 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::participant;
-use governance::Contract;
+use governance::{ContentHash, Contract};
 use tokio::sync::mpsc;
 
 use crate::compute;
 use crate::config;
+use crate::consent::{Consents, Publication};
 use crate::data::{DataError, Dataset};
 use crate::driver::{Event, now_ms};
 
@@ -30,6 +33,8 @@ pub struct Watch {
     executor: Arc<compute::Engine>,
     snapshot_key: [u8; 32],
     reopen_ms: u64,
+    /// None: no dataset here requires consent.
+    consents: Option<Arc<Consents>>,
 }
 
 struct Watched {
@@ -57,6 +62,7 @@ impl Watch {
         hopeless: BTreeMap<String, String>,
         snapshot_key: [u8; 32],
         reopen_s: u64,
+        consents: Option<Arc<Consents>>,
     ) -> Self {
         Self {
             watched: Vec::new(),
@@ -64,6 +70,7 @@ impl Watch {
             executor,
             snapshot_key,
             reopen_ms: reopen_s * 1000,
+            consents,
         }
     }
 
@@ -90,7 +97,7 @@ impl Watch {
             match state {
                 State::Served(dataset) => served.datasets.push(participant::Dataset {
                     contract: contract.clone(),
-                    snapshot: dataset.snapshot(&self.snapshot_key).to_string(),
+                    snapshot: self.snapshot(dataset).to_string(),
                     population: entry.population.clone(),
                     min_cohort: entry.min_cohort,
                     paused: entry.paused,
@@ -105,7 +112,7 @@ impl Watch {
 
     /// Looks at all files; answers what is served if that is not what it was.
     pub fn look(&mut self, now_ms: u64) -> Option<Served> {
-        let mut moved = false;
+        let mut moved = self.published(now_ms);
         for i in 0..self.watched.len() {
             let Watched { entry, contract, state } = &self.watched[i];
             let found = match state {
@@ -125,6 +132,31 @@ impl Watch {
             moved = true;
         }
         moved.then(|| self.served())
+    }
+
+    /// The state of the files and, where consent is required, what was published of it last: never what changed since.
+    fn snapshot(&self, dataset: &Dataset) -> ContentHash {
+        let files = dataset.snapshot(&self.snapshot_key);
+        let published = self
+            .consents
+            .as_ref()
+            .and_then(|c| c.published(&dataset.contract().name));
+        match published {
+            None => files,
+            Some(Publication { number, root, .. }) => {
+                let state = ContentHash::of("snapshot", &[files.as_bytes(), &number.to_le_bytes(), &root.0]);
+                ContentHash(*blake3::keyed_hash(&self.snapshot_key, &state.0).as_bytes())
+            }
+        }
+    }
+
+    /// Whether a period of publication has begun. If it cannot be published, the last one stands and it is tried again.
+    fn published(&self, now_ms: u64) -> bool {
+        let Some(consents) = &self.consents else { return false };
+        consents.publish_due(now_ms).unwrap_or_else(|error| {
+            tracing::error!(%error, "consents not published");
+            false
+        })
     }
 
     fn state(&self, found: Result<Dataset, DataError>, now_ms: u64) -> State {

@@ -153,6 +153,16 @@ impl SqliteStore {
         Ok(())
     }
 
+    /// For schemas of other tables than `record`: the file is checked, locked and migrated in the same way.
+    pub fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    /// What a failed statement on `connection` means.
+    pub fn fault(&self, error: &rusqlite::Error) -> StoreError {
+        write_error(&self.path, error)
+    }
+
     fn pragma(&self, name: &str) -> Result<i32, StoreError> {
         self.connection
             .pragma_query_value(None, name, |row| row.get(0))

@@ -63,7 +63,7 @@ pub fn contract() -> Contract {
 name = "plain"
 version = "1.0.0"
 description = "Vectors to be summed"
-purposes = ["research"]
+purposes = ["research", "planning"]
 
 [privacy]
 maxRows = 1000

@@ -160,6 +160,20 @@ fn the_same_question_again_is_free_and_says_so() {
 }
 
 #[test]
+fn the_same_question_for_another_purpose_is_another_question() {
+    let mut w = Story::of(4, 1);
+    let question = w.question();
+    let first = w.submit(question);
+    w.run();
+    let mut question = w.question();
+    question.purpose = "planning".to_owned();
+    let second = w.submit(question);
+    w.run();
+    assert_eq!(w.expect_released(second).receipt.repeated, None, "other people may consent to it");
+    assert!((0..4).all(|place| w.tokens(place, second) == 1 && w.tokens(place, first) == 1));
+}
+
+#[test]
 fn the_same_request_twice_is_one_job() {
     let mut w = Story::of(4, 1);
     let question = w.question();

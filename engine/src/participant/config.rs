@@ -6,6 +6,7 @@ use std::sync::Arc;
 use governance::decision::Decide;
 use governance::{Contract, SignedRoster};
 
+use super::consent::Consent;
 use crate::coordinator::Workloads;
 use crate::ids::{AgentId, SlotId};
 use crate::message::ToAgent;
@@ -20,8 +21,10 @@ pub struct Config {
     /// The newest roster known when the configuration was written; a newer one in the books wins.
     pub roster: SignedRoster,
     pub workloads: Workloads,
-    /// The owner's rules: grants, consent and policy plug in here.
+    /// The owner's rules: grants and policy plug in here.
     pub rules: Arc<dyn Decide>,
+    /// Whether the rows behind a vector are still those that may be used.
+    pub consent: Arc<dyn Consent>,
     pub datasets: Vec<Dataset>,
     /// What each population may spend. No entry, no budget.
     pub budgets: BTreeMap<String, Budget>,
@@ -32,7 +35,7 @@ pub struct Config {
 #[derive(Clone)]
 pub struct Dataset {
     pub contract: Arc<Contract>,
-    /// Changes when the files or the consent behind the dataset change.
+    /// Changes when the files behind the dataset change and, where consent is asked, at fixed times; never with a consent.
     pub snapshot: String,
     /// The ledger key: everything over the same people shares it.
     pub population: String,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use governance::{ContentHash, Request};
 use secagg::RingVec;
 
-use super::{Participant, Turn};
+use super::{Participant, Stamp, Turn};
 use crate::codes;
 use crate::context::Planned;
 use crate::ids::{EpochSeq, JobId, SlotId};
@@ -68,11 +68,14 @@ enum Phase {
     Computing {
         unasked: bool,
         leaves_at_ms: Option<u64>,
+        /// From before data was touched.
+        consent: Stamp,
     },
     /// Masked, and waiting for its tick or for a grant.
     Holding {
         unasked: bool,
         leaves_at_ms: Option<u64>,
+        consent: Stamp,
         granted: bool,
         head: Wire,
         vector: RingVec,

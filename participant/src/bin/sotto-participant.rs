@@ -1,17 +1,18 @@
 //! The agent of one organisation, for deployment: `run` beside the data, and the local operator's commands.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use sotto_participant::{config::Config, data, socket, status::Command as Local};
+use sotto_participant::{config::Config, consent, data, driver, serving, socket, status::Command as Local};
 
 #[derive(Parser)]
 #[command(
     name = "sotto-participant",
     version,
     about = "Answers signed aggregate questions over this organisation's data, without the data leaving",
-    after_help = "Examples:\n  sotto-participant --config participant.toml run\n  sotto-participant --config participant.toml check\n  sotto-participant --config participant.toml ledger --json\n  sotto-participant --config participant.toml pause heart"
+    after_help = "Examples:\n  sotto-participant --config participant.toml run\n  sotto-participant --config participant.toml check\n  sotto-participant --config participant.toml ledger --json\n  sotto-participant --config participant.toml pause heart\n  sotto-participant --config participant.toml consent import consents.csv"
 )]
 struct Cli {
     /// The agent's configuration; participant.example.toml documents every key
@@ -49,6 +50,11 @@ enum Act {
     Pause { dataset: String },
     /// Answer again
     Resume { dataset: String },
+    /// Whose rows may be used, and what for; with the running agent, or on its file while it does not run
+    Consent {
+        #[command(subcommand)]
+        order: consent::Order,
+    },
 }
 
 fn main() -> ExitCode {
@@ -75,6 +81,7 @@ fn act(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
         Act::Ledger { population } => Local::Ledger { population },
         Act::Pause { dataset } => Local::Pause { dataset },
         Act::Resume { dataset } => Local::Resume { dataset },
+        Act::Consent { order } => return consent(&cli.config, order.located()?, cli.json),
     };
     let path = Config::load(&cli.config)?.socket;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -84,15 +91,34 @@ fn act(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
             path.display()
         )
     })?;
+    told(&answer, cli.json)
+}
+
+fn told(answer: &serde_json::Value, json: bool) -> Result<(), Box<dyn std::error::Error>> {
     if let Some(error) = answer.get("error") {
         return Err(error.as_str().unwrap_or("refused").to_owned().into());
     }
-    if cli.json {
+    if json {
         println!("{answer}");
     } else {
-        print!("{}", sotto_participant::status::for_people(&answer));
+        print!("{}", sotto_participant::status::for_people(answer));
     }
     Ok(())
+}
+
+/// Whoever answers at the socket holds the file; where nobody does, the file is free. Its lock says so if that is wrong.
+fn consent(config: &std::path::Path, order: consent::Order, json: bool) -> Result<(), Box<dyn std::error::Error>> {
+    let config = Config::load(config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let command = Local::Consent { order: order.clone() };
+    match runtime.block_on(socket::ask(&config.socket, &command)) {
+        Ok(answer) => told(&answer, json),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+            let consents = serving::consents_of(&config)?.ok_or(consent::OrderError::NotRequired)?;
+            told(&consents.order(&order, driver::now_ms())?, json)
+        }
+        Err(error) => Err(format!("the agent at {} did not answer: {error}", config.socket.display()).into()),
+    }
 }
 
 fn run(config: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {

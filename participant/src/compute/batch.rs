@@ -5,6 +5,7 @@
 
 use super::texts::TextTable;
 use super::translate::Columns;
+use super::who::Who;
 use polars::prelude::{Column, DataFrame, DataType, Expr, PolarsResult};
 use workload::query::{
     self, Bins, BoundingKey, ComponentKind, Domain, GroupKey, Lattice, Layout, QueryPlan, ScanKind, UnitId, Value,
@@ -116,7 +117,7 @@ impl Shape {
         ))
     }
 
-    pub fn measure(&self, frame: &DataFrame, key: &BoundingKey) -> PolarsResult<Batch> {
+    pub fn measure(&self, frame: &DataFrame, who: &Who) -> PolarsResult<Batch> {
         let height = frame.height();
         let mut groups = vec![0u32; height];
         for key in &self.keys {
@@ -131,10 +132,10 @@ impl Shape {
             .collect::<PolarsResult<_>>()?;
         let (mut units, mut content) = (Vec::new(), Vec::new());
         if let Some((unit, columns)) = self.content.split_first() {
-            units = unit_ids(frame.column(unit)?, key)?;
+            units = who.units(frame.column(unit)?)?;
             content = columns
                 .iter()
-                .map(|name| bits(frame.column(name)?, key))
+                .map(|name| bits(frame.column(name)?, &who.key))
                 .collect::<PolarsResult<_>>()?;
         }
         Ok(Batch {
@@ -302,18 +303,6 @@ fn to_integers<'a>(lattice: &'a Lattice, values: &'a [f64]) -> impl Iterator<Ite
 
 fn bin(bins: &Bins, x: f64) -> u32 {
     bins.index(x)
-}
-
-/// Who every row is about.
-pub(super) fn unit_ids(column: &Column, key: &BoundingKey) -> PolarsResult<Vec<Option<UnitId>>> {
-    let integer = |id: Option<i64>| id.map(UnitId::integer);
-    Ok(match column.dtype() {
-        DataType::Int64 => column.i64()?.iter().map(integer).collect(),
-        DataType::Int32 => column.i32()?.iter().map(|d| integer(d.map(i64::from))).collect(),
-        DataType::Boolean => column.bool()?.iter().map(|b| integer(b.map(i64::from))).collect(),
-        DataType::Float64 => column.f64()?.iter().map(|x| key.unit(&Value::Number(x?))).collect(),
-        _ => column.str()?.iter().map(|text| key.text_unit(text?)).collect(),
-    })
 }
 
 /// `BoundingKey::bits` of every row.

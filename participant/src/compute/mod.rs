@@ -3,14 +3,18 @@
 //! Values are never logged and no error holds one. A kind of request is a module here: `query`, `train`.
 
 mod batch;
+mod consent;
 mod query;
 mod rows;
 mod texts;
 mod train;
 mod translate;
 mod units;
+mod who;
 
+use crate::consent::Consents;
 use crate::data::{DataError, Dataset};
+use crate::driver::now_ms;
 use governance::ContentHash;
 use privacy::clip::{Clipped, NoiseBatch, Noised};
 use privacy::sampler::{ExactSampler, Sampler};
@@ -22,12 +26,15 @@ use workload::query::{BoundingKey, QueryPlan};
 use zeroize::Zeroize;
 
 pub use query::{NotExecuted, execute};
+use who::Who;
 
 /// The datasets that are served, by the hash of their contract, and the local key that bounding chooses rows with.
 pub struct Engine {
     datasets: RwLock<BTreeMap<ContentHash, Arc<Dataset>>>,
     key: BoundingKey,
     trainer: train::Trainer,
+    /// None: no dataset here requires consent.
+    filters: Option<consent::Filters>,
 }
 
 /// Why there is no contribution: the agent misses the round. Never depends on a value, since files are validated at open.
@@ -41,6 +48,8 @@ pub enum ComputeFailed {
     Data(#[from] DataError),
     #[error("{dataset}: {reason}")]
     NotExecuted { dataset: String, reason: NotExecuted },
+    #[error("{0}")]
+    Consent(String),
     #[error("the operating system gave no randomness")]
     Entropy,
     #[error(transparent)]
@@ -55,7 +64,14 @@ impl Engine {
             datasets: RwLock::new(datasets),
             key: BoundingKey::new(key),
             trainer: train::Trainer::default(),
+            filters: None,
         }
+    }
+
+    /// The same, of whose rows only those are used whose units consent, where `consents` says that a dataset requires it.
+    pub fn requiring(mut self, consents: Arc<Consents>) -> Self {
+        self.filters = Some(consent::Filters::new(consents));
+        self
     }
 
     pub fn dataset(&self, contract: &ContentHash) -> Option<Arc<Dataset>> {
@@ -66,6 +82,9 @@ impl Engine {
 
     /// Files that were opened again take the place of those under the same contract.
     pub fn reopened(&self, dataset: Arc<Dataset>) {
+        if let Some(filters) = &self.filters {
+            filters.prepare(&self.key, &dataset);
+        }
         let mut datasets = self.datasets.write().unwrap_or_else(PoisonError::into_inner);
         datasets.insert(dataset.contract().hash(), dataset);
         self.trainer.forget();
@@ -103,32 +122,36 @@ impl Engine {
         let (contract, plan) = (&compute.contract, &compute.plan);
         let dataset = self.dataset(contract).ok_or(ComputeFailed::NotServed(*contract))?;
         dataset.unchanged()?;
+        let who = match &self.filters {
+            Some(filters) => filters.who(&self.key, &dataset, &compute.request.purpose, now_ms())?,
+            None => Who::everybody(&self.key),
+        };
         let values = match compute.request.kind.as_str() {
-            workload::query::KIND => self.answer(contract, plan, &dataset)?,
-            workload::training::KIND => self.trainer.contribute(compute, &dataset, &self.key)?,
-            workload::training::EVALUATE_KIND => train::evaluate(compute, &dataset, &self.key)?,
+            workload::query::KIND => answer(contract, plan, &dataset, &who)?,
+            workload::training::KIND => self.trainer.contribute(compute, &dataset, &who)?,
+            workload::training::EVALUATE_KIND => train::evaluate(compute, &dataset, &who)?,
             _ => return Err(ComputeFailed::Plan("a kind of request that is computed here")),
         };
         // Rows that changed while they were read were not checked.
         dataset.unchanged()?;
         Ok(Clipped::clamp(values, &plan.bounds)?.add(noise)?)
     }
+}
 
-    fn answer(
-        &self,
-        contract: &ContentHash,
-        plan: &engine::Plan,
-        dataset: &Dataset,
-    ) -> Result<Vec<i64>, ComputeFailed> {
-        let query = QueryPlan::from_bytes(&plan.bytes).map_err(|_| ComputeFailed::Plan("a query plan"))?;
-        if query.contract != *contract || query.layout().dim() != plan.dim {
-            return Err(ComputeFailed::Plan("the contract and dimension that the round names"));
-        }
-        execute(&query, dataset, &self.key).map_err(|reason| ComputeFailed::NotExecuted {
-            dataset: query.dataset.clone(),
-            reason,
-        })
+fn answer(
+    contract: &ContentHash,
+    plan: &engine::Plan,
+    dataset: &Dataset,
+    who: &Who,
+) -> Result<Vec<i64>, ComputeFailed> {
+    let query = QueryPlan::from_bytes(&plan.bytes).map_err(|_| ComputeFailed::Plan("a query plan"))?;
+    if query.contract != *contract || query.layout().dim() != plan.dim {
+        return Err(ComputeFailed::Plan("the contract and dimension that the round names"));
     }
+    query::execute_over(&query, dataset, who).map_err(|reason| ComputeFailed::NotExecuted {
+        dataset: query.dataset.clone(),
+        reason,
+    })
 }
 
 fn sampler() -> Result<ExactSampler, ComputeFailed> {

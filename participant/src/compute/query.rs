@@ -13,6 +13,7 @@
 use super::batch::{Added, Batch, NO_BIN, Shape};
 use super::translate::Columns;
 use super::units::{self, Packing, Scattered};
+use super::who::Who;
 use crate::data::{Dataset, Source};
 use polars::prelude::{
     AllowedOptimizations, DataFrame, DataType, Engine, Expr, Field, LazyFrame, PolarsError, PolarsResult, Schema,
@@ -31,9 +32,14 @@ pub enum NotExecuted {
     Unreadable(&'static str),
 }
 
-/// The contribution of a dataset to a plan, in the order of its layout.
+/// The contribution of all rows of a dataset to a plan, in the order of its layout.
 pub fn execute(plan: &QueryPlan, dataset: &Dataset, key: &BoundingKey) -> Result<Vec<i64>, NotExecuted> {
-    let job = Job::new(plan, dataset, key)?;
+    execute_over(plan, dataset, &Who::everybody(key))
+}
+
+/// The contribution of those rows that may be used.
+pub(super) fn execute_over(plan: &QueryPlan, dataset: &Dataset, who: &Who) -> Result<Vec<i64>, NotExecuted> {
+    let job = Job::new(plan, dataset, who)?;
     match catch_unwind(AssertUnwindSafe(|| job.run())) {
         Ok(Ok(values)) => Ok(values),
         Ok(Err(error)) => Err(NotExecuted::Unreadable(kind(&error))),
@@ -63,7 +69,7 @@ struct Job<'a> {
 struct Sink {
     shape: Shape,
     packing: Option<Packing>,
-    key: BoundingKey,
+    who: Who,
     /// Accumulators that no thread is using.
     idle: Mutex<Vec<Worker>>,
 }
@@ -75,7 +81,7 @@ enum Worker {
 }
 
 impl<'a> Job<'a> {
-    fn new(plan: &'a QueryPlan, dataset: &Dataset, key: &BoundingKey) -> Result<Self, NotExecuted> {
+    fn new(plan: &'a QueryPlan, dataset: &Dataset, who: &Who) -> Result<Self, NotExecuted> {
         let mut frames = Vec::new();
         let mut shape = None;
         for source in dataset.sources().map_err(|_| NotExecuted::Unreadable("opening"))? {
@@ -94,7 +100,7 @@ impl<'a> Job<'a> {
         let sink = Sink {
             shape,
             packing,
-            key: key.clone(),
+            who: who.clone(),
             idle: Mutex::default(),
         };
         Ok(Self {
@@ -154,7 +160,7 @@ fn select(plan: &QueryPlan, source: Source<'_>) -> Option<(LazyFrame, Shape)> {
 
 impl Sink {
     fn absorb(&self, frame: &DataFrame) -> PolarsResult<()> {
-        let batch = self.shape.measure(frame, &self.key)?;
+        let batch = self.shape.measure(frame, &self.who)?;
         let taken = self.idle.lock().map_err(died)?.pop();
         let mut worker = taken.unwrap_or_else(|| match &self.packing {
             Some(_) => Worker::Units(Scattered::new()),
@@ -162,7 +168,7 @@ impl Sink {
         });
         match (&mut worker, &self.packing) {
             (Worker::Units(scattered), Some(packing)) => {
-                scattered.add(&batch, self.shape.layout.groups as u32, packing, &self.key);
+                scattered.add(&batch, self.shape.layout.groups as u32, packing, &self.who.key);
             }
             (Worker::Cells(cells), _) => add_rows(&self.shape, &batch, cells),
             _ => {}
@@ -181,7 +187,8 @@ impl Sink {
             }
         }
         if let Some(packing) = &self.packing {
-            cells = units::add_up(scattered, &self.shape, packing, &plan.contribution, &self.key).ok_or_else(dead)?;
+            cells =
+                units::add_up(scattered, &self.shape, packing, &plan.contribution, &self.who.key).ok_or_else(dead)?;
         }
         self.shape.fill_trees(&mut cells);
         Ok(cells)

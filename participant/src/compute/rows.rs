@@ -3,12 +3,12 @@
 //! Memory is 4 bytes per row and encoded feature; a run keeps it from its first round to its last. Rows without a unit are
 //! dropped. A row that is its own unit is known by its content, so that what is held out depends on that row alone.
 
-use super::batch::unit_ids;
 use super::query::NotExecuted;
 use super::texts::TextTable;
+use super::who::Who;
 use crate::data::{Dataset, Source};
 use polars::prelude::{Column, DataFrame, DataType, Engine, PolarsResult};
-use workload::query::{BoundingKey, UnitId};
+use workload::query::UnitId;
 use workload::training::{Cells, Coding, Encoder, Holdout, Target, TrainingData, in_holdout};
 
 /// What is read, and how it becomes numbers.
@@ -39,8 +39,8 @@ enum Cell {
 const UNKNOWN: u32 = u32::MAX;
 const UNIT: &str = "unit";
 
-/// Reads the rows. A failure names no value.
-pub(super) fn read(reading: &Reading<'_>, dataset: &Dataset, key: &BoundingKey) -> Result<Rows, NotExecuted> {
+/// Reads the rows that may be used. A failure names no value.
+pub(super) fn read(reading: &Reading<'_>, dataset: &Dataset, who: &Who) -> Result<Rows, NotExecuted> {
     let mut features: Vec<Cell> = reading.encoder.columns.iter().map(|c| Cell::of(&c.coding)).collect();
     let mut target = Cell::of_target(reading.target);
     let mut group = reading.group.map(|(_, domain)| Cell::of_target(domain));
@@ -59,7 +59,7 @@ pub(super) fn read(reading: &Reading<'_>, dataset: &Dataset, key: &BoundingKey) 
                 group.extend(frame.column("group")?)?;
             }
             if reading.unit.is_some() {
-                units.extend(unit_ids(frame.column(UNIT)?, key)?);
+                units.extend(who.units(frame.column(UNIT)?)?);
             }
             Ok(())
         };
@@ -79,7 +79,7 @@ pub(super) fn read(reading: &Reading<'_>, dataset: &Dataset, key: &BoundingKey) 
     }
     let held_out = |unit: &[u8]| {
         let holdout = reading.holdout.as_ref();
-        holdout.is_some_and(|h| in_holdout(&key.holdout(), h.seed, unit, h.fraction))
+        holdout.is_some_and(|h| in_holdout(&who.key.holdout(), h.seed, unit, h.fraction))
     };
     if reading.unit.is_none() {
         let offsets: Vec<usize> = (0..=targets.len()).collect();

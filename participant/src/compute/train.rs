@@ -5,13 +5,13 @@
 //! A round costs the gradient of the sampled rows; reading and encoding is paid in the first round of a run.
 
 use super::rows::{Reading, read};
+use super::who::{Basis, Who};
 use super::{ComputeFailed, NotExecuted};
 use crate::data::Dataset;
 use privacy::clip::NoiseBatch;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use std::sync::{Arc, Mutex, PoisonError};
-use workload::query::BoundingKey;
 use workload::training::{EvaluatePlan, KeyedCoins, State, TrainPlan, TrainingData, contribution, counts};
 use zeroize::Zeroizing;
 
@@ -25,6 +25,8 @@ pub(super) struct Trainer {
 struct Run {
     /// The plan's bytes: one allocation for all rounds of a run.
     bytes: Arc<[u8]>,
+    /// Under which consents the rows were read.
+    basis: Basis,
     plan: TrainPlan,
     rows: TrainingData,
 }
@@ -41,9 +43,9 @@ impl Trainer {
         &self,
         compute: &engine::Compute,
         dataset: &Dataset,
-        key: &BoundingKey,
+        who: &Who,
     ) -> Result<Vec<i64>, ComputeFailed> {
-        let run = self.run(&compute.plan.bytes, dataset, key)?;
+        let run = self.run(&compute.plan.bytes, dataset, who)?;
         let malformed = |_| ComputeFailed::Plan("a state of its plan");
         let state = match &compute.state {
             None => State::initial(&run.plan),
@@ -80,9 +82,12 @@ impl Trainer {
         *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = Some(Ahead { dim, variance, noise });
     }
 
-    fn run(&self, bytes: &Arc<[u8]>, dataset: &Dataset, key: &BoundingKey) -> Result<Arc<Run>, ComputeFailed> {
+    fn run(&self, bytes: &Arc<[u8]>, dataset: &Dataset, who: &Who) -> Result<Arc<Run>, ComputeFailed> {
         let mut kept = self.run.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(run) = kept.as_ref().filter(|run| run.bytes == *bytes) {
+        if let Some(run) = kept
+            .as_ref()
+            .filter(|run| run.bytes == *bytes && run.basis == who.basis)
+        {
             return Ok(run.clone());
         }
         *kept = None; // one run's rows at a time
@@ -98,18 +103,19 @@ impl Trainer {
             holdout: plan.task.holdout,
             group: None,
         };
-        let rows = read(&reading, dataset, key).map_err(|reason| not_executed(&plan.dataset, reason))?;
-        let (bytes, rows) = (bytes.clone(), rows.data);
-        Ok(kept.insert(Arc::new(Run { bytes, plan, rows })).clone())
+        let rows = read(&reading, dataset, who).map_err(|reason| not_executed(&plan.dataset, reason))?;
+        let run = Run {
+            bytes: bytes.clone(),
+            basis: who.basis.clone(),
+            plan,
+            rows: rows.data,
+        };
+        Ok(kept.insert(Arc::new(run)).clone())
     }
 }
 
 /// The counts of one evaluation.
-pub(super) fn evaluate(
-    compute: &engine::Compute,
-    dataset: &Dataset,
-    key: &BoundingKey,
-) -> Result<Vec<i64>, ComputeFailed> {
+pub(super) fn evaluate(compute: &engine::Compute, dataset: &Dataset, who: &Who) -> Result<Vec<i64>, ComputeFailed> {
     let plan = EvaluatePlan::from_bytes(&compute.plan.bytes).map_err(|_| ComputeFailed::Plan("an evaluation plan"))?;
     if plan.contract != dataset.contract().hash() {
         return Err(ComputeFailed::Plan("the contract that the round names"));
@@ -124,7 +130,7 @@ pub(super) fn evaluate(
         holdout: plan.task.holdout,
         group: group.map(|(name, (domain, _))| (name, domain)),
     };
-    let rows = read(&reading, dataset, key).map_err(|reason| not_executed(&plan.dataset, reason))?;
+    let rows = read(&reading, dataset, who).map_err(|reason| not_executed(&plan.dataset, reason))?;
     counts(&plan, &rows.data, &rows.groups).map_err(|_| ComputeFailed::Plan("a model that fits its plan"))
 }
 

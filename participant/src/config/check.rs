@@ -60,6 +60,8 @@ fn checked(file: &File) -> Result<(), Fault> {
 /// A vector waits for up to two ticks, and no coordinator waits for ever.
 const LONGEST_TICK_MS: u64 = 20_000;
 const LONGEST_REOPEN_S: u64 = 86_400;
+/// A month: cached answers rest on consents that are at most so old.
+const LONGEST_PUBLISH_HOURS: u32 = 744;
 
 fn check_times(file: &File) -> Result<(), Fault> {
     let tick_ms = *file.tick_ms.get_ref();
@@ -71,6 +73,13 @@ fn check_times(file: &File) -> Result<(), Fault> {
     if !(1..=LONGEST_REOPEN_S).contains(&reopen_s) {
         let message = format!("reopen_s is {reopen_s}: expected 1 to {LONGEST_REOPEN_S}");
         return Err((file.reopen_s.span(), message));
+    }
+    if let Some(consent) = &file.consent {
+        let hours = consent.get_ref().publish_every_hours;
+        if !(1..=LONGEST_PUBLISH_HOURS).contains(&hours) {
+            let message = format!("publish_every_hours is {hours}: expected 1 to {LONGEST_PUBLISH_HOURS}");
+            return Err((consent.span(), message));
+        }
     }
     Ok(())
 }
@@ -84,7 +93,16 @@ fn check_paths(file: &File) -> Result<(), Fault> {
     };
     let mut used = vec![
         ("the store", plain(store), span.clone()),
-        ("the key beside the store", plain(&store.with_extension("key")), span),
+        (
+            "the key beside the store",
+            plain(&store.with_extension("key")),
+            span.clone(),
+        ),
+        (
+            "the consents beside the store",
+            plain(&crate::consent::path(store)),
+            span,
+        ),
         ("the socket", plain(&socket.0), socket.1),
         ("the identity", plain(file.identity.get_ref()), file.identity.span()),
     ];
@@ -97,7 +115,7 @@ fn check_paths(file: &File) -> Result<(), Fault> {
             return Err((span.clone(), message));
         }
     }
-    used.truncate(3); // a contract may well lie in the identity's folder
+    used.truncate(4); // a contract may well lie in the identity's folder
     for dataset in &file.datasets {
         let d = dataset.get_ref();
         let files = d.files.iter().map(|glob| (glob.get_ref().as_str(), glob.span()));

@@ -1,6 +1,6 @@
 //! The configuration as it is written, before its paths are resolved. Parsing names the line; nothing is defaulted to "allow".
 
-use super::{Config, ConfigError, Dataset, Mapping, Population};
+use super::{Config, ConfigError, Consent, Dataset, Mapping, Population};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,6 +20,7 @@ pub(super) struct File {
     pub reopen_s: Spanned<u64>,
     pub identity: Spanned<PathBuf>,
     pub store_max_pages: Option<u32>,
+    pub consent: Option<Spanned<ConsentFile>>,
     #[serde(default, rename = "population")]
     pub populations: Vec<Spanned<PopulationFile>>,
     #[serde(default, rename = "dataset")]
@@ -61,6 +62,8 @@ pub(super) struct DatasetFile {
     #[serde(default)]
     pub forbidden_columns: BTreeSet<String>,
     #[serde(default)]
+    pub consent: ConsentRule,
+    #[serde(default)]
     pub rename: BTreeMap<String, String>,
     #[serde(default)]
     pub nulls: BTreeMap<String, Vec<Code>>,
@@ -68,6 +71,30 @@ pub(super) struct DatasetFile {
     pub categories: BTreeMap<String, BTreeMap<String, String>>,
     #[serde(default)]
     pub units: BTreeMap<String, Linear>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ConsentFile {
+    #[serde(default = "a_day")]
+    pub publish_every_hours: u32,
+    #[serde(default)]
+    pub purposes: BTreeMap<String, String>,
+    #[serde(default)]
+    pub permit_means: BTreeSet<String>,
+}
+
+/// Whether a dataset uses rows of units that have not consented.
+#[derive(Clone, Copy, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum ConsentRule {
+    #[default]
+    NotAsked,
+    Required,
+}
+
+fn a_day() -> u32 {
+    24
 }
 
 fn yes() -> bool {
@@ -174,6 +201,7 @@ pub(super) fn resolve(file: File, folder: &Path) -> Config {
         metrics_port: file.metrics_port,
         tick_ms: file.tick_ms.into_inner(),
         reopen_s: file.reopen_s.into_inner(),
+        consent: consent(file.consent.map(Spanned::into_inner)),
         populations: file
             .populations
             .into_iter()
@@ -184,6 +212,21 @@ pub(super) fn resolve(file: File, folder: &Path) -> Config {
             .into_iter()
             .map(|d| dataset(d.into_inner(), folder))
             .collect(),
+    }
+}
+
+fn consent(file: Option<ConsentFile>) -> Consent {
+    match file {
+        None => Consent {
+            publish_every_hours: a_day(),
+            purposes: BTreeMap::new(),
+            permit_means: BTreeSet::new(),
+        },
+        Some(file) => Consent {
+            publish_every_hours: file.publish_every_hours,
+            purposes: file.purposes,
+            permit_means: file.permit_means,
+        },
     }
 }
 
@@ -210,6 +253,7 @@ fn dataset(d: DatasetFile, folder: &Path) -> Dataset {
         without_noise_approved_by: d.without_noise_approved_by,
         analysts: d.analysts,
         forbidden_columns: d.forbidden_columns,
+        consent_required: d.consent == ConsentRule::Required,
         mapping: Mapping {
             rename: d.rename,
             nulls: d.nulls,

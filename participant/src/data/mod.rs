@@ -11,6 +11,7 @@ mod elementwise;
 mod files;
 mod lines;
 mod mapping;
+mod table;
 
 use crate::config;
 use files::FileSet;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 pub use check::{ColumnReport, Report};
 pub use elementwise::{map_options, map_values};
 pub use mapping::TypeMismatch;
+pub(crate) use table::Table;
 
 /// Files that match a contract.
 #[derive(Clone)]

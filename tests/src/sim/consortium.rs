@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use engine::coordinator::{self, Limits, Workloads};
-use engine::participant::{self, Budget, Dataset};
+use engine::participant::{self, Budget, Consent, Dataset, Stamp};
 use engine::{AgentId, Entropy};
 use governance::decision::LocalRules;
 use governance::{
@@ -29,6 +30,25 @@ impl Entropy for SeededEntropy {
     }
 }
 
+/// Who consents at one site, as far as the engine sees it; stories move it on.
+#[derive(Default)]
+pub struct Consents(AtomicU64);
+
+impl Consents {
+    pub fn change(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Consent for Consents {
+    fn stamp(&self, _dataset: &str, _now_ms: u64) -> Stamp {
+        Stamp {
+            generation: self.0.load(Ordering::Relaxed),
+            overdue: false,
+        }
+    }
+}
+
 /// Everything that stands before the first message.
 pub struct Consortium {
     pub governance: governance::SigningKey,
@@ -40,6 +60,7 @@ pub struct Consortium {
     pub coordinator_key: Arc<engine::SigningKey>,
     pub agent_keys: Vec<Arc<engine::SigningKey>>,
     pub names: Vec<AgentId>,
+    pub consents: Vec<Arc<Consents>>,
 }
 
 impl Consortium {
@@ -92,6 +113,7 @@ impl Consortium {
             coordinator_key: Arc::new(coordinator_key),
             agent_keys: agent_keys.into_iter().map(Arc::new).collect(),
             names,
+            consents: (0..agents).map(|_| Arc::default()).collect(),
         }
     }
 
@@ -128,6 +150,7 @@ impl Consortium {
                 analysts: BTreeMap::from([(self.contract.name.clone(), BTreeSet::from(["*".to_owned()]))]),
                 ..LocalRules::default()
             }),
+            consent: self.consents[place].clone(),
             datasets: vec![Dataset {
                 contract: self.contract.clone(),
                 snapshot: "1".to_owned(),

@@ -15,9 +15,14 @@ use crate::release::{Receipt, Release, SignedRelease};
 use crate::step::CoordinatorEvent;
 use crate::workload::{Neighbours, Outcome, PlainSum};
 
-/// What makes two questions one: plan, contract, analyst, and who answers from which snapshot.
+/// What makes two questions one: plan, contract, analyst, purpose (people consent to a purpose), and who answers from which snapshot.
 pub(crate) fn identity(planned: &Planned, request: &Request, owners: &[(AgentId, String)]) -> secagg::Digest {
-    let mut parts: Vec<&[u8]> = vec![&planned.hash.0, &request.contract.0, request.analyst.as_bytes()];
+    let mut parts: Vec<&[u8]> = vec![
+        &planned.hash.0,
+        &request.contract.0,
+        request.analyst.as_bytes(),
+        request.purpose.as_bytes(),
+    ];
     for (agent, snapshot) in owners {
         parts.push(agent.as_str().as_bytes());
         parts.push(snapshot.as_bytes());

@@ -76,9 +76,14 @@ impl Participant {
         let tick_ms = self.config.limits.tick_ms.filter(|tick| *tick > 0);
         // A whole tick at least, whenever the coordinator chose to announce the cohort.
         let leaves_at_ms = tick_ms.map(|tick| (turn.now_ms / tick + 2) * tick);
+        let consent = self.config.consent.stamp(&compute.dataset, turn.now_ms);
         if let Some(round) = self.rounds.get_mut(&at) {
             let unasked = cohort.upload_unasked;
-            round.phase = Phase::Computing { unasked, leaves_at_ms };
+            round.phase = Phase::Computing {
+                unasked,
+                leaves_at_ms,
+                consent,
+            };
             turn.step.compute = Some(compute);
         }
         Ok(())
@@ -92,22 +97,24 @@ impl Participant {
         turn: &mut Turn<'_>,
     ) {
         let Some(Round {
-            phase: Phase::Computing { unasked, leaves_at_ms },
+            phase:
+                Phase::Computing {
+                    unasked,
+                    leaves_at_ms,
+                    consent,
+                },
             ..
         }) = self.rounds.get(&at)
         else {
             return;
         };
-        let (unasked, leaves_at_ms) = (*unasked, *leaves_at_ms);
-        let failed = |text: &str| Refusal::new(codes::COMPUTE, text);
+        let (unasked, leaves_at_ms, consent) = (*unasked, *leaves_at_ms, *consent);
         let masked = match result {
             Err(ComputeFailed(reason)) => {
                 turn.event(ParticipantEvent::ComputeFailed { at, reason });
-                Err(failed("the computation did not deliver"))
+                Err(not_delivered())
             }
-            Ok(_) if leaves_at_ms.is_some_and(|leaves_at_ms| turn.now_ms > leaves_at_ms) => {
-                Err(failed("the computation did not deliver"))
-            }
+            Ok(_) if leaves_at_ms.is_some_and(|leaves_at_ms| turn.now_ms > leaves_at_ms) => Err(not_delivered()),
             Ok(noised) => self.mask(at, noised, turn.now_ms),
         };
         match masked {
@@ -122,6 +129,7 @@ impl Participant {
                     round.phase = Phase::Holding {
                         unasked,
                         leaves_at_ms,
+                        consent,
                         granted,
                         head,
                         vector,
@@ -147,7 +155,7 @@ impl Participant {
         self.still_allowed(part, now_ms)?;
         let plan = part.planned.plan.clone();
         if noised.dim() != plan.dim || noised.variance() != plan.variance {
-            return Err(Refusal::new(codes::COMPUTE, "the computation did not deliver"));
+            return Err(not_delivered());
         }
         let vector = RingVec::from_i64s(plan.ring, &noised.into_values());
         let live = self.epochs.live_mut(at.epoch).ok_or_else(missing)?;
@@ -178,6 +186,7 @@ impl Participant {
         let Phase::Holding {
             unasked,
             leaves_at_ms,
+            consent,
             granted,
             ..
         } = &mut round.phase
@@ -190,6 +199,15 @@ impl Participant {
         if !*unasked && !*granted {
             *leaves_at_ms = None;
             return turn.send(ToCoordinator::Ready { at });
+        }
+        let (dataset, consent) = (part.dataset.clone(), *consent);
+        if self.config.consent.stamp(&dataset, turn.now_ms) != consent {
+            // Nobody may tell a withdrawal from a disk that failed.
+            match self.config.limits.tick_ms.filter(|tick| *tick > 0) {
+                Some(_) => drop(self.withdraw(at, not_delivered(), turn)),
+                None => self.abort(at, not_delivered(), turn),
+            }
+            return;
         }
         let part = self.rounds.get(&at).and_then(|round| round.part.as_ref());
         if let Some(Err(refusal)) = part.map(|part| self.still_allowed(part, turn.now_ms)) {
@@ -218,4 +236,9 @@ impl Participant {
             }
         }
     }
+}
+
+/// One refusal for whatever depends on data: a file, a value, a withdrawn consent.
+fn not_delivered() -> Refusal {
+    Refusal::new(codes::COMPUTE, "the computation did not deliver")
 }

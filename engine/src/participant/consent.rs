@@ -1,0 +1,29 @@
+//! Consent as far as a round must know it: whether a vector still rests on the rows that may be used. Which rows those are, and
+//! whose, is the owner's shell's to know; the engine compares two stamps and learns nothing else.
+//!
+//! The stamp is taken before data is touched and compared right before the vector leaves: in between somebody may have
+//! withdrawn, or a consent may have run out. Then the vector stays, as if the computation had not delivered.
+
+/// Names the set of rows that may be used: equal stamps, equal rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// Rises with every change.
+    pub generation: u64,
+    /// The clock has passed a change that the owner's store has not taken notice of yet.
+    pub overdue: bool,
+}
+
+/// The owner's record of consent. Asked on the engine's thread, so it must answer at once.
+pub trait Consent: Send + Sync {
+    /// The state of consent behind a dataset now.
+    fn stamp(&self, dataset: &str, now_ms: u64) -> Stamp;
+}
+
+/// For agents none of whose datasets asks for consent.
+pub struct NotAsked;
+
+impl Consent for NotAsked {
+    fn stamp(&self, _dataset: &str, _now_ms: u64) -> Stamp {
+        Stamp::default()
+    }
+}

@@ -1,0 +1,349 @@
+//! The file, its imports and what is published of it.
+
+use super::*;
+use governance::LogicalType;
+use proptest::prelude::*;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+const PATIENTS: &str = "patients";
+const HOUR_MS: u64 = 3_600_000;
+/// 2027-01-15.
+const NOW_MS: u64 = 1_800_000_000_000;
+
+pub(super) fn terms() -> Terms {
+    let people = People {
+        unit: LogicalType::Integer,
+        purposes: ["research", "care"].map(String::from).into(),
+    };
+    Terms {
+        populations: [(PATIENTS.to_owned(), people)].into(),
+        datasets: [("heart".to_owned(), PATIENTS.to_owned())].into(),
+        mapping: BTreeMap::new(),
+        permit_means: Default::default(),
+        publish_every_ms: 24 * HOUR_MS,
+        subsumed: equal(),
+    }
+}
+
+struct World {
+    folder: tempfile::TempDir,
+    consents: Option<Consents>,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut world = Self {
+            folder: tempfile::tempdir().unwrap(),
+            consents: None,
+        };
+        world.restart();
+        world
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("participant.consent.sqlite")
+    }
+
+    fn restart(&mut self) {
+        self.consents = None; // a file is open once
+        self.consents = Some(Consents::open(&self.path(), &[3; 32], terms()).unwrap());
+    }
+
+    fn consents(&self) -> &Consents {
+        self.consents.as_ref().unwrap()
+    }
+
+    fn import(&self, name: &str, text: &str) -> Result<u64, ConsentError> {
+        let file = self.folder.path().join(name);
+        fs::write(&file, text).unwrap();
+        self.consents().import(PATIENTS, &file, NOW_MS)
+    }
+
+    fn order(&self, order: serde_json::Value) -> Result<serde_json::Value, OrderError> {
+        let order: Order = serde_json::from_value(order).unwrap();
+        self.consents().order(&order, NOW_MS)
+    }
+
+    /// Which of the units 1 to 9 consent.
+    fn who(&self, purpose: &str, now_ms: u64) -> Vec<u64> {
+        let unit = |id: i64| {
+            let id = UnitId::integer(id);
+            (id, self.consents().names().of(id))
+        };
+        let units: Vec<_> = (1..10).map(unit).collect();
+        let (_, found) = self.consents().consenting(PATIENTS, purpose, now_ms, &units).unwrap();
+        found.into_iter().map(|unit| unit.words()[0]).collect()
+    }
+
+    fn stamp(&self, now_ms: u64) -> Stamp {
+        self.consents().stamp("heart", now_ms)
+    }
+}
+
+#[test]
+fn what_was_recorded_is_there_after_a_restart() {
+    let mut world = World::new();
+    let file = "unit,purposes,until,status\n1,research,,\n2,research;care,2027-01-20,\n3,,,withdrawn\n";
+    assert_eq!(world.import("c.csv", file).unwrap(), 3);
+    world
+        .order(serde_json::json!({"act": "give", "unit": "4", "purposes": ["care"]}))
+        .unwrap();
+    world
+        .order(serde_json::json!({"act": "withdraw", "unit": "1"}))
+        .unwrap();
+    for _ in 0..2 {
+        assert_eq!(world.who("research", NOW_MS), [2]);
+        assert_eq!(world.who("care", NOW_MS), [2, 4]);
+        let later_ms = Instant::parse("2027-01-20").unwrap().until_ms();
+        assert_eq!(world.who("care", later_ms - 1), [2, 4]);
+        assert_eq!(world.who("care", later_ms), [4], "expired by the clock");
+        let status = world.order(serde_json::json!({"act": "status"})).unwrap();
+        assert_eq!(status[PATIENTS]["version"], 5);
+        assert_eq!(status[PATIENTS]["counts"]["withdrawn"], 2);
+        assert_eq!(status[PATIENTS]["counts"]["by_purpose"]["care"], 2);
+        world.restart();
+    }
+    assert_eq!(
+        world.import("c.csv", "unit,purposes\n2,research\n4,care\n").unwrap(),
+        2,
+        "windows changed"
+    );
+    assert_eq!(world.import("c.csv", "unit,purposes\n2,research\n4,care\n").unwrap(), 0);
+}
+
+#[test]
+fn a_file_that_is_refused_changes_nothing() {
+    let world = World::new();
+    world.import("c.csv", "unit,purposes\n1,research\n").unwrap();
+    let before = (world.stamp(NOW_MS), world.consents().kept().file.version().unwrap());
+    for (name, text, place) in [
+        ("a.csv", "unit,purposes\n2,research\n3,marketing\n", "line 3"),
+        ("b.csv", "unit,purposes\n2,research\n3,care\n02,care\n", "line 4"),
+        ("c.csv", "unit,purposes,until\n2,research,2020-13-01\n", "line 2"),
+        ("d.csv", "unit,purposes\n2,research\nsomebody,care\n", "line 3"),
+        ("e.csv", "unit,purposes,status\n2,research,perhaps\n", "line 2"),
+        ("f.ndjson", "\n{\"resourceType\": \"Consent\"}\n", "line 2"),
+        ("g.json", "{", "line 1"),
+    ] {
+        let error = world.import(name, text).unwrap_err().to_string();
+        assert!(
+            error.contains(place) && error.contains("nothing was imported"),
+            "{name}: {error}"
+        );
+        assert!(!error.contains("somebody"), "{error}");
+    }
+    assert_eq!(
+        (world.stamp(NOW_MS), world.consents().kept().file.version().unwrap()),
+        before
+    );
+    assert_eq!(world.who("research", NOW_MS), [1]);
+}
+
+#[test]
+fn a_bundle_of_fhir_consents_is_taken_whole_or_refused_by_line() {
+    let world = World::new();
+    let consent = |unit: u32, status: &str| {
+        serde_json::json!({ "resource": {
+            "resourceType": "Consent", "status": status, "decision": "deny",
+            "subject": { "reference": format!("Patient/{unit}") },
+            "provision": [{ "purpose": [{ "code": "research" }] }]
+        }})
+    };
+    let bundle = |entries: &[serde_json::Value]| {
+        let entries: Vec<String> = entries.iter().map(|entry| entry.to_string()).collect();
+        let entries = entries.join(",\n");
+        format!("{{\"resourceType\": \"Bundle\", \"type\": \"collection\", \"entry\": [\n{entries}\n]}}")
+    };
+    let good = [consent(1, "active"), consent(2, "inactive"), consent(3, "active")];
+    assert_eq!(world.import("b.json", &bundle(&good)).unwrap(), 3);
+    assert_eq!(world.who("research", NOW_MS), [1, 3]);
+    let twice = [consent(4, "active"), consent(5, "active"), consent(4, "inactive")];
+    let error = world.import("b.json", &bundle(&twice)).unwrap_err().to_string();
+    assert!(error.contains("line 4") && error.contains("line 2"), "{error}");
+    let draft = [consent(4, "active"), consent(5, "draft")];
+    assert!(
+        world
+            .import("b.json", &bundle(&draft))
+            .unwrap_err()
+            .to_string()
+            .contains("line 3")
+    );
+    assert_eq!(world.who("research", NOW_MS), [1, 3]);
+    let lines: Vec<String> = good.iter().map(|entry| entry["resource"].to_string()).collect();
+    assert_eq!(
+        world.import("n.ndjson", &lines.join("\n")).unwrap(),
+        0,
+        "they say the same"
+    );
+}
+
+#[test]
+fn the_file_is_private_names_nobody_and_is_open_once() {
+    let world = World::new();
+    let text = "unit,purposes\n987654321098765,research\n";
+    world.import("c.csv", text).unwrap();
+    assert_eq!(fs::metadata(world.path()).unwrap().permissions().mode() & 0o777, 0o600);
+    for entry in fs::read_dir(world.folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|ending| ending != "csv") {
+            let bytes = fs::read(&path).unwrap();
+            for spelled in [
+                &b"987654321098765"[..],
+                &987_654_321_098_765i64.to_le_bytes(),
+                &987_654_321_098_765i64.to_be_bytes(),
+            ] {
+                assert!(
+                    !bytes.windows(spelled.len()).any(|w| w == spelled),
+                    "{}",
+                    path.display()
+                );
+            }
+        }
+    }
+    assert!(
+        Consents::open(&world.path(), &[3; 32], terms()).is_err(),
+        "by the running agent"
+    );
+}
+
+#[test]
+fn a_stamp_is_another_one_after_every_change_and_whenever_a_consent_begins_or_ends() {
+    let world = World::new();
+    world
+        .import("c.csv", "unit,purposes,from,until\n1,research,2027-01-16,2027-01-17\n")
+        .unwrap();
+    let first = world.stamp(NOW_MS);
+    assert_eq!(world.stamp(NOW_MS + HOUR_MS), first);
+    world
+        .order(serde_json::json!({"act": "withdraw", "unit": "2"}))
+        .unwrap();
+    let second = world.stamp(NOW_MS);
+    assert_ne!(
+        second, first,
+        "a unit that was not on record may be in the data all the same"
+    );
+    world
+        .order(serde_json::json!({"act": "withdraw", "unit": "2"}))
+        .unwrap();
+    assert_eq!(world.stamp(NOW_MS), second, "nothing changed");
+    let mut seen = vec![second];
+    for day in ["2027-01-16", "2027-01-18"] {
+        let begins_ms = Instant::parse(day).unwrap().from_ms();
+        assert_eq!(world.stamp(begins_ms - 1), seen[seen.len() - 1]);
+        let stamp = world.stamp(begins_ms);
+        assert!(!seen.contains(&stamp), "{day}");
+        seen.push(stamp);
+    }
+    assert!(!seen.contains(&world.stamp(NOW_MS)), "a clock that was put back");
+    let held = world.consents().kept();
+    let overdue = world.stamp(NOW_MS + 40 * 24 * HOUR_MS);
+    drop(held);
+    assert!(overdue.overdue, "while somebody imports nothing is sure");
+    assert_eq!(world.consents().stamp("another", NOW_MS), Stamp::default());
+}
+
+#[test]
+fn what_is_published_follows_the_clock_and_never_a_change() {
+    let mut world = World::new();
+    assert_eq!(world.consents().published("heart"), None);
+    let published = |world: &World, now_ms| {
+        world.consents().publish_due(now_ms).unwrap();
+        world.consents().published("heart").unwrap()
+    };
+    let first = published(&world, NOW_MS);
+    world.import("c.csv", "unit,purposes\n1,research\n").unwrap();
+    world.restart();
+    assert_eq!(
+        published(&world, NOW_MS + 1),
+        first,
+        "neither a change nor a restart moves it"
+    );
+    let day = 24 * HOUR_MS;
+    let second = published(&world, NOW_MS + day);
+    let third = published(&world, NOW_MS + 2 * day);
+    assert_eq!((second.number, third.number), (first.number + 1, first.number + 2));
+    assert_ne!(first.root, second.root);
+    assert_ne!(second.root, third.root, "though nothing had changed");
+    assert_eq!(world.consents().published("another"), None);
+}
+
+#[test]
+fn an_order_says_what_it_lacks() {
+    let world = World::new();
+    let error = |order| world.order(order).unwrap_err().to_string();
+    let give = |purpose: &str, until: &str| {
+        error(serde_json::json!({"act": "give", "unit": "1", "purposes": [purpose], "until": until}))
+    };
+    assert!(give("marketing", "2028-01-01").contains("known here are care, research"));
+    assert!(give("care", "tomorrow").contains("2027-01-31"));
+    assert!(give("care", "2027-01-01").contains("ends before it begins"));
+    assert!(error(serde_json::json!({"act": "withdraw", "unit": "x"})).contains("names no unit"));
+    assert!(error(serde_json::json!({"act": "status", "population": "pets"})).contains("`pets`"));
+}
+
+#[derive(Debug, Clone)]
+enum Act {
+    Give {
+        unit: i64,
+        purpose: &'static str,
+        from: u64,
+        long: u64,
+    },
+    Withdraw {
+        unit: i64,
+    },
+    Restart,
+}
+
+fn any_act() -> impl Strategy<Value = Act> {
+    let purpose = prop::sample::select(vec!["research", "care"]);
+    prop_oneof![
+        4 => (1..5i64, purpose, 0..20u64, 1..20u64).prop_map(|(unit, purpose, from, long)| Act::Give { unit, purpose, from, long }),
+        2 => (1..5i64).prop_map(|unit| Act::Withdraw { unit }),
+        1 => Just(Act::Restart),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    /// Through the file and through restarts; and two equal stamps never stand before different answers.
+    #[test]
+    fn the_filter_of_any_schedule_is_the_definition(acts in prop::collection::vec((any_act(), 0..40u64), 1..16)) {
+        let mut world = World::new();
+        let mut definition: BTreeMap<i64, (&str, u64, u64)> = BTreeMap::new();
+        let mut answers: Vec<(Stamp, Vec<u64>)> = Vec::new();
+        for (act, now_ms) in acts {
+            match act {
+                Act::Give { unit, purpose, from, long } => {
+                    let window = Window { from_ms: from, until_ms: from + long };
+                    let choice = Choice::Given { purposes: [purpose.to_owned()].into(), window };
+                    let name = world.consents().names().of(UnitId::integer(unit));
+                    world.consents().change(PATIENTS, &[(name, &choice)], now_ms).unwrap();
+                    definition.insert(unit, (purpose, from, from + long));
+                }
+                Act::Withdraw { unit } => {
+                    let name = world.consents().names().of(UnitId::integer(unit));
+                    world.consents().change(PATIENTS, &[(name, &Choice::Withdrawn)], now_ms).unwrap();
+                    definition.remove(&unit);
+                }
+                Act::Restart => {
+                    world.restart();
+                    answers.clear(); // so were the epoch's secrets: no vector outlives a restart
+                }
+            }
+            let expected: Vec<u64> = definition
+                .iter()
+                .filter(|(_, (purpose, from, until))| *purpose == "research" && (*from..*until).contains(&now_ms))
+                .map(|(unit, _)| *unit as u64)
+                .collect();
+            let found = world.who("research", now_ms);
+            prop_assert_eq!(&found, &expected);
+            let stamp = world.stamp(now_ms);
+            for (known, answer) in &answers {
+                prop_assert!(*known != stamp || *answer == found, "{:?} stands before two answers", stamp);
+            }
+            answers.push((stamp, found));
+        }
+    }
+}
