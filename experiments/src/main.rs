@@ -12,6 +12,7 @@ mod cost_model;
 mod data;
 mod dropout;
 mod flower;
+mod govern;
 mod mask;
 mod measure;
 mod noise;
@@ -66,6 +67,8 @@ enum Experiment {
     PrivacyAudit(privacy_audit::Arguments),
     /// A private gradient against a plain one
     Step(step::Arguments),
+    /// What rules and proofs cost: the log, its proofs, its quorum
+    Govern(govern::Arguments),
     /// Exported models in onnxruntime, against our own predictions from the same raw rows
     Onnx(onnx::Arguments),
     /// Pictures of results that are there; measures nothing
@@ -98,6 +101,7 @@ fn main() {
         Experiment::Dropout(arguments) => dropout::run(&arguments),
         Experiment::PrivacyAudit(arguments) => privacy_audit::run(&arguments),
         Experiment::Step(arguments) => step::run(&arguments),
+        Experiment::Govern(arguments) => govern::run(&arguments),
         Experiment::Onnx(arguments) => onnx::run(&arguments),
         Experiment::Redraw(arguments) => pictures::run(&arguments),
         Experiment::Coordinator(child) => return child.coordinator(),

@@ -87,6 +87,10 @@ pub fn run<S: Store>(
                     ordered = Some(reply);
                     Input::Pause { dataset, paused }
                 }
+                Reply::Replay { approvals } => {
+                    ordered = Some(reply);
+                    Input::Replay { approvals }
+                }
             },
             Event::Connected { outbox: new } => {
                 outbox = Some(new);
