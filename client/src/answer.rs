@@ -87,7 +87,10 @@ impl Answer {
             false => format!("release {}; asking the same again is free", self.id()),
         };
         if !self.verified() {
-            text += "\nWARNING: the release is not signed by the coordinator of your roster";
+            text += "\nWARNING: the release is not signed by the coordinator of your roster, or not proven to be in its log";
+            if let Err(reason) = self.logged() {
+                text += &format!("\n  {reason}");
+            }
         }
         text
     }
@@ -101,6 +104,7 @@ impl Answer {
             "released_at_ms": self.released_at_ms(),
             "repeated": self.repeated(),
             "signature_verified": self.verified(),
+            "log_index": self.logged().ok().map(|logged| logged.index),
             "columns": self.table.columns,
             "rows": json_rows(&self.sheet()),
             "receipt": self.receipt_json(),

@@ -10,7 +10,8 @@ use proto::v1;
 use proto::v1::analysts_client::AnalystsClient;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::released::Released;
+use crate::audit::KeptRelease;
+use crate::released::{Released, unreadable};
 use crate::train::registry::Models;
 use crate::{Exit, Problem};
 
@@ -248,6 +249,28 @@ impl Client {
             .map_err(refused)?
             .into_inner()
             .participants)
+    }
+
+    /// The newest checkpoint with a quorum, and every leaf of the log up to it. Nothing of it is verified here.
+    pub async fn read_log(&mut self) -> Result<(String, Vec<String>), Problem> {
+        let request = v1::ReadLogRequest { from: 0, to: None };
+        let mut pages = self.rpc.read_log(request).await.map_err(refused)?.into_inner();
+        let (mut checkpoint, mut leaves) = (String::new(), Vec::new());
+        while let Some(page) = pages.message().await.map_err(refused)? {
+            if checkpoint.is_empty() {
+                checkpoint = page.checkpoint;
+            }
+            leaves.extend(page.leaves);
+        }
+        Ok((checkpoint, leaves))
+    }
+
+    /// A release with its proof, as a file that others can verify.
+    pub async fn kept_release(&mut self, id: &str) -> Result<KeptRelease, Problem> {
+        let id = v1::ReleaseRef { id: id.to_owned() };
+        let release = self.rpc.get_release(timed(id)).await.map_err(refused)?.into_inner();
+        let answer = proto::analysts::Answer::try_from(release).map_err(unreadable)?;
+        Ok(KeptRelease::of(&answer))
     }
 
     pub async fn status(&mut self) -> Result<v1::Status, Problem> {

@@ -3,6 +3,7 @@
 //! - [`Client`]: one connection of one enrolled analyst. It signs requests, follows jobs and reads releases; whatever
 //!   decides over data is checked by the participants, not here.
 //! - [`Answer`]: a released table with its intervals and its privacy receipt.
+//! - [`audit`]: the transparency log, read whole and held against what the witnesses signed.
 //! - [`enroll`]: founding a consortium and becoming a member, by files.
 //! - [`local`] (feature `agents`): a whole consortium on this machine, for `sotto up`, `sotto demo` and tests.
 //! - [`plot`]: charts as SVG and PNG, for reports and experiments.
@@ -14,6 +15,7 @@
 
 pub mod answer;
 pub mod ask;
+pub mod audit;
 pub mod cli;
 pub mod client;
 #[cfg(feature = "agents")]

@@ -1,6 +1,7 @@
 //! A release of any kind of request: what came signed from the coordinator, who asked for it, and whether the signature
 //! verifies with the key in the roster. [`crate::Answer`] reads the body of a question, [`crate::train::Trained`] of a run.
 
+use governance::log::{Logged, Trust};
 use governance::{Request, Roster};
 use proto::identity::Identity;
 use proto::v1;
@@ -8,6 +9,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
+use crate::audit::{self, signed_by};
 use crate::output::plain;
 use crate::{Exit, Problem};
 
@@ -18,6 +20,7 @@ pub struct Released {
     request: Request,
     released_at_ms: u64,
     verified: bool,
+    logged: Result<Logged, String>,
     repeated: bool,
 }
 
@@ -26,9 +29,12 @@ impl Released {
     pub(crate) fn read(release: v1::Release, identity: &Identity) -> Result<Self, Problem> {
         let answer = proto::analysts::Answer::try_from(release).map_err(unreadable)?;
         let request: Request = serde_json::from_slice(&answer.request.body).map_err(unreadable)?;
+        let logged = logged(&answer, &identity.roster);
         Ok(Self {
-            verified: verifies(&answer.signed, &identity.roster)
-                && answer.request.hash() == answer.signed.release.request_hash,
+            verified: signed_by(&answer.signed, &identity.roster.coordinator.signing_key)
+                && answer.request.hash() == answer.signed.release.request_hash
+                && logged.is_ok(),
+            logged,
             release: answer.signed.release,
             request,
             released_at_ms: answer.released_at_ms,
@@ -44,6 +50,7 @@ impl Released {
             request,
             released_at_ms: 0,
             verified,
+            logged: Err("a release for tests".to_owned()),
             repeated: false,
         }
     }
@@ -85,9 +92,14 @@ impl Released {
         self.released_at_ms
     }
 
-    /// Whether the coordinator of the roster signed it for this request.
+    /// Whether the coordinator of the roster signed it for this request, and a quorum of witnesses saw it in the log.
     pub fn verified(&self) -> bool {
         self.verified
+    }
+
+    /// Where it stands in the log and who saw it there, or why that is not proven.
+    pub fn logged(&self) -> Result<&Logged, &str> {
+        self.logged.as_ref().map_err(String::as_str)
     }
 
     /// Whether this is a stored answer that cost nothing now.
@@ -137,8 +149,7 @@ pub(crate) fn unreadable(what: impl std::fmt::Display) -> Problem {
         .remedy("compare versions with `sotto doctor`: the coordinator may be newer than this `sotto`")
 }
 
-/// The coordinator's key is in the roster as bytes; the engine has its own type for it, with the same spelling.
-fn verifies(signed: &engine::SignedRelease, roster: &Roster) -> bool {
-    let key = Value::String(roster.coordinator.signing_key.to_string());
-    serde_json::from_value(key).is_ok_and(|key| signed.verify(&key))
+fn logged(answer: &proto::analysts::Answer, roster: &Roster) -> Result<Logged, String> {
+    let trust = Trust::of(roster).map_err(|error| error.to_string())?;
+    audit::logged(&answer.signed, &answer.proof, &trust)
 }

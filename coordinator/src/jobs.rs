@@ -12,7 +12,7 @@ use tokio::sync::watch;
 /// The newest state of an open job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct News {
-    /// queued, waiting, round, summed or retrying.
+    /// queued, waiting, round, summed, retrying or witnessing.
     pub phase: &'static str,
     pub round: u32,
     /// 0: not known yet.
@@ -67,6 +67,7 @@ impl Jobs {
             JobPhase::Round(_) => ("round", None),
             JobPhase::Queued(None) => ("queued", None),
             JobPhase::Queued(reason) => ("waiting", reason),
+            JobPhase::Witnessing(reason) => ("witnessing", Some(reason)),
         };
         let news = News {
             phase,
@@ -142,6 +143,17 @@ impl Jobs {
                     news.phase = "retrying";
                     news.reason = Some(refused.clone());
                 });
+            }
+            CoordinatorEvent::Witnessing { job } => {
+                let reason =
+                    engine
+                        .books()
+                        .job(job)
+                        .and_then(|entry| match engine.job(job, &entry.request.analyst)?.phase {
+                            JobPhase::Witnessing(reason) => Some(reason),
+                            _ => None,
+                        });
+                self.update(job, |news| (news.phase, news.reason) = ("witnessing", reason));
             }
             CoordinatorEvent::Released { job, .. } | CoordinatorEvent::JobFailed { job, .. } => {
                 self.open.remove(job);

@@ -19,8 +19,9 @@ mod jobs;
 mod links;
 mod metrics;
 mod notices;
+mod rebuild;
 mod roster;
 mod server;
 mod spool;
 
-pub use server::{Fatal, check, run, run_with};
+pub use server::{Fatal, check, rebuild, run, run_with};

@@ -44,6 +44,11 @@ pub fn tell(event: &E) {
             metrics::round("failed");
             tracing::warn!(%job, round, attempt, %at, code = refused.code, reason = refused.message, "round failed");
         }
+        E::Witnessing { job } => tracing::debug!(%job, "answered, waits for witnesses"),
+        E::WitnessRefused { agent, refused } => {
+            metrics::misbehaved();
+            tracing::warn!(%agent, code = refused.code, reason = refused.message, "an agent does not accept the log");
+        }
         E::Released { job, repeated } => {
             metrics::job(if *repeated { "repeated" } else { "released" });
             tracing::info!(%job, repeated, "released");

@@ -110,6 +110,20 @@ pub fn check(path: &Path) -> Result<String, Fatal> {
     ))
 }
 
+/// Writes the log back from participants' mirrors; the coordinator must not run.
+pub fn rebuild(path: &Path, mirrors: &[std::path::PathBuf]) -> Result<u64, Fatal> {
+    let config = Config::load(path)?;
+    let (_, membership) = who(&config)?;
+    if let Some(folder) = config.store.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut store = SqliteStore::open(&config.store, &SCHEMA, config.store_max_pages)?;
+    let trust = governance::log::Trust::of(&membership.roster).map_err(|error| Fatal::Rebuild(error.to_string()))?;
+    let leaves = crate::rebuild::rebuild(&mut store, &trust, mirrors)?;
+    store.close()?;
+    Ok(leaves)
+}
+
 fn who(config: &Config) -> Result<(Identity, Membership), Fatal> {
     let identity = Identity::load(&config.identity)?;
     if identity.member.role != Role::Coordinator {
@@ -134,6 +148,10 @@ fn recover(
     let jobs = Jobs::recovered(&records);
     let engine = engine::coordinator::Config {
         signing_key: Arc::new(engine::SigningKey::from_seed(identity.signing_seed())),
+        actor_key: Arc::new(
+            governance::SigningKey::from_seed(identity.signing_seed())
+                .map_err(|error| Fatal::Key(error.to_string()))?,
+        ),
         governance_key: identity.governance,
         roster: membership.signed.clone(),
         workloads,
@@ -241,6 +259,10 @@ pub enum Fatal {
     Row(#[from] BadRow),
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error("the signing key cannot sign events: {0}")]
+    Key(String),
+    #[error("the log cannot be rebuilt: {0}")]
+    Rebuild(String),
     #[error("cannot listen on {address}: {source}")]
     Listen {
         address: SocketAddr,

@@ -30,6 +30,13 @@ pub const JOB_ENDED: &str = "SOTTO-2012";
 /// A model cannot be moved so.
 pub const MODEL_MOVE: &str = "SOTTO-2013";
 
+/// The answer is there, and too few witnesses signed the log that holds it.
+pub const NO_QUORUM: &str = "SOTTO-2021";
+/// An event or a signature for the log does not hold.
+pub const LOG_EVENT: &str = "SOTTO-2022";
+/// A participant has seen more of the log than the coordinator has.
+pub const LOG_LOST: &str = "SOTTO-2023";
+
 /// The request does not verify at this participant.
 pub const REQUEST_REFUSED: &str = "SOTTO-3002";
 /// The request was closed here, or allows no such attempt.
@@ -53,6 +60,11 @@ pub const TOKENS_SPENT: &str = "SOTTO-3011";
 /// The state of the round is not the one that follows from the sums before it.
 pub const OTHER_STATE: &str = "SOTTO-3012";
 
+/// The coordinator signed two different logs: evidence is kept, nothing is answered.
+pub const LOG_FORKED: &str = "SOTTO-3021";
+/// The log holds charges that this ledger does not: it was put back to an older state.
+pub const LEDGER_BEHIND: &str = "SOTTO-3022";
+
 /// The epoch is unknown, void or spent here.
 pub const NO_EPOCH: &str = "SOTTO-4001";
 /// The slot was used, or the message does not fit its phase.
@@ -75,6 +87,10 @@ pub const NO_STATE: &str = "SOTTO-4009";
 pub const SUM_WANTED: &str = "SOTTO-4010";
 /// This attempt, or a later one, was answered or set aside for before: a later attempt may be answered.
 pub const TOKEN_USED: &str = "SOTTO-4011";
+/// The head of the log was not seen yet on this connection.
+pub const LOG_UNSEEN: &str = "SOTTO-4021";
+/// The newest checkpoint of the log was not acceptable.
+pub const LOG_FAULT: &str = "SOTTO-4022";
 
 /// Whether a later attempt may succeed where this one was refused.
 pub(crate) fn is_transient(code: &str) -> bool {

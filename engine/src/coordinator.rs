@@ -9,6 +9,7 @@ mod catalogue;
 mod config;
 mod epoch;
 mod jobs;
+mod log;
 mod models;
 mod pace;
 mod round;
@@ -23,6 +24,7 @@ use governance::Roster;
 pub use books::{Books, Inconsistent, Job, JobState, Progress};
 pub use catalogue::{Catalogue, Offered, Presence};
 pub use config::{Config, Input, Limits, Workloads};
+pub use log::LogBooks;
 pub use view::{EpochView, JobView, Phase as JobPhase};
 
 use crate::codes;
@@ -44,6 +46,7 @@ pub struct Coordinator {
     jobs: jobs::Runtime,
     rounds: BTreeMap<SlotId, round::Round>,
     uploads: uploads::Uploads,
+    log: log::Log,
     /// Of the newest input.
     now_ms: u64,
 }
@@ -55,6 +58,8 @@ pub enum StartError {
     Roster(#[from] governance::RosterError),
     #[error("corrupt records: {0}")]
     Records(#[from] Inconsistent),
+    #[error("the roster allows no witnesses for the log: {0}")]
+    Trust(#[from] governance::log::TrustError),
 }
 
 impl Coordinator {
@@ -71,6 +76,7 @@ impl Coordinator {
             books.apply(&record)?;
         }
         Ok(Self {
+            log: log::Log::new(&roster, &books)?,
             roster,
             roster_hash: config.roster.hash(),
             books,
@@ -90,6 +96,7 @@ impl Coordinator {
         let mut turn = Turn {
             now_ms,
             step: CoordinatorStep::default(),
+            leaves: Vec::new(),
         };
         match input {
             Input::AgentJoined { agent, join } => self.agent_joined(agent, join, &mut turn),
@@ -113,6 +120,7 @@ impl Coordinator {
         self.expire_rounds(&mut turn);
         self.tend_epochs(&mut turn);
         self.schedule(&mut turn);
+        self.tend_log(&mut turn);
         turn.step.wake_at_ms = self.next_wake(now_ms);
         turn.step
     }
@@ -131,6 +139,7 @@ impl Coordinator {
         for epoch in join.epochs.iter().filter(|epoch| !held.contains(epoch)) {
             turn.send(&agent, ToAgent::EpochClosed { epoch: *epoch });
         }
+        self.witness_joined(&agent, join.log_size, turn);
         for fault in self.catalogue.joined(agent.clone(), join) {
             turn.event(CoordinatorEvent::Misbehaved {
                 agent: agent.clone(),
@@ -145,6 +154,7 @@ impl Coordinator {
         if !self.catalogue.left(agent) {
             return;
         }
+        self.log.left(agent);
         self.uploads.left(agent);
         self.forget_contracts();
         self.epochs.membership_changed(turn.now_ms);
@@ -207,6 +217,8 @@ impl Coordinator {
             M::Reveal { at, reveal } => self.round_event(at, round::Event::Reveal(&from, reveal), turn),
             M::Paths { at, paths } => self.round_event(at, round::Event::Paths(&from, paths), turn),
             M::Edges { at, edges } => self.round_event(at, round::Event::Edges(&from, edges), turn),
+            M::Events(leaves) => self.events(&from, leaves, turn),
+            M::LogSeen(seen) => self.log_seen(&from, seen, turn),
             M::Aborted { at, refused } => {
                 turn.event(CoordinatorEvent::AgentRefused {
                     agent: from.clone(),
@@ -229,11 +241,17 @@ impl Coordinator {
     fn adopt_roster(&mut self, signed: governance::SignedRoster, turn: &mut Turn) {
         let verified = signed.verify(&self.config.governance_key);
         let adopted = verified.and_then(|roster| roster.supersedes(&self.roster).map(|()| roster));
-        match adopted {
-            Ok(roster) => {
+        let trusted = adopted.map_err(|error| error.to_string()).and_then(|roster| {
+            let trust = governance::log::Trust::of(&roster).map_err(|error| error.to_string())?;
+            Ok((roster, trust))
+        });
+        match trusted {
+            Ok((roster, trust)) => {
                 self.roster = roster;
+                self.log.trusts(trust);
                 self.roster_hash = signed.hash();
                 self.config.roster = signed;
+                self.log_roster(turn);
                 let agents: Vec<AgentId> = self.catalogue.agents().map(|(id, _)| id.clone()).collect();
                 for agent in agents {
                     turn.send(&agent, ToAgent::Roster(self.config.roster.clone()));
@@ -241,7 +259,7 @@ impl Coordinator {
                 self.epochs.membership_changed(turn.now_ms);
             }
             Err(error) => {
-                let refused = Refusal::new(codes::ROSTER, error.to_string());
+                let refused = Refusal::new(codes::ROSTER, error);
                 turn.step.reply = Some(Err(refused));
             }
         }
@@ -287,7 +305,12 @@ impl Coordinator {
 
     fn next_wake(&self, now_ms: u64) -> Option<u64> {
         let rounds = self.rounds.values().map(round::Round::deadline_ms).min();
-        let times = [rounds, self.epochs.wake_at_ms(), self.jobs_wake(now_ms)];
+        let times = [
+            rounds,
+            self.epochs.wake_at_ms(),
+            self.jobs_wake(now_ms),
+            self.log_wake(),
+        ];
         times.into_iter().flatten().min()
     }
 }
@@ -296,6 +319,8 @@ impl Coordinator {
 pub(crate) struct Turn {
     pub now_ms: u64,
     pub step: CoordinatorStep,
+    /// Events of the coordinator's own, for the transaction of this step.
+    pub leaves: Vec<governance::log::SignedEvent>,
 }
 
 impl Turn {

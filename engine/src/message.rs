@@ -4,11 +4,13 @@
 //! it where it is used. The rest is routing. A message costs a few hundred bytes, one that carries everybody's signatures
 //! as many for each member; the vector is moved, never cloned. With n agents a round is 7n messages: start, Accept, cohort,
 //! vector, receipt, survivors, Reveal. Where somebody is missing a vote and its certificate add 2n, and where uploads wait
-//! for a grant that adds 2n. The end of round r carries the start of round r + 1.
+//! for a grant that adds 2n. Beside it an agent hands in two small batches of events and answers a checkpoint. The end of round r carries the start of round r + 1.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use governance::log::TreeHash;
+use governance::log::witness::Inclusion;
 use governance::{SignedRequest, SignedRoster};
 
 use crate::ids::{AgentId, EpochSeq, JobId, SlotId};
@@ -49,6 +51,8 @@ pub enum ToAgent {
     RoundEnded { at: SlotId, next: Option<Box<RoundStart>> },
     /// The job is over for good: whatever was reserved for it and never exposed can be voided.
     JobEnded { job: JobId, request_hash: [u8; 32] },
+    /// The log as it grew since this agent last looked, to be examined and cosigned.
+    LogGrown(Box<LogGrown>),
 }
 
 /// From one agent to the coordinator. The sender is the authenticated connection's, never a field.
@@ -82,6 +86,34 @@ pub enum ToCoordinator {
     Edges { at: SlotId, edges: Wire },
     /// The agent stopped at this round and revealed nothing more.
     Aborted { at: SlotId, refused: Refused },
+    /// Leaves for the log, each signed by this agent. Said again until the log is shown to hold them.
+    Events(Vec<String>),
+    /// What the agent makes of a checkpoint.
+    LogSeen(LogSeen),
+}
+
+/// A checkpoint, with all that one agent needs to examine it. Some 700 bytes a leaf, and a kilobyte for each of its own events.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogGrown {
+    /// Leaves that the agent has seen, by the coordinator's count: entries and proofs start here.
+    pub from: u64,
+    /// Leaves that the coordinator's log has; more than the checkpoint's while an agent catches up.
+    pub head: u64,
+    /// The signed note, with the cosignatures gathered so far.
+    pub checkpoint: String,
+    pub entries: Vec<Arc<str>>,
+    pub consistency: Vec<TreeHash>,
+    pub own: Vec<Inclusion>,
+}
+
+/// An agent's answer to [`LogGrown`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LogSeen {
+    /// Leaves that it has accepted.
+    pub size: u64,
+    /// Its line for the checkpoint of that size.
+    pub cosignature: Option<String>,
+    pub refused: Option<Refused>,
 }
 
 /// What an agent says when its connection opens, beside the handshake.
@@ -90,6 +122,8 @@ pub struct Join {
     pub offers: Vec<Offer>,
     /// Epochs whose secrets it still holds: none after a restart.
     pub epochs: Vec<EpochSeq>,
+    /// Leaves of the log that it has accepted.
+    pub log_size: u64,
 }
 
 /// One dataset as its owner offers it.

@@ -9,6 +9,7 @@ mod budget;
 mod config;
 mod consent;
 mod epoch;
+mod log;
 mod round;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use secagg::Entropy;
 pub use books::{Books, Inconsistent, Tokens};
 pub use config::{Budget, ComputeFailed, Config, Dataset, Input, Limits};
 pub use consent::{Consent, NotAsked, Stamp};
+pub use log::{LogBooks, ReplayRefused};
 
 use crate::codes;
 use crate::ids::{EpochSeq, SlotId};
@@ -39,6 +41,7 @@ pub struct Participant {
     /// What is served, with the hash of each contract.
     datasets: Vec<(ContentHash, Dataset)>,
     budgets_aligned: bool,
+    log: log::Log,
 }
 
 /// Why a participant cannot start.
@@ -48,6 +51,8 @@ pub enum StartError {
     Roster(#[from] governance::RosterError),
     #[error("corrupt records: {0}")]
     Records(#[from] Inconsistent),
+    #[error("the log that this witness remembers is not that of the roster's coordinator: {0}")]
+    Log(#[from] governance::log::CheckpointError),
     #[error("agent `{0}` is not in the roster, or its signing key is another one")]
     NotInRoster(String),
 }
@@ -80,6 +85,7 @@ impl Participant {
             return Err(StartError::NotInRoster(config.agent.to_string()));
         }
         Ok(Self {
+            log: log::Log::new(&roster, books.log())?,
             roster,
             roster_hash: signed.hash(),
             books,
@@ -97,6 +103,7 @@ impl Participant {
         Join {
             offers: self.offers(now_ms),
             epochs: self.epochs.held(),
+            log_size: self.log_size(),
         }
     }
 
@@ -107,6 +114,7 @@ impl Participant {
             entropy,
             step: ParticipantStep::default(),
         };
+        self.log_step();
         self.align_budgets(&mut turn);
         match input {
             Input::Message(message) => self.message(message, &mut turn),
@@ -123,12 +131,17 @@ impl Participant {
                 self.send_offers(&mut turn);
             }
             Input::Roster(roster) => self.adopt_roster(roster, &mut turn),
-            Input::Connected | Input::Disconnected | Input::Wake => {}
+            Input::Replay { approvals } => self.replay_or_say(approvals, &mut turn),
+            Input::Connected => self.log_connected(true, now_ms),
+            Input::Disconnected => self.log_connected(false, now_ms),
+            Input::Wake => {}
         }
         self.expire_rounds(&mut turn);
         self.expire_epochs(&mut turn);
         self.close_expired_requests(&mut turn);
-        turn.step.wake_at_ms = self.next_wake();
+        self.log_contributions_due(&mut turn);
+        self.send_events(&mut turn);
+        turn.step.wake_at_ms = self.next_wake(now_ms);
         turn.step
     }
 
@@ -228,6 +241,7 @@ impl Participant {
                 }
             }
             M::JobEnded { request_hash, .. } => self.close_request(ContentHash(request_hash), turn),
+            M::LogGrown(grown) => self.log_grown(*grown, turn),
         }
     }
 
@@ -277,10 +291,11 @@ impl Participant {
         turn.step.afterwards.push(record);
     }
 
-    fn next_wake(&self) -> Option<u64> {
+    fn next_wake(&self, now_ms: u64) -> Option<u64> {
         let rounds = self.rounds.values().map(round::Round::wake_at_ms).min();
         let requests = self.runs.values().map(|run| run.expires_at_ms).min();
-        [rounds, requests, self.epochs.wake_at_ms()].into_iter().flatten().min()
+        let times = [rounds, requests, self.epochs.wake_at_ms(), self.log_wake(now_ms)];
+        times.into_iter().flatten().min()
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use governance::log::{Frontier, Payload, View};
 use governance::{Addition, SignedMove, SignedRequest, SignedRoster};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -57,6 +58,10 @@ pub enum CoordinatorRecord {
     ModelMoved { signed: SignedMove, at_ms: u64 },
     /// The job ended without an answer.
     JobFailed { job: JobId, refused: Refused, at_ms: u64 },
+    /// Leaves of the transparency log, from index `first` on: in the transaction of what they tell of.
+    Logged { first: u64, leaves: Vec<String> },
+    /// A checkpoint of so many leaves that a quorum of witnesses cosigned.
+    Cosigned { size: u64, checkpoint: String },
 }
 
 /// What a participant must not forget.
@@ -81,6 +86,22 @@ pub enum ParticipantRecord {
     RequestClosed { request: governance::ContentHash },
     /// The operator paused or resumed a dataset.
     Paused { dataset: String, paused: bool },
+    /// An event of this agent: its private log, and what it hands in until the consortium's log holds it.
+    Logged {
+        leaf: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        payload: Option<Payload>,
+    },
+    /// What this witness has seen of the log, and the leaves themselves: with them the log can be rebuilt.
+    Witnessed {
+        view: View,
+        frontier: Frontier,
+        leaves: Vec<String>,
+    },
+    /// The log holds an event of this agent that this store does not know: the store is older than the log.
+    Behind { leaf: String },
+    /// Two people brought the ledger up to what the log says.
+    Replayed { approvals: Vec<String> },
 }
 
 /// A record as a store keeps it.
@@ -157,12 +178,14 @@ mod signed {
     struct Text {
         body: String,
         signature: Vec<u8>,
+        #[serde(default)]
+        event: Vec<u8>,
     }
 
     pub fn serialize<S: Serializer>(request: &SignedRequest, s: S) -> Result<S::Ok, S::Error> {
         let body = String::from_utf8(request.body.clone()).map_err(serde::ser::Error::custom)?;
-        let signature = request.signature.clone();
-        Text { body, signature }.serialize(s)
+        let (signature, event) = (request.signature.clone(), request.event.clone());
+        Text { body, signature, event }.serialize(s)
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<SignedRequest, D::Error> {
@@ -170,6 +193,7 @@ mod signed {
         Ok(SignedRequest {
             body: text.body.into_bytes(),
             signature: text.signature,
+            event: text.event,
         })
     }
 }
@@ -213,6 +237,7 @@ mod tests {
         let request = SignedRequest {
             body: b"{\"any\":\"text\"}".to_vec(),
             signature: vec![1; 64],
+            event: vec![2; 64],
         };
         let submitted = CoordinatorRecord::JobSubmitted { job, request, at_ms: 5 };
         assert_eq!(read_back(&submitted), submitted);

@@ -77,6 +77,11 @@ impl SignedRelease {
         Self { release, signature }
     }
 
+    /// The name of exactly this in the log, signature included.
+    pub fn hash(&self) -> governance::ContentHash {
+        governance::ContentHash::of("release", &[&canonical(&self.release), &self.signature.0])
+    }
+
     /// Whether the coordinator with this key signed exactly this.
     #[must_use]
     pub fn verify(&self, key: &secagg::VerifyingKey) -> bool {

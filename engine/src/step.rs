@@ -118,9 +118,19 @@ pub enum CoordinatorEvent {
         at: SlotId,
         refused: Refused,
     },
+    /// The job is answered; the answer waits for witnesses.
+    Witnessing {
+        job: JobId,
+    },
+    /// A quorum vouches for the answer: its analyst may see it.
     Released {
         job: JobId,
         repeated: bool,
+    },
+    /// An agent does not accept the log, or knows more of it than there is here.
+    WitnessRefused {
+        agent: AgentId,
+        refused: Refused,
     },
     JobFailed {
         job: JobId,

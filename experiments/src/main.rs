@@ -67,10 +67,10 @@ enum Experiment {
     PrivacyAudit(privacy_audit::Arguments),
     /// A private gradient against a plain one
     Step(step::Arguments),
+    /// What it costs that somebody decides, watches and proves: consent, the log, its quorum
+    Govern(govern::Arguments),
     /// Exported models in onnxruntime, against our own predictions from the same raw rows
     Onnx(onnx::Arguments),
-    /// What it costs that somebody decides: a filter by consent
-    Govern(govern::Arguments),
     /// Pictures of results that are there; measures nothing
     Redraw(pictures::Arguments),
     /// One coordinator process of a measurement
@@ -101,8 +101,8 @@ fn main() {
         Experiment::Dropout(arguments) => dropout::run(&arguments),
         Experiment::PrivacyAudit(arguments) => privacy_audit::run(&arguments),
         Experiment::Step(arguments) => step::run(&arguments),
-        Experiment::Onnx(arguments) => onnx::run(&arguments),
         Experiment::Govern(arguments) => govern::run(&arguments),
+        Experiment::Onnx(arguments) => onnx::run(&arguments),
         Experiment::Redraw(arguments) => pictures::run(&arguments),
         Experiment::Coordinator(child) => return child.coordinator(),
         Experiment::Participant(child) => return child.participant(),

@@ -8,22 +8,31 @@
 //! Deliberately absent: sockets, files, clocks, randomness, and the coordinator's database. Whoever calls makes a view
 //! durable before it lets a cosignature out.
 
+pub mod account;
 pub mod bundle;
 pub mod checkpoint;
 pub mod event;
+pub mod frontier;
+pub mod mirror;
 pub mod note;
 pub mod proof;
+pub mod proven;
+pub mod scan;
 pub mod tiles;
 pub mod tree;
 pub mod trust;
 pub mod witness;
 
+pub use account::{Account, account, request_of};
 pub use bundle::{Bundle, BundleError, Fault};
 pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 pub use event::{Event, EventError, Kind, Payload, SignedEvent};
+pub use frontier::Frontier;
 pub use note::{Algorithm, Note, NoteError, NoteKey};
 pub use proof::{ProofError, verify_consistency, verify_inclusion};
+pub use proven::{Logged, Proven, ProvenError};
+pub use scan::{Finding, Uncovered, scan};
 pub use tiles::{TileError, TilePath, TileReader};
 pub use tree::{Nodes, Tree, TreeError, TreeHash};
-pub use trust::{Trust, TrustError};
+pub use trust::{Trust, TrustError, TrustFile};
 pub use witness::{Fork, Offer, Refusal, View, Witness};

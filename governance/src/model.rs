@@ -153,6 +153,11 @@ impl Move {
 }
 
 impl SignedMove {
+    /// The name of these very words.
+    pub fn hash(&self) -> ContentHash {
+        ContentHash::of(DOMAIN, &[self.body.as_bytes()])
+    }
+
     /// The move without its signature being looked at: of a record that was verified before it was stored.
     pub fn read(&self) -> Result<Move, MoveError> {
         let wanted: Move = serde_json::from_str(&self.body).map_err(|e| MoveError::Malformed(e.to_string()))?;

@@ -3,7 +3,9 @@
 //! It carries the *task* (what the analyst wrote), never a plan: each party derives the plan for itself. Its hash names
 //! it in ledgers, so a replay of it can neither drain a budget nor average noise away.
 
-use crate::{ContentHash, Roster, SigningKey, canonical, keys};
+use crate::log::event::{Actor, Event, Kind, Role};
+use crate::log::{EventError, SignedEvent};
+use crate::{ContentHash, Roster, SigningKey, VerifyingKey, canonical, keys};
 use serde::{Deserialize, Serialize};
 
 const DOMAIN: &str = "request";
@@ -36,11 +38,14 @@ pub struct Request {
     pub expires_at_ms: u64,
 }
 
-/// Body and signature as they travel. The body is the canonical JSON of a `Request`.
+/// Body and signatures as they travel. The body is the canonical JSON of a `Request`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedRequest {
     pub body: Vec<u8>,
     pub signature: Vec<u8>,
+    /// The analyst's signature of the request's event in the log. The analyst signs it and not the coordinator: so a leaf alone,
+    /// without the words of the request, shows an auditor that this person asked, and nobody can log a question that was not put.
+    pub event: Vec<u8>,
 }
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -72,7 +77,19 @@ impl Request {
             .map_err(|e| RequestError::Malformed(e.to_string()))?
             .into_bytes();
         let signature = key.sign(DOMAIN, &body);
-        Ok(SignedRequest { body, signature })
+        let event = self
+            .event(ContentHash::of(DOMAIN, &[&body]), key.public())
+            .signature(key);
+        let event = event.map_err(|e| RequestError::Malformed(e.to_string()))?;
+        Ok(SignedRequest { body, signature, event })
+    }
+
+    /// What the log says of a request: who asked, when, under which contract. Written down alike by everybody.
+    fn event(&self, hash: ContentHash, key: VerifyingKey) -> Event {
+        let (role, id) = (Role::Analyst, self.analyst.clone());
+        let event = Event::new(Kind::Request, self.issued_at_ms, Actor { role, id, key });
+        let contract = Some(self.contract);
+        Event { contract, ..event }.refers("request", hash)
     }
 
     fn check(&self) -> Result<(), RequestError> {
@@ -118,6 +135,11 @@ impl SignedRequest {
             });
         }
         Ok(request)
+    }
+
+    /// The request's event, if the analyst with this key signed it.
+    pub fn logged(&self, request: &Request, analyst: &VerifyingKey) -> Result<SignedEvent, EventError> {
+        request.event(self.hash(), *analyst).signed(self.event.clone())
     }
 
     /// The name of the request in ledgers, logs and messages. It covers the body alone: a second valid signature over

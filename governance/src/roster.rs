@@ -57,8 +57,18 @@ pub struct Analyst {
 #[serde(deny_unknown_fields)]
 pub struct CoordinatorEntry {
     pub id: String,
+    /// Who runs it, if it is not an organisation of its own: an agent of the same organisation is no witness of the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<String>,
     pub tls_key: ContentHash,
     pub signing_key: VerifyingKey,
+}
+
+impl CoordinatorEntry {
+    /// The organisation that runs it; its own id where the roster names none.
+    pub fn organisation(&self) -> &str {
+        self.organisation.as_deref().unwrap_or(&self.id)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -40,6 +40,7 @@ fn roster() -> Roster {
         }],
         coordinator: CoordinatorEntry {
             id: "co".into(),
+            organisation: None,
             tls_key: hash(60),
             signing_key: key(60).public(),
         },
@@ -385,7 +386,7 @@ proptest! {
             let end = (at + cut..).find(|e| HEART.len() < *e || HEART.is_char_boundary(*e)).unwrap().min(HEART.len());
             let _ = Contract::parse(&format!("{}{text}{}", &HEART[..at], &HEART[end..]));
         }
-        let request = governance::SignedRequest { body: text.clone().into_bytes(), signature: vec![0; 64] };
+        let request = governance::SignedRequest { body: text.clone().into_bytes(), signature: vec![0; 64], event: vec![0; 64] };
         prop_assert!(request.verify(&roster(), 0).is_err());
         let signed = governance::SignedRoster { body: text, signature: vec![0; 64] };
         prop_assert!(signed.verify(&key(99).public()).is_err());

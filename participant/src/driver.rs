@@ -89,6 +89,10 @@ pub fn run<S: Store>(
                     ordered = Some(reply);
                     Input::Pause { dataset, paused }
                 }
+                Reply::Replay { approvals } => {
+                    ordered = Some(reply);
+                    Input::Replay { approvals }
+                }
             },
             Event::Barrier(passed) => {
                 // The asker may have gone away; then nobody waits.

@@ -28,6 +28,8 @@ use std::sync::atomic::AtomicU64;
 
 use engine::coordinator::Workloads;
 use engine::participant::Participant;
+use engine::record::ParticipantRecord;
+use governance::log::mirror::Mirror;
 use proto::handshake::Software;
 use proto::identity::Identity;
 use proto::store::{NEWEST, Schema, SqliteStore};
@@ -136,8 +138,10 @@ pub async fn serve(
     let executor = serving.executor.clone();
     let watch = serving.watch.take();
     let consents = serving.consents.clone();
-    let engine = Participant::recover(serving.engine_config(&identity, workloads, process.tick_ms), records)
-        .map_err(|error| Fatal::Books(error.to_string()))?;
+    let config = serving
+        .engine_config(&identity, workloads, process.tick_ms)
+        .map_err(|error| Fatal::Books(format!("the signing key cannot sign events: {error}")))?;
+    let engine = Participant::recover(config, records).map_err(|error| Fatal::Books(error.to_string()))?;
     if let Some(port) = process.metrics_port {
         metrics_exporter_prometheus::PrometheusBuilder::new()
             .with_http_listener(([127, 0, 0, 1], port))
@@ -190,6 +194,23 @@ pub async fn serve(
         local.abort();
     }
     result.map_err(|_| Fatal::Stopped)?.map_err(Fatal::from)
+}
+
+/// The log as this participant received it, from its store.
+pub fn mirror(store: &Path) -> Result<Mirror, Fatal> {
+    let rows = proto::store::rows_of(store, &SCHEMA, "witnessed")?;
+    let (mut checkpoint, mut all) = (String::new(), Vec::new());
+    for row in &rows {
+        let record = ParticipantRecord::from_row(row).map_err(|error| Fatal::Books(error.to_string()))?;
+        if let ParticipantRecord::Witnessed { view, leaves, .. } = record {
+            all.extend(leaves);
+            checkpoint = view.newest().unwrap_or_default().to_owned();
+        }
+    }
+    Ok(Mirror {
+        checkpoint,
+        leaves: all,
+    })
 }
 
 /// Resolves at Ctrl-C or SIGTERM.

@@ -12,8 +12,8 @@ use engine::AgentId;
 use engine::coordinator::Workloads;
 use engine::participant::{self, Budget, ComputeFailed, Limits, NotAsked};
 use engine::record::ParticipantRecord;
-use governance::Contract;
 use governance::decision::LocalRules;
+use governance::{BadSignature, Contract, SigningKey};
 use privacy::{Cap, Noised, Renewal};
 use proto::identity::Identity;
 use proto::store::Store;
@@ -103,10 +103,17 @@ impl Serving {
         })
     }
 
-    pub(crate) fn engine_config(self, identity: &Identity, workloads: Workloads, tick_ms: u64) -> participant::Config {
-        participant::Config {
+    pub(crate) fn engine_config(
+        self,
+        identity: &Identity,
+        workloads: Workloads,
+        tick_ms: u64,
+    ) -> Result<participant::Config, BadSignature> {
+        let actor_key = Arc::new(SigningKey::from_seed(identity.signing_seed())?);
+        Ok(participant::Config {
             agent: AgentId::from(identity.member.name.as_str()),
             signing_key: Arc::new(engine::SigningKey::from_seed(identity.signing_seed())),
+            actor_key,
             governance_key: identity.governance,
             roster: identity.signed_roster.clone(),
             workloads,
@@ -121,7 +128,7 @@ impl Serving {
                 tick_ms: (tick_ms > 0).then_some(tick_ms),
                 ..Limits::default()
             },
-        }
+        })
     }
 }
 

@@ -31,6 +31,10 @@ pub enum Command {
     Consent {
         order: consent::Order,
     },
+    /// Charge again what the ledger forgot.
+    Replay {
+        approvals: Vec<String>,
+    },
 }
 
 /// What a command comes to.
@@ -40,6 +44,9 @@ pub enum Reply {
     Pause {
         dataset: String,
         paused: bool,
+    },
+    Replay {
+        approvals: Vec<String>,
     },
 }
 
@@ -97,12 +104,17 @@ impl Status {
                 "rounds_refused": self.rounds_refused,
                 "datasets": engine.datasets().iter().map(|d| dataset_view(d, engine, now_ms)).collect::<Vec<_>>(),
                 "refused_datasets": self.refused_datasets,
+                "log": log_view(engine),
                 "recent": self.recent,
             }),
             Command::Ledger { population } => ledgers(population.as_deref(), engine, now_ms),
             Command::Pause { dataset } => return self.order(dataset, true, engine),
             Command::Resume { dataset } => return self.order(dataset, false, engine),
             Command::Consent { .. } => json!({ "error": consent::OrderError::NotRequired.to_string() }),
+            Command::Replay { approvals } => match engine.can_replay(&approvals) {
+                Ok(()) => return Reply::Replay { approvals },
+                Err(refused) => json!({ "error": refused.to_string() }),
+            },
         })
     }
 
@@ -161,6 +173,18 @@ impl Status {
         }
         self.recent.push_back(format!("{event:?}"));
     }
+}
+
+/// What this witness has seen of the log, and why it answers nothing, if so. A fork is shown whole: it is evidence.
+fn log_view(engine: &Participant) -> Value {
+    let books = engine.books().log();
+    json!({
+        "leaves_seen": engine.witness().size(),
+        "own_events_not_in_the_log_yet": books.outbox().len(),
+        "own_events_that_the_store_lacks": books.missing().len(),
+        "trouble": engine.log_trouble().map(|refusal| refusal.to_string()),
+        "fork": engine.witness().fork(),
+    })
 }
 
 /// The owner's own view: what is left stands here whether analysts are shown it or not.

@@ -7,9 +7,11 @@
 //! messages are shared. Receivers put together with [`Assembler`] and [`AgentAssembler`], which hold at most one
 //! unfinished message, of bounded size.
 
+mod log;
 mod to_agent;
 mod to_coordinator;
 
+pub use log::leaves;
 pub use to_agent::{AgentAssembler, to_agent_frames};
 pub use to_coordinator::{Assembler, announced_bytes, frames, join_frame, joined};
 

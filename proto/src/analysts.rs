@@ -6,7 +6,7 @@ use governance::SignedRequest;
 use prost::bytes::Bytes;
 
 use crate::v1;
-use crate::wire::{MAX_NAME, Malformed, required, text};
+use crate::wire::{MAX_DOCUMENT, MAX_NAME, Malformed, required, text};
 
 /// A release and the request that it answers.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +14,8 @@ pub struct Answer {
     pub signed: SignedRelease,
     pub released_at_ms: u64,
     pub request: SignedRequest,
+    /// The release's proof in the log, c2sp.org/tlog-proof.
+    pub proof: String,
 }
 
 impl From<&Answer> for v1::Release {
@@ -25,6 +27,7 @@ impl From<&Answer> for v1::Release {
             signed: Bytes::from(signed),
             released_at_ms: answer.released_at_ms,
             request: Some((&answer.request).into()),
+            proof: answer.proof.clone(),
         }
     }
 }
@@ -38,6 +41,7 @@ impl TryFrom<v1::Release> for Answer {
             signed,
             released_at_ms: release.released_at_ms,
             request: required("request of a release", release.request)?.try_into()?,
+            proof: text("proof of a release", MAX_DOCUMENT, release.proof)?,
         })
     }
 }

@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use engine::record::Row;
-use rusqlite::{Connection, ErrorCode, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
 /// Where records are made durable.
 pub trait Store: Send {
@@ -232,6 +232,38 @@ impl Store for SqliteStore {
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
             .map_err(|e| write_error(&self.path, &e))
     }
+}
+
+/// The rows of one kind, in order, of a store that another process may have open. Nothing is written.
+pub fn rows_of(path: &Path, schema: &Schema, kind: &str) -> Result<Vec<Row>, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|e| open_error(path, &e))?;
+    let id: i32 = connection
+        .pragma_query_value(None, "application_id", |row| row.get(0))
+        .map_err(|e| open_error(path, &e))?;
+    if id != schema.application_id {
+        return Err(StoreError::OtherApplication {
+            path: path.to_owned(),
+            expected: schema.application_id,
+            found: id,
+        });
+    }
+    let read = || -> rusqlite::Result<Vec<Row>> {
+        let mut select = connection.prepare("SELECT kind, json FROM record WHERE kind = ?1 ORDER BY seq")?;
+        let rows = select.query_map([kind], |row| {
+            Ok(Row {
+                kind: row.get(0)?,
+                json: row.get(1)?,
+                blob: None,
+                newest_of: None,
+            })
+        })?;
+        rows.collect()
+    };
+    read().map_err(|e| StoreError::Read {
+        path: path.to_owned(),
+        reason: e.to_string(),
+    })
 }
 
 /// A lock file beside the store, so that the store itself stays readable for backups and inspection.

@@ -154,6 +154,7 @@ impl From<&SignedRequest> for v1::SignedRequest {
         Self {
             body: Bytes::copy_from_slice(&request.body),
             signature: Bytes::copy_from_slice(&request.signature),
+            event: Bytes::copy_from_slice(&request.event),
         }
     }
 }
@@ -166,6 +167,7 @@ impl TryFrom<v1::SignedRequest> for SignedRequest {
         Ok(Self {
             body: request.body.into(),
             signature: fixed::<64>("request signature", &request.signature)?.to_vec(),
+            event: fixed::<64>("signature of a request's event", &request.event)?.to_vec(),
         })
     }
 }
@@ -245,6 +247,7 @@ mod tests {
         let short = v1::SignedRequest {
             body: Bytes::from_static(b"{}"),
             signature: Bytes::from_static(&[0; 63]),
+            event: Bytes::from_static(&[0; 64]),
         };
         let refused = SignedRequest::try_from(short).unwrap_err();
         assert_eq!(

@@ -228,6 +228,7 @@ fn a_request_that_the_analyst_did_not_sign_is_refused() {
     let forged = SignedRequest {
         body: serde_json::to_vec(&request).unwrap(),
         signature: start.request.signature.clone(),
+        event: start.request.event.clone(),
     };
     start.job = JobId::of(&forged.hash().0);
     start.request = forged.into();

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::query::print;
 use super::remote::{Remote, Shown};
-use super::wait::{Noun, wait};
+use super::wait::{Noun, describe, wait};
 use crate::answer::Answer;
 use crate::client::{Event, now_ms};
 use crate::output::{Kind, Sheet};
@@ -30,6 +30,7 @@ const FULL_ID: usize = 32;
 #[command(after_help = "\
 Examples:
   sotto job                             what was asked from here
+  sotto job show 3f9c..                 where it is, and what it waits for
   sotto job watch 3f9c..                wait for its answer
   sotto job cancel 3f9c..               what was charged stays charged")]
 pub struct Job {
@@ -46,6 +47,8 @@ pub struct Job {
 
 #[derive(Debug, Subcommand)]
 enum Act {
+    /// Where a job is, and what it waits for
+    Show(Show),
     /// Wait for a job's answer
     Watch(Watch),
     /// Give a job up
@@ -66,6 +69,14 @@ struct Watch {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  sotto job show 3f9c2b6e8d0a4f1199aa55bb66cc77dd")]
+struct Show {
+    id: String,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Args)]
 #[command(after_help = "Example:\n  sotto job cancel 3f9c2b6e8d0a4f1199aa55bb66cc77dd")]
 struct Cancel {
     id: String,
@@ -81,6 +92,30 @@ impl Job {
                 let id = named(&mut client, &profile, &watch.id).await?;
                 let answer = wait(&mut client, Noun::Job, &id, watch.timeout.map(Duration::from_secs)).await?;
                 print(&Answer::of(*answer)?, &watch.shown, json)
+            }
+            Some(Act::Show(show)) => {
+                let (mut client, _) = show.remote.connect().await?;
+                let mut events = client.watch(&show.id).await?;
+                let (phase, told) = match events.next().await? {
+                    Some(Event::Progress(progress)) => (progress.phase.clone(), describe(&progress)),
+                    Some(Event::Released(_)) => (
+                        "released".to_owned(),
+                        "released: `sotto release show` prints it".to_owned(),
+                    ),
+                    Some(Event::Failed(problem)) => return Err(problem),
+                    None => (
+                        "unknown".to_owned(),
+                        "the coordinator is stopping: ask again".to_owned(),
+                    ),
+                };
+                match json {
+                    true => println!(
+                        "{}",
+                        serde_json::json!({ "job": show.id, "phase": phase, "says": told })
+                    ),
+                    false => println!("{told}"),
+                }
+                Ok(())
             }
             Some(Act::Cancel(cancel)) => {
                 let (mut client, profile) = cancel.remote.connect().await?;

@@ -1,6 +1,7 @@
 //! The command line: acts are verbs, things are `noun verb` in the singular, and a bare noun lists. Each command's file
 //! holds its arguments, its examples and its few lines over [`crate::Client`].
 
+mod audit;
 mod budget;
 mod completions;
 mod contract;
@@ -81,6 +82,8 @@ enum Command {
     Release(release::Release),
     /// Questions that were asked from here
     Job(job::Job),
+    /// The transparency log: read it, replay it, prove it to others
+    Audit(audit::Audit),
     /// What is left to spend, and with whom
     Budget(budget::Budget),
     /// The participants (organisations' agents) of the consortium
@@ -188,6 +191,7 @@ async fn run_async(command: Command, json: bool) -> Result<(), Problem> {
         Command::Predict(command) => command.run(json).await,
         Command::Release(command) => command.run(json).await,
         Command::Job(command) => command.run(json).await,
+        Command::Audit(command) => command.run(json).await,
         Command::Budget(command) => command.run(json).await,
         Command::Participant(command) => command.run(json).await,
         Command::Dataset(command) => command.run(json).await,

@@ -122,7 +122,7 @@ async fn stream(
     }
 }
 
-fn describe(progress: &v1::Progress) -> String {
+pub(super) fn describe(progress: &v1::Progress) -> String {
     let round = match progress.rounds {
         0 | 1 => String::new(),
         rounds => format!(" {} of {rounds}", progress.round + 1),

@@ -180,6 +180,7 @@ impl Members {
                 }
                 self.coordinator = Some(CoordinatorEntry {
                     id,
+                    organisation: Some(organisation),
                     tls_key,
                     signing_key: body.signing_key,
                 });

@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "EXAMPLES\n  sotto-coordinator --config /etc/sottovoce/coordinator.toml\n  sotto-coordinator --config coordinator.toml --check-config"
+    after_help = "EXAMPLES\n  sotto-coordinator --config /etc/sottovoce/coordinator.toml\n  sotto-coordinator --config coordinator.toml --check-config\n  sotto-coordinator --config coordinator.toml --rebuild a.json b.json"
 )]
 struct Arguments {
     /// Configuration file; coordinator.example.toml documents every key
@@ -21,6 +21,9 @@ struct Arguments {
     /// Check configuration, identity and roster, say what was found, and stop
     #[arg(long)]
     check_config: bool,
+    /// Write the log into an empty store from participants' mirrors (`sotto-participant mirror FILE`), and stop
+    #[arg(long, value_name = "MIRROR", num_args = 1..)]
+    rebuild: Vec<PathBuf>,
     /// Print one line of JSON on standard output when listening
     #[arg(long)]
     announce: bool,
@@ -41,6 +44,11 @@ fn main() -> ExitCode {
 fn start(arguments: &Arguments) -> Result<(), sotto_coordinator::Fatal> {
     if arguments.check_config {
         println!("{}", sotto_coordinator::check(&arguments.config)?);
+        return Ok(());
+    }
+    if !arguments.rebuild.is_empty() {
+        let leaves = sotto_coordinator::rebuild(&arguments.config, &arguments.rebuild)?;
+        println!("{leaves} leaves of the log are back; jobs and answers are not in it");
         return Ok(());
     }
     log(Config::load(&arguments.config)?.log);

@@ -168,11 +168,52 @@ impl Analysts for AnalystsDoor {
         Ok(Response::new(v1::Participants { participants }))
     }
 
+    type ReadLogStream = ReceiverStream<Result<v1::LogPage, Status>>;
+
+    async fn read_log(&self, request: Request<v1::ReadLogRequest>) -> Result<Response<Self::ReadLogStream>, Status> {
+        self.caller(&request)?;
+        let v1::ReadLogRequest { from, to } = request.into_inner();
+        let first = self.driver.read(move |desk| answers::log_page(desk, from, to)).await?;
+        let (page, next, end) = first.ok_or_else(|| {
+            status(
+                &engine::Refusal::new(engine::codes::NO_QUORUM, "no checkpoint of the log has a quorum yet")
+                    .remedy("`sotto participant` shows which witnesses are missing"),
+            )
+        })?;
+        let (pages, stream) = mpsc::channel(2);
+        tokio::spawn(pages_of(self.driver.clone(), page, next, end, pages));
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
     async fn get_status(&self, request: Request<v1::GetStatusRequest>) -> Result<Response<v1::Status>, Status> {
         self.caller(&request)?;
         let signed = self.members.borrow().signed.clone();
         let status = self.driver.read(|desk| answers::status(desk, signed)).await?;
         Ok(Response::new(status))
+    }
+}
+
+/// Sends a page, and those after it up to `end`: the first one's checkpoint stands for all.
+async fn pages_of(
+    driver: Driver,
+    first: v1::LogPage,
+    mut next: u64,
+    end: u64,
+    pages: mpsc::Sender<Result<v1::LogPage, Status>>,
+) {
+    let mut page = first;
+    loop {
+        // A reader that went away can read again.
+        if pages.send(Ok(page)).await.is_err() || next >= end {
+            return;
+        }
+        let from = next;
+        let read = driver.read(move |desk| answers::log_page(desk, from, Some(end))).await;
+        let Ok(Some((mut following, after, _))) = read else {
+            return;
+        };
+        following.checkpoint.clear();
+        (page, next) = (following, after);
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use engine::coordinator::{JobPhase, JobState};
 use engine::message::BudgetView;
 use engine::{AgentId, JobId, Refusal, codes};
+use governance::model::Version;
 use governance::{ContentHash, SignedRequest, SignedRoster};
 use proto::analysts::Answer;
 use proto::handshake::{PROTOCOL_MAX, PROTOCOL_MIN, SOFTWARE};
@@ -23,6 +24,7 @@ pub fn release(desk: &Desk<'_>, job: &JobId, analyst: &str) -> Option<v1::Releas
         signed: signed.clone(),
         released_at_ms,
         request: request.clone(),
+        proof: desk.engine.books().log().proof(job)?.to_string(),
     };
     Some((&answer).into())
 }
@@ -35,12 +37,27 @@ pub fn releases(desk: &Desk<'_>, analyst: &str, limit: usize) -> Vec<v1::Release
         .collect()
 }
 
-/// An analyst's models.
+/// Leaves in one page of the log: some 700 KB.
+const PAGE: u64 = 1_000;
+
+/// A stretch of the log that a quorum vouches for, a page of it, and where the next one starts.
+pub fn log_page(desk: &Desk<'_>, from: u64, to: Option<u64>) -> Option<(v1::LogPage, u64, u64)> {
+    let log = desk.engine.books().log();
+    let checkpoint = log.cosigned()?.to_owned();
+    let to = to.unwrap_or(u64::MAX).min(log.cosigned_size());
+    let next = to.min(from.saturating_add(PAGE));
+    let leaves = log.leaves(from..next).map(ToString::to_string).collect();
+    Some((v1::LogPage { checkpoint, leaves }, next, to))
+}
+
+/// An analyst's models, as far as a quorum vouches for their releases.
 pub fn models(desk: &Desk<'_>, analyst: &str) -> v1::Models {
     let registry = desk.engine.books().registry(analyst);
+    let log = desk.engine.books().log();
+    let published = |version: &&Version| JobId::parse(&version.release).is_some_and(|job| log.is_witnessed(&job));
     v1::Models {
         versions: registry
-            .map(|held| held.versions().iter().map(Into::into).collect())
+            .map(|held| held.versions().iter().filter(published).map(Into::into).collect())
             .unwrap_or_default(),
         moves: registry.map_or(0, |held| held.moves()),
     }
@@ -54,7 +71,7 @@ pub fn ending(desk: &Desk<'_>, job: &JobId, analyst: &str) -> Option<v1::JobEven
             refused: Some(refused.into()),
             attempts_charged: desk.jobs.charged(job),
         }),
-        JobPhase::Queued(_) | JobPhase::Round(_) => return None,
+        JobPhase::Queued(_) | JobPhase::Round(_) | JobPhase::Witnessing(_) => return None,
     };
     Some(v1::JobEvent { event: Some(event) })
 }

@@ -47,6 +47,7 @@ impl Consortium {
             analysts: Vec::new(),
             coordinator: CoordinatorEntry {
                 id: "hub".to_owned(),
+                organisation: None,
                 tls_key: ContentHash([0; 32]),
                 signing_key: signing_key(1).public(),
             },

@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use governance::log::EventError;
 use governance::{MoveError, Registry, Request, SignedRequest};
 
+use super::log::LogBooks;
 use crate::ids::{EpochSeq, JobId};
 use crate::message::{Carried, Previous, Wire};
 use crate::record::CoordinatorRecord;
@@ -26,6 +28,7 @@ pub struct Books {
     answers: BTreeMap<secagg::Digest, JobId>,
     /// Models, by analyst.
     registries: BTreeMap<String, Registry>,
+    log: LogBooks,
 }
 
 /// One request and what became of it.
@@ -35,6 +38,16 @@ pub struct Job {
     pub request: Arc<Request>,
     pub submitted_at_ms: u64,
     pub state: JobState,
+}
+
+impl Job {
+    /// The answer, if there is one.
+    pub fn release(&self) -> Option<&SignedRelease> {
+        match &self.state {
+            JobState::Released { release, .. } => Some(release),
+            _ => None,
+        }
+    }
 }
 
 /// A job ends once.
@@ -98,6 +111,10 @@ pub enum Inconsistent {
     Unreadable(JobId),
     #[error("epoch number {found} after {last}")]
     EpochNumber { last: EpochSeq, found: EpochSeq },
+    #[error("leaf {found} of the log after {size}")]
+    Leaf { size: u64, found: u64 },
+    #[error("a leaf of the log: {0}")]
+    Event(#[from] EventError),
     #[error("a model was moved as it cannot be: {0}")]
     Move(#[from] MoveError),
 }
@@ -176,6 +193,14 @@ impl Books {
                 let registry = self.registries.entry(wanted.analyst.clone()).or_default();
                 registry.apply(&wanted, *at_ms)?;
             }
+            CoordinatorRecord::Logged { first, leaves } => {
+                if *first != self.log.size() {
+                    let (size, found) = (self.log.size(), *first);
+                    return Err(Inconsistent::Leaf { size, found });
+                }
+                self.log.append(leaves)?;
+            }
+            CoordinatorRecord::Cosigned { size, checkpoint } => self.log.cosign(*size, checkpoint.clone()),
             CoordinatorRecord::JobFailed { job, refused, at_ms } => {
                 self.open_mut(job)?;
                 let refused = refused.clone();
@@ -183,6 +208,17 @@ impl Books {
             }
         }
         Ok(())
+    }
+
+    /// The transparency log.
+    pub fn log(&self) -> &LogBooks {
+        &self.log
+    }
+
+    /// Jobs that were answered, whether a quorum vouches for the answer or not.
+    pub fn released(&self) -> impl Iterator<Item = &JobId> {
+        let jobs = self.order.iter().filter_map(|id| self.jobs.get_key_value(id));
+        jobs.filter(|(_, job)| job.release().is_some()).map(|(id, _)| id)
     }
 
     /// The number of the next epoch.
@@ -220,10 +256,7 @@ impl Books {
 
     /// The release of a question that was answered before.
     pub fn answer(&self, identity: &secagg::Digest) -> Option<&SignedRelease> {
-        match &self.jobs.get(self.answers.get(identity)?)?.state {
-            JobState::Released { release, .. } => Some(release),
-            _ => None,
-        }
+        self.jobs.get(self.answers.get(identity)?)?.release()
     }
 
     fn open_mut(&mut self, job: &JobId) -> Result<&mut Progress, Inconsistent> {

@@ -17,6 +17,8 @@ pub type Workloads = BTreeMap<String, Arc<dyn Workload>>;
 pub struct Config {
     /// Signs releases and sums; its public half is in the roster.
     pub signing_key: Arc<secagg::SigningKey>,
+    /// The same key in the form that signs events and checkpoints.
+    pub actor_key: Arc<governance::SigningKey>,
     pub governance_key: governance::VerifyingKey,
     pub roster: SignedRoster,
     pub workloads: Workloads,

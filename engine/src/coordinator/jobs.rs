@@ -164,6 +164,8 @@ impl Coordinator {
                 Refusal::new(codes::QUEUE_FULL, format!("{limit} jobs are waiting already")).remedy("ask again later"),
             );
         }
+        let event = self.request_event(&signed, &request)?;
+        turn.leaves.push(event);
         let at_ms = turn.now_ms;
         self.record(
             CoordinatorRecord::JobSubmitted {

@@ -16,6 +16,10 @@ impl Coordinator {
         let registry = self.books.registry(&wanted.analyst).ok_or_else(unknown)?;
         let version = registry.check(&wanted).map_err(refused)?;
         let job = JobId::parse(&version.release).ok_or_else(unknown)?;
+        if !self.books.log().is_witnessed(&job) {
+            return Err(Refusal::new(codes::NO_QUORUM, self.unwitnessed().message));
+        }
+        self.log_move(&signed, &job, wanted.model, turn);
         let at_ms = turn.now_ms;
         self.record(CoordinatorRecord::ModelMoved { signed, at_ms }, turn);
         Ok(job)

@@ -15,6 +15,8 @@ pub enum Phase {
     Queued(Option<Refused>),
     /// In a round; the name is one of asking, collecting, agreeing, opening.
     Round(&'static str),
+    /// Answered; the answer waits for witnesses of the log.
+    Witnessing(Refused),
     Released,
     Failed(Refused),
 }
@@ -50,6 +52,9 @@ impl Coordinator {
         let entry = self.own_job(job, analyst)?;
         let round = self.jobs.slot(job).and_then(|at| self.rounds.get(&at));
         let (phase, round_number, attempts) = match &entry.state {
+            JobState::Released { .. } if !self.books.log().is_witnessed(job) => {
+                (Phase::Witnessing(self.unwitnessed()), 0, 0)
+            }
             JobState::Released { .. } => (Phase::Released, 0, 0),
             JobState::Failed { refused, .. } => (Phase::Failed(refused.clone()), 0, 0),
             JobState::Open(progress) => {
@@ -70,9 +75,11 @@ impl Coordinator {
         })
     }
 
-    /// The release of the analyst's own job, and when it was made.
+    /// The release of the analyst's own job, and when it was made; none before a quorum vouches for it.
     pub fn release(&self, job: &JobId, analyst: &str) -> Option<(&SignedRelease, u64)> {
-        match &self.own_job(job, analyst)?.state {
+        let own = self.own_job(job, analyst)?;
+        match &own.state {
+            JobState::Released { .. } if !self.books.log().is_witnessed(job) => None,
             JobState::Released { release, at_ms } => Some((release, *at_ms)),
             _ => None,
         }

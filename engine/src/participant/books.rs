@@ -3,10 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use governance::log::{EventError, SignedEvent};
 use governance::{ContentHash, SignedRoster};
 use privacy::ledger::Broken;
 use privacy::{Ledger, PopulationId};
 
+use super::log::LogBooks;
 use crate::record::ParticipantRecord;
 
 /// Everything that survives a restart.
@@ -16,6 +18,7 @@ pub struct Books {
     ledgers: BTreeMap<String, Ledger>,
     tokens: BTreeMap<ContentHash, Tokens>,
     paused: BTreeSet<String>,
+    log: LogBooks,
 }
 
 /// What was used of one request. A token is one attempt at one round; its index is `round + attempt`, which only rises.
@@ -40,6 +43,10 @@ pub enum Inconsistent {
         next: u32,
         found: u32,
     },
+    #[error("own event: {0}")]
+    Event(#[from] EventError),
+    #[error("an own event names ledger head {0}, which no ledger has: ledger and private log are not of one piece")]
+    LedgerHead(ContentHash),
 }
 
 impl Books {
@@ -73,7 +80,22 @@ impl Books {
                 tokens.used = tokens.used.saturating_add(*count);
                 tokens.next = first.saturating_add(*count);
             }
-            ParticipantRecord::RequestClosed { request } => self.tokens.entry(*request).or_default().closed = true,
+            ParticipantRecord::RequestClosed { request } => {
+                self.tokens.entry(*request).or_default().closed = true;
+                self.log.closed(request);
+            }
+            ParticipantRecord::Logged { leaf, .. } => {
+                let event = SignedEvent::peek(leaf.as_bytes())?;
+                if let Some(head) = event.budget_delta.as_ref().map(|delta| delta.ledger)
+                    && self.ledgers.values().all(|ledger| ledger.head().1.0 != head.0)
+                {
+                    return Err(Inconsistent::LedgerHead(head));
+                }
+                self.log.logged(leaf, &event);
+            }
+            ParticipantRecord::Witnessed { view, frontier, leaves } => self.log.witnessed(view, frontier, leaves),
+            ParticipantRecord::Behind { leaf } => self.log.behind(leaf),
+            ParticipantRecord::Replayed { .. } => self.log.replayed(),
             ParticipantRecord::Paused { dataset, paused: true } => {
                 self.paused.insert(dataset.clone());
             }
@@ -102,6 +124,11 @@ impl Books {
     /// What was used of a request.
     pub fn tokens(&self, request: &ContentHash) -> Tokens {
         self.tokens.get(request).cloned().unwrap_or_default()
+    }
+
+    /// What this witness has seen, and its own events.
+    pub fn log(&self) -> &LogBooks {
+        &self.log
     }
 
     pub fn is_paused(&self, dataset: &str) -> bool {

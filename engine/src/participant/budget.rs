@@ -9,10 +9,12 @@
 
 use std::borrow::Cow;
 
+use governance::log::event::Price;
 use governance::{ContentHash, Request};
 use privacy::ledger::Refusal as LedgerRefusal;
 use privacy::{Entry, Ledger, PopulationId, Renewal, ReservationId};
 
+use super::log::{Terms, price};
 use super::{Dataset, Participant, Turn};
 use crate::codes;
 use crate::context::Planned;
@@ -94,6 +96,9 @@ impl Participant {
         let entry = entry.map_err(|refusal| refused(&refusal, dataset.show_budget))?;
         let population = dataset.population.clone();
         self.record(ParticipantRecord::Ledger { population, entry }, turn);
+        let price = price(&plan.charge, request.delta, plan.variance == 0);
+        let terms = (request.contract, Some(request.analyst.as_str()));
+        self.log_charge(hash, terms, &dataset.population, (i64::from(count), price), turn);
         Ok(())
     }
 
@@ -181,7 +186,7 @@ impl Participant {
     }
 
     /// Gives back what was set aside for a request and never committed: its data was never touched.
-    pub(super) fn void_rest(&mut self, hash: &ContentHash, turn: &mut Turn<'_>) {
+    pub(super) fn void_rest(&mut self, hash: &ContentHash, terms: Option<&Terms>, turn: &mut Turn<'_>) {
         let prefix = format!("{hash}/");
         let mut voids = Vec::new();
         for (population, ledger) in self.books.ledgers() {
@@ -193,8 +198,16 @@ impl Participant {
             voids.extend(open.map(|(name, left)| (population.clone(), ReservationId::new(name), left)));
         }
         for (population, id, left) in voids {
+            let charge = self.ledger(&population).price_of(&id).cloned();
             let entry = self.ledger(&population).void(turn.now_ms, id, left);
             self.write(&population, entry, turn);
+            if let Some((Terms { contract, price: paid }, charge)) = terms.zip(charge) {
+                let price = match paid {
+                    Price::Private { delta, .. } => price(&charge, delta.get(), false),
+                    Price::WithoutNoise => Price::WithoutNoise,
+                };
+                self.log_charge(*hash, (*contract, None), &population, (-i64::from(left), price), turn);
+            }
         }
     }
 
@@ -228,7 +241,7 @@ impl Participant {
         }
     }
 
-    fn ledger(&self, population: &str) -> Cow<'_, Ledger> {
+    pub(super) fn ledger(&self, population: &str) -> Cow<'_, Ledger> {
         match self.books.ledger(population) {
             Some(ledger) => Cow::Borrowed(ledger),
             None => Cow::Owned(Ledger::new(PopulationId::new(population))),

@@ -17,6 +17,8 @@ pub struct Config {
     pub agent: AgentId,
     /// Signs everything this agent says; its public half is in the roster.
     pub signing_key: Arc<secagg::SigningKey>,
+    /// The same key in the form that signs events and checkpoints.
+    pub actor_key: Arc<governance::SigningKey>,
     pub governance_key: governance::VerifyingKey,
     /// The newest roster known when the configuration was written; a newer one in the books wins.
     pub roster: SignedRoster,
@@ -103,6 +105,8 @@ pub enum Input {
     Pause { dataset: String, paused: bool },
     /// The datasets that can be served now: files came, went, or stopped matching their contract.
     Datasets(Vec<Dataset>),
+    /// Two people replay what the ledger forgot; [`super::Participant::can_replay`] says whether they can.
+    Replay { approvals: Vec<String> },
     /// A newer roster from a file.
     Roster(SignedRoster),
     /// Time passed.

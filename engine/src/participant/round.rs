@@ -25,8 +25,9 @@ use crate::workload::Refusal;
 /// What is known about a request beside the books; lost in a crash, and may be.
 #[derive(Default)]
 pub(super) struct Run {
+    pub(super) contributions: super::log::Contributions,
     /// Verified under the roster that holds now.
-    request: Option<Arc<Request>>,
+    pub(super) request: Option<Arc<Request>>,
     planned: Option<Planned>,
     /// One above the highest index accepted.
     cursor: u32,
@@ -131,6 +132,11 @@ impl Participant {
 
     /// No token of this request is used any more; what was set aside comes back.
     pub(super) fn close_request(&mut self, hash: ContentHash, turn: &mut Turn<'_>) {
+        // What an old store takes for unused may have been used: nothing comes back before it was replayed.
+        if self.log_intact().is_err() {
+            return;
+        }
+        self.log_contributions(hash, turn);
         let known = self.runs.remove(&hash).is_some() || self.books.tokens(&hash).used > 0;
         if known && !self.books.tokens(&hash).closed {
             let computing = self.rounds.iter().filter(|(_, round)| {
@@ -140,8 +146,9 @@ impl Participant {
             for at in waiting {
                 self.round_ended(at, turn);
             }
+            let terms = self.books.log().terms(&hash).cloned();
             self.record(ParticipantRecord::RequestClosed { request: hash }, turn);
-            self.void_rest(&hash, turn);
+            self.void_rest(&hash, terms.as_ref(), turn);
             self.send_offers(turn);
         }
     }

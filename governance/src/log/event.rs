@@ -70,7 +70,7 @@ pub enum Kind {
 
 /// Who says so. The key is in the event, so that a reader without the roster can check the signature; that the key *is*
 /// this actor's, only a roster says ([`SignedEvent::by_member`]).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Actor {
     pub role: Role,
@@ -109,7 +109,12 @@ pub struct BudgetDelta {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Price {
-    Private { epsilon: Real, delta: Real },
+    Private {
+        epsilon: Real,
+        delta: Real,
+        /// Covers the charge at every order: a ledger that lost it is brought up to date by it, never too cheaply.
+        rho: Real,
+    },
     WithoutNoise,
 }
 
@@ -134,6 +139,9 @@ pub struct Event {
     pub decision: Option<Decision>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_delta: Option<BudgetDelta>,
+    /// Vectors that a contribution stands for: one if absent. A training run says many at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vectors: Option<u32>,
     /// [`Payload::commitment`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<ContentHash>,
@@ -155,14 +163,60 @@ struct Leaf {
 }
 
 impl Event {
+    /// An event with nothing but what every event has.
+    pub fn new(kind: Kind, at_ms: u64, actor: Actor) -> Self {
+        Self {
+            kind,
+            at_ms,
+            actor,
+            references: BTreeMap::new(),
+            policy: None,
+            contract: None,
+            consent: None,
+            decision: None,
+            budget_delta: None,
+            vectors: None,
+            payload: None,
+        }
+    }
+
+    /// What somebody decided in a signed act, by the act's hash. `subject` is what the kind concerns: the grant, the thing revoked, the
+    /// roster; a contract is named in the event's own field.
+    pub fn of_act(kind: Kind, act: ContentHash, subject: ContentHash, at_ms: u64, actor: Actor) -> Self {
+        let event = Self::new(kind, at_ms, actor).refers("act", act);
+        match kind.concerns().first() {
+            Some(name) => event.refers(name, subject),
+            None => Self {
+                contract: Some(subject),
+                ..event
+            },
+        }
+    }
+
+    /// The same event, which refers to one more thing.
+    pub fn refers(mut self, name: &str, to: ContentHash) -> Self {
+        self.references.insert(name.into(), to);
+        self
+    }
+
     /// Checks and signs. The actor's key must be this one.
     pub fn sign(self, key: &SigningKey) -> Result<SignedEvent, EventError> {
         if self.actor.key != key.public() {
             return Err(EventError::Signature(self.actor.id));
         }
-        let signature = key.sign(DOMAIN, canonical_json(&self)?.as_bytes());
+        let signature = self.signature(key)?;
+        self.signed(signature)
+    }
+
+    /// The event with a signature that was made elsewhere, if it is the actor's.
+    pub fn signed(self, signature: Vec<u8>) -> Result<SignedEvent, EventError> {
         let leaf = canonical_json(&Leaf { event: self, signature })?;
         SignedEvent::parse(leaf.as_bytes())
+    }
+
+    /// The actor's signature alone, to be put to the same event by somebody who can write it down again.
+    pub fn signature(&self, key: &SigningKey) -> Result<Vec<u8>, EventError> {
+        Ok(key.sign(DOMAIN, canonical_json(self)?.as_bytes()))
     }
 
     fn check(&self) -> Result<(), EventError> {
@@ -178,6 +232,13 @@ impl Event {
         };
         field("decision", self.decision.is_some(), kind == Kind::Decision)?;
         field("budget delta", self.budget_delta.is_some(), kind == Kind::Charge)?;
+        if self
+            .vectors
+            .is_some_and(|vectors| kind != Kind::Contribution || vectors == 0)
+        {
+            let (field, wanted) = ("number of vectors", false);
+            return Err(EventError::Field { kind, field, wanted });
+        }
         if matches!(kind, Kind::Request | Kind::Decision | Kind::Charge | Kind::Contract) {
             field("contract", self.contract.is_some(), true)?;
         }
@@ -194,6 +255,7 @@ impl BudgetDelta {
             Price::Private { epsilon, .. } if epsilon.get() <= 0.0 => {
                 Err(EventError::Charge("its epsilon is not above zero"))
             }
+            Price::Private { rho, .. } if rho.get() <= 0.0 => Err(EventError::Charge("its rho is not above zero")),
             Price::Private { delta, .. } if delta.get() <= 0.0 || delta.get() >= 1.0 => {
                 Err(EventError::Charge("its delta is not between zero and one"))
             }
@@ -244,6 +306,12 @@ impl SignedEvent {
         Ok(Self { event, leaf: spelled })
     }
 
+    /// The event in a leaf without its signature being looked at: of a leaf that was verified before it was stored.
+    pub fn peek(leaf: &[u8]) -> Result<Event, EventError> {
+        let parsed: Leaf = serde_json::from_slice(leaf).map_err(|e| EventError::Malformed(e.to_string()))?;
+        Ok(parsed.event)
+    }
+
     pub fn event(&self) -> &Event {
         &self.event
     }
@@ -285,13 +353,19 @@ impl SignedEvent {
     }
 }
 
-/// What an event does not say in the open, kept beside the log by whoever may see it. It has no `Debug`: it may name people.
+/// What an event does not say in the open, kept beside the log by whoever may see it. Its `Debug` shows nothing: it may name people.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Payload {
     /// 32 fresh random bytes; without them a short payload could be guessed from its commitment.
     pub salt: ContentHash,
     pub text: String,
+}
+
+impl std::fmt::Debug for Payload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Payload(..)")
+    }
 }
 
 impl Payload {

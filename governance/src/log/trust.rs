@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checkpoint::SignedCheckpoint;
 use super::note::{Algorithm, NoteError, NoteKey, Verified};
+use crate::Roster;
 use crate::roster::repeated;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +68,16 @@ pub struct WitnessEntry {
 }
 
 impl Trust {
+    /// What the members of a consortium trust; `sotto audit trust` prints it for others.
+    pub fn of(roster: &Roster) -> Result<Self, TrustError> {
+        TrustFile::of(roster)?.check()
+    }
+
+    /// How many witnesses must cosign.
+    pub fn needed(&self) -> usize {
+        self.quorum
+    }
+
     pub fn parse(text: &str) -> Result<Self, TrustError> {
         let file: TrustFile = toml::from_str(text).map_err(|e| TrustError::Malformed(e.to_string()))?;
         file.check()
@@ -95,6 +106,30 @@ impl Trust {
 }
 
 impl TrustFile {
+    /// The log is signed by the coordinator's key, every agent of another organisation is a witness, as many as may collude in the
+    /// cohort may lie here, and the quorum is the smallest that is safe.
+    pub fn of(roster: &Roster) -> Result<Self, TrustError> {
+        let coordinator = roster.coordinator.organisation();
+        let entry = |agent: &crate::Agent| {
+            let key = NoteKey::new(&witness_name(&agent.id), Algorithm::CosignatureV1, agent.signing_key)?;
+            Ok(WitnessEntry {
+                key: key.to_string(),
+                organisation: agent.organisation.clone(),
+            })
+        };
+        let agents = roster.agents.iter().filter(|agent| agent.organisation != coordinator);
+        let witnesses: Vec<_> = agents.map(entry).collect::<Result<_, NoteError>>()?;
+        let faulty = roster.c as usize;
+        let log = NoteKey::new(&origin(roster), Algorithm::Ed25519, roster.coordinator.signing_key)?;
+        Ok(Self {
+            log: log.to_string(),
+            coordinator: coordinator.into(),
+            faulty,
+            quorum: smallest_quorum(witnesses.len(), faulty),
+            witnesses,
+        })
+    }
+
     pub fn check(&self) -> Result<Trust, TrustError> {
         let log = key_of(&self.log, Algorithm::Ed25519, "the log's (type 01)")?;
         let keys = self.witnesses.iter();
@@ -131,6 +166,17 @@ impl TrustFile {
             quorum: q,
         })
     }
+}
+
+/// The name of a consortium's log, and of its key.
+pub fn origin(roster: &Roster) -> String {
+    format!("{}/log", witness_name(&roster.consortium))
+}
+
+/// A member's name as a key's: without the white space and plus signs that C2SP forbids.
+pub fn witness_name(id: &str) -> String {
+    let forbidden = |c: char| c.is_whitespace() || c == '+' || c < ' ';
+    id.replace(forbidden, "-")
 }
 
 fn key_of(text: &str, algorithm: Algorithm, wanted: &'static str) -> Result<NoteKey, TrustError> {

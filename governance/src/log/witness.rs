@@ -72,6 +72,13 @@ pub struct View {
     fork: Option<Fork>,
 }
 
+impl View {
+    /// The newest checkpoint accepted, as a note.
+    pub fn newest(&self) -> Option<&str> {
+        self.newest.as_deref()
+    }
+}
+
 /// A checkpoint as it reaches a witness, with the proofs that belong to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
@@ -133,6 +140,26 @@ impl Witness {
     /// Remembers an own event that went to the coordinator, until a checkpoint is shown to hold it.
     pub fn handed_in(&mut self, event: &SignedEvent, now_ms: u64) {
         self.view.pending.entry(event.hash()).or_insert(now_ms);
+    }
+
+    /// A new connection: these events, and no others, are handed in again, and the merge delay begins anew.
+    pub fn hand_in_anew(&mut self, leaves: impl IntoIterator<Item = TreeHash>, now_ms: u64) {
+        self.view.pending = leaves.into_iter().map(|leaf| (leaf, now_ms)).collect();
+    }
+
+    /// The log's key.
+    pub fn key(&self) -> &NoteKey {
+        &self.log
+    }
+
+    /// The newest checkpoint accepted.
+    pub fn newest(&self) -> Option<&SignedCheckpoint> {
+        self.newest.as_ref()
+    }
+
+    /// Whether the log was convicted: nothing is accepted any more.
+    pub fn fork(&self) -> Option<&Fork> {
+        self.view.fork.as_ref()
     }
 
     /// Verifies an offer. Nothing changes on a refusal, except that a fork latches.

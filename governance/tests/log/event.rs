@@ -3,7 +3,6 @@
 use governance::canonical::Real;
 use governance::log::event::{Actor, Decision, EventError, Price, Role};
 use governance::log::{Kind, Payload, SignedEvent};
-use governance::{Agent, Analyst, CoordinatorEntry, Roster};
 
 use crate::world::*;
 
@@ -121,6 +120,7 @@ fn a_charge_moves_tokens_at_a_price_that_means_something() {
         budget.price = Price::Private {
             epsilon: Real::new(epsilon).unwrap(),
             delta: Real::new(delta).unwrap(),
+            rho: Real::new(0.001).unwrap(),
         };
         event.sign(&key(1))
     };
@@ -179,30 +179,7 @@ fn erasing_payload_and_salt_leaves_the_leaf_verifiable() {
 
 #[test]
 fn an_actor_is_who_the_roster_says() {
-    let member = |i: u8| Agent {
-        id: format!("agent-{i}"),
-        organisation: format!("hospital {i}"),
-        signing_key: key(i).public(),
-        tls_key: hash(i),
-    };
-    let roster = Roster {
-        consortium: "heart".into(),
-        version: 3,
-        c: 1,
-        min_cohort: 3,
-        agents: (1..=4).map(member).collect(),
-        analysts: vec![Analyst {
-            id: "ana".into(),
-            organisation: "university".into(),
-            key: key(ANALYST).public(),
-            tls_key: hash(50),
-        }],
-        coordinator: CoordinatorEntry {
-            id: "co".into(),
-            tls_key: hash(60),
-            signing_key: key(COORDINATOR).public(),
-        },
-    };
+    let roster = roster();
     let governance = key(99).public();
     let by = |role, id: &str, seed| {
         let actor = Actor {

@@ -2,7 +2,10 @@
 
 mod bundle;
 mod event;
+mod mirror;
 mod note;
+mod proven;
+mod scan;
 mod tiles;
 mod tree;
 mod trust;

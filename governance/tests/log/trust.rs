@@ -124,3 +124,33 @@ fn only_listed_witnesses_make_a_quorum() {
     // Strangers and the coordinator's own agent add nothing.
     assert_eq!(names(&[1, 2, 9, 10, COORDINATOR]), missing(2));
 }
+
+#[test]
+fn what_members_trust_follows_from_the_roster() {
+    let trust = Trust::of(&roster()).unwrap();
+    assert_eq!(trust.log().name(), "heart/log");
+    assert_eq!(*trust.log().key(), key(COORDINATOR).public());
+    let names: Vec<&str> = trust.witnesses().iter().map(NoteKey::name).collect();
+    assert_eq!(names, ["agent-1", "agent-2", "agent-3", "agent-4"]);
+    assert_eq!(trust.needed(), 3);
+    // The file that an outsider gets says the same.
+    let text = toml::to_string(&TrustFile::of(&roster()).unwrap()).unwrap();
+    assert_eq!(Trust::parse(&text).unwrap(), trust);
+}
+
+#[test]
+fn an_agent_of_the_coordinators_organisation_is_no_witness() {
+    let mut roster = roster();
+    roster.coordinator.organisation = Some("hospital 2".into());
+    let trust = Trust::of(&roster).unwrap();
+    let names: Vec<&str> = trust.witnesses().iter().map(NoteKey::name).collect();
+    assert_eq!(names, ["agent-1", "agent-3", "agent-4"]);
+    assert_eq!(trust.needed(), 3, "one of three may lie: all must answer");
+}
+
+#[test]
+fn a_consortium_with_spaces_in_its_name_has_a_log_with_a_name() {
+    let mut roster = roster();
+    roster.consortium = "heart + lung".into();
+    assert_eq!(Trust::of(&roster).unwrap().log().name(), "heart---lung/log");
+}

@@ -10,7 +10,7 @@ use governance::log::{
     Algorithm, Checkpoint, Event, Kind, Nodes, NoteKey, Offer, Payload, SignedCheckpoint, SignedEvent, Tree, Trust,
     View, Witness,
 };
-use governance::{ContentHash, SigningKey, canonical::Real};
+use governance::{Agent, Analyst, ContentHash, CoordinatorEntry, Roster, SigningKey, canonical::Real};
 
 pub const ORIGIN: &str = "heart.example/log";
 pub const MERGE_DELAY_MS: u64 = 10_000;
@@ -57,6 +57,35 @@ pub fn trust() -> Trust {
     trust_file().check().unwrap()
 }
 
+/// The members, as governance lists them.
+pub fn roster() -> Roster {
+    let member = |i: u8| Agent {
+        id: format!("agent-{i}"),
+        organisation: format!("hospital {i}"),
+        signing_key: key(i).public(),
+        tls_key: hash(i),
+    };
+    Roster {
+        consortium: "heart".into(),
+        version: 3,
+        c: 1,
+        min_cohort: 3,
+        agents: (1..=4).map(member).collect(),
+        analysts: vec![Analyst {
+            id: "ana".into(),
+            organisation: "university".into(),
+            key: key(ANALYST).public(),
+            tls_key: hash(50),
+        }],
+        coordinator: CoordinatorEntry {
+            id: "co".into(),
+            organisation: None,
+            tls_key: hash(60),
+            signing_key: key(COORDINATOR).public(),
+        },
+    }
+}
+
 pub fn agent(agent: u8) -> Actor {
     Actor {
         role: Role::Agent,
@@ -73,20 +102,16 @@ pub fn event(kind: Kind, actor: Actor, at_ms: u64) -> Event {
         price: Price::Private {
             epsilon: Real::new(0.1).unwrap(),
             delta: Real::new(1e-6).unwrap(),
+            rho: Real::new(0.001).unwrap(),
         },
         ledger: hash(8),
     };
     Event {
-        kind,
-        at_ms,
-        actor,
         references: kind.concerns().iter().map(|name| (name.to_string(), hash(1))).collect(),
-        policy: None,
         contract: contract.then_some(hash(2)),
-        consent: None,
         decision: (kind == Kind::Decision).then_some(Decision::Deny),
         budget_delta: (kind == Kind::Charge).then_some(charge),
-        payload: None,
+        ..Event::new(kind, at_ms, actor)
     }
 }
 

@@ -42,10 +42,15 @@ enum Act {
     /// What the running agent is doing
     Status,
     /// What was spent, reserved and left, per population
+    #[command(args_conflicts_with_subcommands = true)]
     Ledger {
         /// One population only
         population: Option<String>,
+        #[command(subcommand)]
+        act: Option<LedgerAct>,
     },
+    /// Write the log as this participant received it to a file: with it a coordinator that lost everything has its log again
+    Mirror { file: PathBuf },
     /// Answer nothing over a dataset until it is resumed
     Pause { dataset: String },
     /// Answer again
@@ -54,6 +59,17 @@ enum Act {
     Consent {
         #[command(subcommand)]
         order: consent::Order,
+    },
+}
+
+#[derive(Subcommand)]
+enum LedgerAct {
+    /// After the store was put back to an older state: charge again what the log says was charged
+    #[command(after_help = "Example:\n  sotto-participant ledger replay --approve \"Ada King\" --approve \"Bo Berg\"")]
+    Replay {
+        /// Who stands for it: two people
+        #[arg(long = "approve", required = true)]
+        approvals: Vec<String>,
     },
 }
 
@@ -78,7 +94,12 @@ fn act(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
         Act::Run => return run(&cli.config),
         Act::Check => return check(&cli.config, cli.json),
         Act::Status => Local::Status,
-        Act::Ledger { population } => Local::Ledger { population },
+        Act::Mirror { file } => return mirror(&cli.config, &file),
+        Act::Ledger {
+            act: Some(LedgerAct::Replay { approvals }),
+            ..
+        } => Local::Replay { approvals },
+        Act::Ledger { population, act: None } => Local::Ledger { population },
         Act::Pause { dataset } => Local::Pause { dataset },
         Act::Resume { dataset } => Local::Resume { dataset },
         Act::Consent { order } => return consent(&cli.config, order.located()?, cli.json),
@@ -132,6 +153,15 @@ fn run(config: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
         .enable_all()
         .build()?;
     runtime.block_on(sotto_participant::run(config, false, sotto_participant::stopped()))?;
+    Ok(())
+}
+
+/// Works beside a running agent and without one.
+fn mirror(config: &std::path::Path, file: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
+    let mirror = sotto_participant::mirror(&Config::load(config)?.store)?;
+    let leaves = mirror.leaves.len();
+    std::fs::write(file, serde_json::to_vec(&mirror)?)?;
+    println!("{}: {leaves} leaves of the log", file.display());
     Ok(())
 }
 

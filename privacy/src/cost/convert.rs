@@ -5,7 +5,7 @@
 //! reports may take the best one ([`epsilon`]) over a finished sequence. `proofs/caps.md`.
 
 use super::round::{DOWN, UP, nano_down};
-use super::{Charge, Delta, ORDERS, Order};
+use super::{Charge, Curve, Delta, ORDERS, Order};
 
 /// The best epsilon over all orders at `delta`: for reports, never for deciding whether something still fits.
 /// Infinite if the charge's own delta uses `delta` up.
@@ -24,6 +24,20 @@ pub fn epsilon_at(charge: &Charge, order: Order, delta: f64) -> f64 {
         return f64::INFINITY;
     }
     push_up(nano as f64 / 1e9 + overhead(order.value(), left.value()))
+}
+
+/// The rho of a zCDP statement that covers the charge's divergence at every order, rounded up.
+pub fn rho(charge: &Charge) -> f64 {
+    let ratio = |order: &Order| push_up(charge.curve.at(*order) as f64 / 1e9 / order.value());
+    ORDERS.iter().map(ratio).fold(0.0, f64::max)
+}
+
+/// The charge of rho-zCDP: what [`rho`] undoes, never too cheaply.
+pub fn of_rho(rho: f64) -> Charge {
+    Charge {
+        curve: Curve::from_fn(|order| rho * order.value()),
+        delta: Delta::ZERO,
+    }
 }
 
 /// The order a cap of (`epsilon`, `delta`) stands at: the one that leaves a Gaussian the most room.

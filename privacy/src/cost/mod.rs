@@ -13,7 +13,7 @@ mod poisson;
 mod round;
 
 pub use calibrate::{Calibrated, CalibrationError, calibrate, calibrate_steps, interval95, lattice_factor, noise_sd};
-pub use convert::{cap_order, cap_room, epsilon, epsilon_at, epsilon_at_rho, rho_for, rho_to_epsilon};
+pub use convert::{cap_order, cap_room, epsilon, epsilon_at, epsilon_at_rho, of_rho, rho, rho_for, rho_to_epsilon};
 pub use gaussian::{GaussianTerms, distributed_gaussian};
 pub use hockey_stick::single_count_epsilon;
 pub use poisson::poisson_sampled;

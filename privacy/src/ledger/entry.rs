@@ -68,6 +68,14 @@ pub enum LedgerEvent {
     Committed { id: ReservationId, tokens: u32 },
     /// So many tokens, for which data was never touched, come back.
     Voided { id: ReservationId, tokens: u32 },
+    /// Spent before the ledger was put back to an older state: charged again, whatever the caps, as two people say.
+    Restored {
+        id: ReservationId,
+        analyst: String,
+        charge: Charge,
+        tokens: u32,
+        approvals: Vec<String>,
+    },
 }
 
 /// A line of the ledger.
@@ -137,10 +145,7 @@ impl Entry {
                 bytes.number(2);
                 bytes.text(id.as_str());
                 bytes.text(analyst);
-                for order in ORDERS {
-                    bytes.number(charge.curve.at(order));
-                }
-                bytes.number(charge.delta.units());
+                bytes.charge(charge);
                 bytes.number((*tokens).into());
             }
             LedgerEvent::ReservedWithoutNoise {
@@ -164,6 +169,20 @@ impl Entry {
                 bytes.number(5);
                 bytes.text(id.as_str());
                 bytes.number((*tokens).into());
+            }
+            LedgerEvent::Restored {
+                id,
+                analyst,
+                charge,
+                tokens,
+                approvals,
+            } => {
+                bytes.number(6);
+                bytes.text(id.as_str());
+                bytes.text(analyst);
+                bytes.charge(charge);
+                bytes.number((*tokens).into());
+                bytes.texts(approvals);
             }
         }
         EntryHash(*bytes.0.finalize().as_bytes())
@@ -222,6 +241,13 @@ impl Bytes {
         for text in texts {
             self.text(text);
         }
+    }
+
+    fn charge(&mut self, charge: &Charge) {
+        for order in ORDERS {
+            self.number(charge.curve.at(order));
+        }
+        self.number(charge.delta.units());
     }
 
     fn cap(&mut self, cap: &Cap) {

@@ -187,6 +187,31 @@ impl Ledger {
         self.build(at_ms, LedgerEvent::Voided { id, tokens })
     }
 
+    /// The entry that charges what this ledger forgot when it was put back to an older state. No cap stops it: it was spent.
+    pub fn restore(
+        &self,
+        at_ms: u64,
+        id: ReservationId,
+        analyst: &str,
+        charge: &Charge,
+        tokens: u32,
+        approvals: &[String],
+    ) -> Result<Entry, Refusal> {
+        let event = LedgerEvent::Restored {
+            id,
+            analyst: analyst.into(),
+            charge: charge.clone(),
+            tokens,
+            approvals: approvals.to_vec(),
+        };
+        self.build(at_ms, event)
+    }
+
+    /// What one token of an open reservation costs.
+    pub fn price_of(&self, id: &ReservationId) -> Option<&Charge> {
+        self.open.get(id).map(|open| &open.charge)
+    }
+
     pub fn population(&self) -> &PopulationId {
         &self.population
     }

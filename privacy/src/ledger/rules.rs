@@ -80,6 +80,12 @@ impl Ledger {
                     Ok(())
                 }
             }
+            LedgerEvent::Restored {
+                id, tokens, approvals, ..
+            } => {
+                self.is_new(id, *tokens)?;
+                two_people(approvals)
+            }
             LedgerEvent::Committed { id, tokens } | LedgerEvent::Voided { id, tokens } => {
                 let left = self
                     .tokens_left(id)
@@ -144,6 +150,22 @@ impl Ledger {
                     },
                 );
             }
+            LedgerEvent::Restored {
+                id,
+                analyst,
+                charge,
+                tokens,
+                ..
+            } => {
+                self.closed.insert(id.clone());
+                if charge.is_infinite() {
+                    self.without_noise += u64::from(*tokens);
+                } else {
+                    let price = charge.times((*tokens).into());
+                    self.books.whole.spend(&price);
+                    self.book(analyst).spend(&price);
+                }
+            }
             LedgerEvent::Committed { id, tokens } => {
                 self.use_up(id, *tokens);
             }
@@ -194,15 +216,16 @@ fn fits(book: &Book, whose: Whose, price: &Charge, forgiven: u64) -> Result<(), 
 }
 
 fn approved(old: Option<Cap>, new: &Cap, approvals: &[String]) -> Result<(), Refusal> {
-    let people: BTreeSet<&str> = approvals
-        .iter()
-        .map(|name| name.trim())
-        .filter(|name| !name.is_empty())
-        .collect();
-    let raised = old.is_none_or(|old| old.is_raised_by(new));
-    if raised && people.len() < 2 {
-        Err(Refusal::Approvals { found: people.len() })
-    } else {
-        Ok(())
+    match old.is_none_or(|old| old.is_raised_by(new)) {
+        true => two_people(approvals),
+        false => Ok(()),
+    }
+}
+
+fn two_people(approvals: &[String]) -> Result<(), Refusal> {
+    let names = approvals.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
+    match names.collect::<BTreeSet<_>>().len() {
+        found @ (0 | 1) => Err(Refusal::Approvals { found }),
+        _ => Ok(()),
     }
 }

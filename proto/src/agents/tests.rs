@@ -5,6 +5,8 @@ use std::sync::Arc;
 use engine::message::*;
 use engine::{AgentId, JobId, Refused, SlotId};
 use governance::SignedRequest;
+use governance::log::TreeHash;
+use governance::log::witness::Inclusion;
 use proptest::prelude::*;
 use prost::Message;
 use prost::bytes::Bytes;
@@ -78,7 +80,7 @@ prop_compose! {
         numbers in any::<[u32; 3]>(), plan_hash in any::<[u8; 32]>(), carried in wires(),
         hashes in any::<Option<[[u8; 32]; 2]>>(), contributors in any::<Option<u32>>(),
         timeout_ms in any::<u64>()) -> Opaque<RoundStart> {
-        let request = Arc::new(SignedRequest { body, signature: vec![3; 64] });
+        let request = Arc::new(SignedRequest { body, signature: vec![3; 64], event: vec![4; 64] });
         let [round, attempt, s_min] = numbers;
         let job = JobId(job);
         let previous = hashes.map(|[sum_hash, state_hash]| Previous {
@@ -107,7 +109,7 @@ type Maker = Opaque<Box<dyn Fn() -> ToCoordinator>>;
 
 fn from_agents() -> impl Strategy<Value = Maker> {
     (
-        0..11usize,
+        0..13usize,
         slots(),
         wires(),
         refusals(),
@@ -136,6 +138,12 @@ fn from_agents() -> impl Strategy<Value = Maker> {
                     7 => ToCoordinator::Reveal { at, reveal: bytes },
                     8 => ToCoordinator::Paths { at, paths: bytes },
                     9 => ToCoordinator::Edges { at, edges: bytes },
+                    10 => ToCoordinator::Events(vec![refused.message; usize::from(at.slot % 4)]),
+                    11 => ToCoordinator::LogSeen(LogSeen {
+                        size: at.epoch,
+                        cosignature: flag.then(|| refused.code.clone()),
+                        refused: (!flag).then_some(refused),
+                    }),
                     _ => ToCoordinator::Aborted { at, refused },
                 }
             }) as Box<dyn Fn() -> ToCoordinator>)
@@ -143,7 +151,7 @@ fn from_agents() -> impl Strategy<Value = Maker> {
 }
 
 fn to_agents() -> impl Strategy<Value = Opaque<ToAgent>> {
-    (0..14usize, slots(), wires(), starts(), "[a-z]{1,9}", any::<bool>()).prop_map(
+    (0..15usize, slots(), wires(), starts(), "[a-z]{1,9}", any::<bool>()).prop_map(
         |(kind, at, bytes, Opaque(start), name, flag)| {
             Opaque(match kind {
                 0 => ToAgent::Roster(governance::SignedRoster {
@@ -175,6 +183,21 @@ fn to_agents() -> impl Strategy<Value = Opaque<ToAgent>> {
                 9 => ToAgent::Certificate { at, certificate: bytes },
                 10 => ToAgent::PathsWanted { at },
                 11 => ToAgent::EdgesWanted { at },
+                13 => ToAgent::LogGrown(Box::new(LogGrown {
+                    from: at.epoch,
+                    head: start.timeout_ms,
+                    checkpoint: name.clone(),
+                    entries: vec![name.as_str().into(); usize::from(flag)],
+                    consistency: vec![TreeHash(start.plan_hash); usize::from(at.slot % 5)],
+                    own: vec![
+                        Inclusion {
+                            leaf: TreeHash(start.plan_hash),
+                            index: at.epoch,
+                            path: vec![TreeHash(start.plan_hash); 3],
+                        };
+                        usize::from(flag)
+                    ],
+                })),
                 12 => ToAgent::RoundEnded {
                     at,
                     next: flag.then(|| Box::new(start)),
@@ -206,8 +229,8 @@ proptest! {
     }
 
     #[test]
-    fn a_join_arrives_as_it_was(offers in proptest::collection::vec(offers(), 0..4), epochs in any::<Vec<u64>>()) {
-        let join = Join { offers, epochs };
+    fn a_join_arrives_as_it_was(offers in proptest::collection::vec(offers(), 0..4), epochs in any::<Vec<u64>>(), log_size in any::<u64>()) {
+        let join = Join { offers, epochs, log_size };
         prop_assert_eq!(joined(join_frame(join.clone())).unwrap(), join);
     }
 

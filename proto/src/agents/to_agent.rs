@@ -52,6 +52,7 @@ pub fn to_agent_frames(message: ToAgent) -> impl Iterator<Item = v1::Coordinator
             job: Bytes::copy_from_slice(&job.0),
             request_hash: Bytes::copy_from_slice(&request_hash),
         }),
+        ToAgent::LogGrown(grown) => Frame::LogGrown((*grown).into()),
     };
     std::iter::once(first)
         .chain(rest)
@@ -136,6 +137,7 @@ impl AgentAssembler {
                 job: job(&m.job)?,
                 request_hash: fixed("request hash", &m.request_hash)?,
             },
+            Frame::LogGrown(grown) => ToAgent::LogGrown(Box::new(grown.try_into()?)),
         };
         Ok(Some(message))
     }

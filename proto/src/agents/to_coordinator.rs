@@ -74,6 +74,8 @@ pub fn frames(message: ToCoordinator) -> impl Iterator<Item = v1::AgentFrame> + 
             at: Some(at.into()),
             refused: Some(refused.into()),
         }),
+        ToCoordinator::Events(leaves) => Frame::Events(v1::Events { leaves }),
+        ToCoordinator::LogSeen(seen) => Frame::LogSeen(seen.into()),
     };
     std::iter::once(first)
         .chain(rest)
@@ -85,6 +87,7 @@ pub fn join_frame(join: Join) -> v1::AgentFrame {
     let join = v1::Join {
         offers: join.offers.into_iter().map(Into::into).collect(),
         epochs: join.epochs,
+        log_size: join.log_size,
     };
     v1::AgentFrame {
         frame: Some(Frame::Join(join)),
@@ -100,6 +103,7 @@ pub fn joined(frame: v1::AgentFrame) -> Result<Join, Malformed> {
     Ok(Join {
         offers: offers(join.offers)?,
         epochs: join.epochs,
+        log_size: join.log_size,
     })
 }
 
@@ -194,6 +198,8 @@ impl Assembler {
                 at: slot(m.at)?,
                 edges: wire(m.edges),
             },
+            Frame::Events(events) => ToCoordinator::Events(super::leaves(events.leaves)?),
+            Frame::LogSeen(seen) => ToCoordinator::LogSeen(seen.try_into()?),
             Frame::Aborted(m) => ToCoordinator::Aborted {
                 at: slot(m.at)?,
                 refused: required("refusal", m.refused)?.try_into()?,

@@ -50,6 +50,7 @@ fn world(dns_name: &str) -> World {
         }],
         coordinator: CoordinatorEntry {
             id: "hub".to_owned(),
+            organisation: None,
             tls_key: ContentHash([5; 32]),
             signing_key: key(5).public(),
         },

@@ -10,6 +10,7 @@ use engine::record::{CoordinatorRecord, ParticipantRecord};
 use engine::{
     CoordinatorEvent, CoordinatorStep, Digest, JobId, ParticipantEvent, ParticipantStep, SignedRelease, SlotId,
 };
+use governance::log::{Kind, SignedEvent};
 use privacy::LedgerEvent;
 use secagg::{MaskedHeader, Message, Reveal, Survivors};
 
@@ -42,6 +43,9 @@ pub struct Checks {
     committed: BTreeMap<(usize, JobId), u32>,
     serials: BTreeMap<(SlotId, usize), i64>,
     summed: BTreeMap<JobId, SlotId>,
+    /// Where releases stand in the log, and how many leaves a quorum vouches for: what is on the coordinator's disk.
+    logged: BTreeMap<JobId, u64>,
+    vouched: u64,
     pub releases: BTreeMap<JobId, SignedRelease>,
     paused: BTreeSet<usize>,
 }
@@ -60,6 +64,8 @@ impl Checks {
             committed: BTreeMap::new(),
             serials: BTreeMap::new(),
             summed: BTreeMap::new(),
+            logged: BTreeMap::new(),
+            vouched: 0,
             releases: BTreeMap::new(),
             paused: BTreeSet::new(),
         }
@@ -124,11 +130,19 @@ impl Checks {
 
     /// The coordinator's step: its records are on disk.
     pub fn coordinator_did(&mut self, step: &CoordinatorStep) {
+        for record in &step.records {
+            match record {
+                CoordinatorRecord::Logged { first, leaves } => self.in_the_log(*first, leaves),
+                CoordinatorRecord::Cosigned { size, .. } => self.vouched = self.vouched.max(*size),
+                _ => {}
+            }
+        }
         for event in &step.events {
             match event {
                 CoordinatorEvent::EpochOpening { epoch, members } => {
                     self.members.insert(*epoch, *members);
                 }
+                CoordinatorEvent::Released { job, .. } => self.no_answer_is_shown_before_a_quorum_saw_it(job),
                 CoordinatorEvent::RoundSummed { job, at, .. } => {
                     self.summed.insert(*job, *at);
                 }
@@ -141,6 +155,24 @@ impl Checks {
                 self.a_release_has_at_least_s_min_contributions(release);
                 self.every_contribution_is_in_a_sum_once(release);
             }
+        }
+    }
+
+    fn in_the_log(&mut self, first: u64, leaves: &[String]) {
+        for (index, leaf) in (first..).zip(leaves) {
+            let Ok(event) = SignedEvent::parse(leaf.as_bytes()) else {
+                return self.broke("the log holds signed events");
+            };
+            let event = event.event();
+            if let (Kind::Release, Some(request)) = (event.kind, event.references.get("request")) {
+                self.logged.insert(JobId::of(&request.0), index);
+            }
+        }
+    }
+
+    fn no_answer_is_shown_before_a_quorum_saw_it(&mut self, job: &JobId) {
+        if self.logged.get(job).is_none_or(|index| *index >= self.vouched) {
+            self.broke(&format!("no answer is shown before a quorum saw it: {job}"));
         }
     }
 

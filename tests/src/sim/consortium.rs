@@ -59,6 +59,9 @@ pub struct Consortium {
     pub workloads: Workloads,
     pub coordinator_key: Arc<engine::SigningKey>,
     pub agent_keys: Vec<Arc<engine::SigningKey>>,
+    /// The same keys as they sign events and checkpoints: the coordinator's, and each agent's.
+    pub log_key: Arc<governance::SigningKey>,
+    pub actor_keys: Vec<Arc<governance::SigningKey>>,
     pub names: Vec<AgentId>,
     pub consents: Vec<Arc<Consents>>,
 }
@@ -74,8 +77,12 @@ impl Consortium {
         };
         let governance = governance::SigningKey::from_seed(&draw()).expect("a seed is a key");
         let analyst = governance::SigningKey::from_seed(&draw()).expect("a seed is a key");
-        let coordinator_key = engine::SigningKey::from_seed(&draw());
-        let agent_keys: Vec<_> = (0..agents).map(|_| engine::SigningKey::from_seed(&draw())).collect();
+        let both = |seed: [u8; 32]| {
+            let actor = governance::SigningKey::from_seed(&seed).expect("a seed is a key");
+            (engine::SigningKey::from_seed(&seed), Arc::new(actor))
+        };
+        let (coordinator_key, log_key) = both(draw());
+        let (agent_keys, actor_keys): (Vec<_>, Vec<_>) = (0..agents).map(|_| both(draw())).unzip();
         let names: Vec<AgentId> = (0..agents).map(|i| AgentId::from(format!("site-{i:02}"))).collect();
         let tls = |name: &str| ContentHash::of("tls", &[name.as_bytes()]);
         let agent = |(name, key): (&AgentId, &engine::SigningKey)| Agent {
@@ -98,6 +105,7 @@ impl Consortium {
             }],
             coordinator: CoordinatorEntry {
                 id: "coordinator".to_owned(),
+                organisation: None,
                 tls_key: tls("coordinator"),
                 signing_key: governance::VerifyingKey(coordinator_key.verifying_key().0),
             },
@@ -112,6 +120,8 @@ impl Consortium {
             workloads: work.workloads(),
             coordinator_key: Arc::new(coordinator_key),
             agent_keys: agent_keys.into_iter().map(Arc::new).collect(),
+            log_key,
+            actor_keys,
             names,
             consents: (0..agents).map(|_| Arc::default()).collect(),
         }
@@ -121,6 +131,7 @@ impl Consortium {
     pub fn coordinator(&self, options: &Options) -> coordinator::Config {
         coordinator::Config {
             signing_key: self.coordinator_key.clone(),
+            actor_key: self.log_key.clone(),
             governance_key: self.governance.public(),
             roster: self.signed_roster.clone(),
             workloads: self.workloads.clone(),
@@ -143,6 +154,7 @@ impl Consortium {
         participant::Config {
             agent: self.names[place].clone(),
             signing_key: self.agent_keys[place].clone(),
+            actor_key: self.actor_keys[place].clone(),
             governance_key: self.governance.public(),
             roster: self.signed_roster.clone(),
             workloads: self.workloads.clone(),

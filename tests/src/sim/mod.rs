@@ -21,7 +21,7 @@ pub mod training;
 pub mod work;
 pub mod world;
 
-pub use consortium::Consortium;
+pub use consortium::{ANALYST, Consortium};
 pub use options::Options;
 pub use run::{Failure, Outcome, replay, run_seed};
 pub use story::Story;

@@ -23,6 +23,7 @@ pub fn told(message: &ToAgent) -> String {
         M::EdgesWanted { at } => format!("{at}: edges wanted"),
         M::RoundEnded { at, next } => format!("{at}: ended, next {:?}", next.as_ref().map(|next| next.at)),
         M::JobEnded { job, .. } => format!("{job} ended"),
+        M::LogGrown(grown) => format!("log from {} with {} leaves", grown.from, grown.entries.len()),
     }
 }
 
@@ -42,5 +43,11 @@ pub fn answered(message: &ToCoordinator) -> String {
         M::Paths { at, .. } => format!("{at}: paths"),
         M::Edges { at, .. } => format!("{at}: edges"),
         M::Aborted { at, refused } => format!("{at}: aborted: {refused}"),
+        M::Events(leaves) => format!("{} events", leaves.len()),
+        M::LogSeen(seen) => format!(
+            "log seen to {}{}",
+            seen.size,
+            if seen.cosignature.is_some() { ", cosigned" } else { "" }
+        ),
     }
 }

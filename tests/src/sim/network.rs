@@ -72,6 +72,8 @@ pub fn copy(message: &ToCoordinator) -> ToCoordinator {
             at: *at,
             refused: refused.clone(),
         },
+        M::Events(leaves) => M::Events(leaves.clone()),
+        M::LogSeen(seen) => M::LogSeen(seen.clone()),
     }
 }
 

@@ -224,6 +224,23 @@ impl Site<'_> {
         self.world.slow.insert(self.place);
     }
 
+    /// What its disk holds now, to be put back later.
+    pub fn backup(self) -> usize {
+        self.world.participants[self.place].disk.rows().len()
+    }
+
+    /// Its machine dies and is back soon, with a disk as it was.
+    pub fn restore(self, rows: usize) {
+        self.world.crash_agent(self.place, Some(500));
+        self.world.participants[self.place].disk.restore(rows);
+    }
+
+    /// Two of its people replay what its ledger forgot.
+    pub fn replay(self) {
+        let approvals = vec!["owner".to_owned(), "officer".to_owned()];
+        self.world.tell_participant(self.place, Input::Replay { approvals });
+    }
+
     /// Its owner pauses the dataset.
     pub fn pause(self) {
         let dataset = self.world.consortium.contract.name.clone();

@@ -40,6 +40,8 @@ pub struct World {
     pub hung: BTreeSet<usize>,
     /// Agents that take 50 seconds for every vector.
     pub slow: BTreeSet<usize>,
+    /// Agents whose events the coordinator drops.
+    pub unlogged: BTreeSet<usize>,
     /// What agents were sent, if a story wants to say it again.
     pub overheard: Option<Vec<(usize, ToAgent)>>,
     pub(super) rng: ChaCha8Rng,
@@ -116,6 +118,7 @@ impl World {
             faults: false,
             hung: BTreeSet::new(),
             slow: BTreeSet::new(),
+            unlogged: BTreeSet::new(),
             overheard: None,
             adversary: Adversary::default(),
             work,
@@ -191,14 +194,17 @@ impl World {
         }
     }
 
-    /// Whether every request asked so far has ended.
+    /// Whether every request asked so far has ended, and every answer is shown.
     pub fn every_job_ended(&self) -> bool {
         let Some(engine) = &self.coordinator.engine else {
             return false;
         };
+        let books = engine.books();
+        let shown =
+            |job: &JobId| books.job(job).is_some_and(|job| job.release().is_none()) || books.log().is_witnessed(job);
         self.requests
             .keys()
-            .all(|job| engine.books().job(job).is_some() && engine.books().open(job).is_none())
+            .all(|job| books.job(job).is_some() && books.open(job).is_none() && shown(job))
     }
 
     /// No faults from here on; whoever is down comes back, and the analyst asks again for what was lost.
@@ -309,7 +315,9 @@ impl World {
                 if self.links[agent].up && self.links[agent].number == connection {
                     self.note(format!("<- {} {}", self.consortium.names[agent], answered(&message)));
                     let from = self.consortium.names[agent].clone();
-                    self.tell_coordinator(coordinator::Input::Message { from, message });
+                    if !(matches!(message, ToCoordinator::Events(_)) && self.unlogged.contains(&agent)) {
+                        self.tell_coordinator(coordinator::Input::Message { from, message });
+                    }
                 }
             }
             Happening::Joined {

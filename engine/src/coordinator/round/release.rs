@@ -164,6 +164,7 @@ impl Coordinator {
             let workload = self.config.workloads.get(&entry.request.kind)?;
             workload.adds(&entry.request, release.release.body.as_bytes())
         });
+        self.log_release(job, &release, adds.as_ref(), turn);
         self.record(
             CoordinatorRecord::Released {
                 release,
@@ -174,7 +175,7 @@ impl Coordinator {
             turn,
         );
         self.jobs.ended(&job);
-        turn.event(CoordinatorEvent::Released { job, repeated });
+        turn.event(CoordinatorEvent::Witnessing { job });
         self.tell_ended(job, request_hash, turn);
     }
 }
@@ -231,9 +232,7 @@ fn epsilon(charge: &privacy::Charge, delta: f64) -> Option<f64> {
     (!charge.is_infinite() && epsilon.is_finite()).then_some(epsilon)
 }
 
-/// The largest divergence over order: a zCDP parameter that covers every order held.
+/// A zCDP parameter that covers every order held.
 fn rho(charge: &privacy::Charge) -> Option<f64> {
-    let ratio = |order: &privacy::Order| charge.curve.at(*order) as f64 / 1e9 / order.value();
-    let rho = privacy::ORDERS.iter().map(ratio).fold(0.0, f64::max);
-    (!charge.is_infinite()).then_some(rho)
+    (!charge.is_infinite()).then(|| privacy::cost::rho(charge))
 }

@@ -25,6 +25,7 @@ impl Participant {
         }
         if let Err(refusal) = self.try_accept(start.clone(), turn) {
             let refused = Refused::from(refusal);
+            self.log_deny(start.request.hash(), &refused, turn);
             turn.event(ParticipantEvent::Refused {
                 job: start.job,
                 at,
@@ -47,6 +48,7 @@ impl Participant {
             .epochs
             .live(at.epoch)
             .ok_or_else(|| Refusal::new(codes::NO_EPOCH, format!("epoch {} is not live here", at.epoch)))?;
+        self.log_current()?;
         // Threshold, colluders and members are the roster's: an epoch of an older one may still hold a member that governance removed.
         if live.members.roster_hash().0 != self.roster_hash.0 {
             let text = format!("epoch {} was made under an older roster", at.epoch);
@@ -103,6 +105,7 @@ impl Participant {
         self.decide(&request, &dataset, &planned.plan.columns, s_min, turn.now_ms)?;
         let link = self.linked(self.runs.get(&hash), &request, &dataset.contract, &planned, &start)?;
         self.reserve(hash, &request, &dataset, &planned, (round, round + attempt), turn)?;
+        self.log_allow(hash, &request, turn);
 
         let context = context_hash(&start, &hash, &request.contract, &planned);
         let live = self
@@ -294,6 +297,7 @@ impl Participant {
 
     /// Asked again right before data is touched and before a vector leaves: a revocation never waits.
     pub(super) fn still_allowed(&self, part: &Part, now_ms: u64) -> Result<(), Refusal> {
+        self.log_intact()?;
         let dataset = self.served(&part.request)?;
         self.budgeted(&dataset.population, &part.request.analyst)?;
         let planned = &part.planned;

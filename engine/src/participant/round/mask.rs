@@ -215,6 +215,10 @@ impl Participant {
         }
         let Some(round) = self.rounds.get_mut(&at) else { return };
         if let Phase::Holding { head, vector, .. } = std::mem::replace(&mut round.phase, Phase::Sent) {
+            let logged = round.part.as_ref().map(|part| {
+                let of_run = part.planned.plan.rounds > 1;
+                (part.hash, part.request.clone(), of_run, head.clone())
+            });
             let next = round
                 .part
                 .as_ref()
@@ -231,6 +235,9 @@ impl Participant {
             });
             turn.event(ParticipantEvent::Sent { job, at });
             turn.send(ToCoordinator::MaskedInput(MaskedInput { at, head, vector }));
+            if let Some((hash, request, of_run, head)) = logged {
+                self.contributed(hash, &request, of_run, &head, turn);
+            }
             if let Some((hash, request, population, planned, index)) = next {
                 self.commit_ahead(hash, &request, &population, &planned, index, turn);
             }

@@ -1,0 +1,298 @@
+//! The participant as a witness: it examines every checkpoint, makes what it saw durable, and only then signs.
+//!
+//! It keeps each leaf that it is sent and the right edge of the tree, so that a checkpoint must be the tree of exactly these leaves; the consistency proof
+//! and the proofs of its own events are checked besides. A fork convicts the coordinator, and nothing is answered
+//! any more. What this agent signed and does not remember convicts its own store: it was put back to an older state, and nothing is
+//! answered until two people have replayed the charges (`replay`). Whoever has not seen the log's head since it connected answers
+//! nothing yet. Costs three signatures' work for a checkpoint and 4 us for each leaf of somebody else.
+
+mod books;
+mod events;
+mod replay;
+
+use std::collections::BTreeSet;
+
+use governance::Roster;
+use governance::log::event::Role;
+use governance::log::trust::origin;
+use governance::log::witness::Refusal as Refused;
+use governance::log::{
+    Algorithm, Checkpoint, CheckpointError, NoteKey, Offer, SignedCheckpoint, SignedEvent, TreeHash, Witness,
+};
+
+pub use books::LogBooks;
+pub(super) use books::Terms;
+pub(super) use events::{Contributions, price};
+pub use replay::ReplayRefused;
+
+use super::{Participant, Turn};
+use crate::codes;
+use crate::message::{LogGrown, LogSeen, ToCoordinator};
+use crate::record::ParticipantRecord;
+use crate::workload::Refusal;
+
+/// How long the coordinator may take to log what it was handed.
+const MERGE_DELAY_MS: u64 = 30_000;
+/// What is not shown to be in the log is handed in again after this long.
+const AGAIN_MS: u64 = 5_000;
+/// Events in one message.
+const BATCH: usize = 1_000;
+/// What was written down after a step's messages leaves with the next step, at the latest this much later.
+const SOON_MS: u64 = 20;
+
+/// What is lost in a crash, and may be.
+pub(super) struct Log {
+    witness: Witness,
+    connected: bool,
+    /// Whether the log's head was seen on this connection.
+    current: bool,
+    /// Why the newest checkpoint was not accepted.
+    fault: Option<Refusal>,
+    /// Own events that are to be handed in.
+    unsent: BTreeSet<TreeHash>,
+    /// Those of them that are durable only when this step is over.
+    held: BTreeSet<TreeHash>,
+    again_at_ms: u64,
+}
+
+impl Log {
+    pub(super) fn new(roster: &Roster, books: &LogBooks) -> Result<Self, CheckpointError> {
+        let key = NoteKey::new(&origin(roster), Algorithm::Ed25519, roster.coordinator.signing_key)?;
+        Ok(Self {
+            witness: Witness::new(key, MERGE_DELAY_MS, books.view().clone())?,
+            connected: false,
+            current: false,
+            fault: None,
+            unsent: BTreeSet::new(),
+            held: BTreeSet::new(),
+            again_at_ms: 0,
+        })
+    }
+}
+
+/// What a checkpoint is found to be.
+enum Found {
+    /// The proofs are for another size than this agent has seen: the coordinator is told which.
+    Elsewhere,
+    Accepted(Option<String>),
+    Refused(Refusal),
+}
+
+impl Participant {
+    /// A step begins: what was to be durable after the one before is durable now.
+    pub(super) fn log_step(&mut self) {
+        self.log.held.clear();
+    }
+
+    pub(super) fn log_size(&self) -> u64 {
+        self.log.witness.size()
+    }
+
+    pub(super) fn log_connected(&mut self, connected: bool, now_ms: u64) {
+        self.log.connected = connected;
+        self.log.current = false;
+        if connected {
+            let outbox = self.books.log().outbox();
+            self.log.witness.hand_in_anew(outbox.keys().copied(), now_ms);
+            self.log.unsent = outbox.keys().copied().collect();
+        }
+    }
+
+    /// Nothing that depends on the log's soundness goes on after a fork, or from a store that is older than the log.
+    pub(super) fn log_intact(&self) -> Result<(), Refusal> {
+        if self.log.witness.fork().is_some() {
+            let text = "the coordinator signed two different logs: this participant answers nothing any more";
+            return Err(Refusal::new(codes::LOG_FORKED, text)
+                .remedy("the evidence is in `sotto-participant status`: show it to governance"));
+        }
+        let missing = self.books.log().missing().len();
+        if missing > 0 {
+            let text =
+                format!("the ledger is older than the log: {missing} own events of the log are not in the store");
+            return Err(Refusal::new(codes::LEDGER_BEHIND, text)
+                .remedy("two people replay them: `sotto-participant ledger replay --approve A --approve B`"));
+        }
+        Ok(())
+    }
+
+    /// Whether the newest that the log holds was seen and found good: before anything is set aside.
+    pub(super) fn log_current(&self) -> Result<(), Refusal> {
+        self.log_intact()?;
+        if let Some(fault) = &self.log.fault {
+            return Err(fault.clone());
+        }
+        if !self.log.current {
+            let text = "the head of the log was not seen yet on this connection";
+            return Err(Refusal::new(codes::LOG_UNSEEN, text));
+        }
+        Ok(())
+    }
+
+    /// The coordinator shows how the log grew.
+    pub(super) fn log_grown(&mut self, grown: LogGrown, turn: &mut Turn<'_>) {
+        let mut seen = LogSeen::default();
+        match self.examine(&grown, turn) {
+            Found::Elsewhere => {}
+            Found::Accepted(line) => seen.cosignature = line,
+            Found::Refused(refusal) => {
+                turn.suspicious(None, refusal.clone());
+                seen.refused = Some(refusal.into());
+            }
+        }
+        seen.size = self.log.witness.size();
+        turn.send(ToCoordinator::LogSeen(seen));
+    }
+
+    fn examine(&mut self, grown: &LogGrown, turn: &mut Turn<'_>) -> Found {
+        let fault = |text: String| Refusal::new(codes::LOG_FAULT, text);
+        let note = grown.checkpoint.as_bytes();
+        let signed = match SignedCheckpoint::open(note, self.log.witness.key()) {
+            Ok(signed) => signed,
+            Err(error) => return self.faulty(fault(error.to_string())),
+        };
+        let (seen, offered) = (self.log.witness.size(), signed.checkpoint());
+        if grown.from != seen && offered.size > seen {
+            return Found::Elsewhere;
+        }
+        let mut frontier = self.books.log().frontier().clone();
+        // Of a tree that was seen already there is nothing to append; a fork or a rollback is the witness's to find.
+        if offered.size > seen {
+            grown
+                .entries
+                .iter()
+                .for_each(|leaf| frontier.append(TreeHash::leaf(leaf.as_bytes())));
+            if let Err(text) = is_tree_of(&frontier, offered) {
+                return self.faulty(fault(text));
+            }
+        }
+        let offer = Offer {
+            checkpoint: note.to_vec(),
+            consistency: if grown.from == seen {
+                grown.consistency.clone()
+            } else {
+                Vec::new()
+            },
+            own: if offered.size > seen {
+                grown.own.clone()
+            } else {
+                Vec::new()
+            },
+        };
+        let accepted = match self.log.witness.examine(&offer, turn.now_ms) {
+            Ok(accepted) => accepted,
+            Err(Refused::Fork(fork)) => {
+                let text = Refused::Fork(fork).to_string();
+                self.remember(frontier_of(self), Vec::new(), turn);
+                return Found::Refused(Refusal::new(codes::LOG_FORKED, text));
+            }
+            Err(refused) => return self.faulty(fault(refused.to_string())),
+        };
+        if offered.size > seen {
+            self.own_unknown(grown, turn);
+            let leaves = grown.entries.iter().map(ToString::to_string).collect();
+            self.remember(frontier, leaves, turn);
+        }
+        self.log.fault = None;
+        self.log.current |= offered.size >= grown.head;
+        let name = governance::log::trust::witness_name(self.config.agent.as_str());
+        let line = self
+            .log
+            .witness
+            .cosign(accepted, &name, &self.config.actor_key, turn.now_ms / 1000);
+        Found::Accepted(line.ok().map(|line| line.to_string()))
+    }
+
+    fn faulty(&mut self, refusal: Refusal) -> Found {
+        self.log.fault = Some(refusal.clone());
+        Found::Refused(refusal)
+    }
+
+    fn remember(&mut self, frontier: governance::log::Frontier, leaves: Vec<String>, turn: &mut Turn<'_>) {
+        let view = self.log.witness.view().clone();
+        self.record(ParticipantRecord::Witnessed { view, frontier, leaves }, turn);
+    }
+
+    /// Leaves that this agent's key signed and its store does not hold.
+    fn own_unknown(&mut self, grown: &LogGrown, turn: &mut Turn<'_>) {
+        for leaf in &grown.entries {
+            let Ok(event) = SignedEvent::peek(leaf.as_bytes()) else {
+                continue;
+            };
+            let actor = &event.actor;
+            let own = actor.role == Role::Agent && actor.key == self.config.actor_key.public();
+            if !own || self.books.log().knows(&TreeHash::leaf(leaf.as_bytes())) {
+                continue;
+            }
+            // Anybody can write this agent's key into a leaf; only this agent can sign it.
+            if SignedEvent::parse(leaf.as_bytes()).is_ok() {
+                let leaf = leaf.to_string();
+                self.record(ParticipantRecord::Behind { leaf }, turn);
+            }
+        }
+    }
+
+    /// Hands in what is durable and was not handed in on this connection.
+    pub(super) fn send_events(&mut self, turn: &mut Turn<'_>) {
+        if !self.log.connected {
+            return;
+        }
+        let outbox = self.books.log().outbox();
+        if turn.now_ms >= self.log.again_at_ms && self.log.witness.fork().is_none() {
+            self.log.unsent.extend(outbox.keys());
+        }
+        let ready: BTreeSet<TreeHash> = self.log.unsent.difference(&self.log.held).copied().collect();
+        if ready.is_empty() {
+            return;
+        }
+        self.log.unsent.retain(|leaf| !ready.contains(leaf));
+        let leaves: Vec<String> = ready.iter().filter_map(|leaf| outbox.get(leaf).cloned()).collect();
+        self.log.again_at_ms = turn.now_ms + AGAIN_MS;
+        for batch in leaves.chunks(BATCH) {
+            turn.send(ToCoordinator::Events(batch.to_vec()));
+        }
+    }
+
+    pub(super) fn log_wake(&self, now_ms: u64) -> Option<u64> {
+        if !self.log.connected {
+            return None;
+        }
+        let again = !self.books.log().outbox().is_empty() && self.log.witness.fork().is_none();
+        let again = again.then(|| self.log.again_at_ms.max(now_ms + SOON_MS));
+        let held = (!self.log.held.is_empty()).then_some(now_ms + SOON_MS);
+        [again, held, self.contributions_due()].into_iter().flatten().min()
+    }
+
+    pub(super) fn replay_or_say(&mut self, approvals: Vec<String>, turn: &mut Turn<'_>) {
+        if let Err(refused) = self.replay(approvals, turn) {
+            turn.suspicious(None, Refusal::new(codes::LEDGER_BEHIND, refused.to_string()));
+        }
+    }
+
+    /// What the witness remembers, for the operator.
+    pub fn witness(&self) -> &Witness {
+        &self.log.witness
+    }
+
+    /// Why nothing is answered because of the log, if so.
+    pub fn log_trouble(&self) -> Option<Refusal> {
+        self.log_current().err()
+    }
+}
+
+fn frontier_of(participant: &Participant) -> governance::log::Frontier {
+    participant.books.log().frontier().clone()
+}
+
+fn is_tree_of(frontier: &governance::log::Frontier, offered: &Checkpoint) -> Result<(), String> {
+    let (size, root) = (frontier.size(), frontier.root());
+    if (size, root) != (offered.size, offered.root) {
+        let (expected, found) = (offered, frontier);
+        return Err(format!(
+            "the leaves that came are not those of the checkpoint: expected {} with root {}, found {} with root {root}",
+            expected.size,
+            expected.root,
+            found.size()
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! What a participant says in the log: what it decided, what its ledger was charged, what left.
+//!
+//! An event is durable here before it leaves. Decisions and charges go into the transaction of the reservation that they tell of. A
+//! contribution is written down after its vector has left, and handed in with the next message; a training run's are counted and said
+//! once a second, so that a round costs an addition. Each event costs 60 us, most of it two Ed25519 operations.
+
+use std::collections::BTreeSet;
+
+use governance::canonical::Real;
+use governance::log::event::{Actor, BudgetDelta, Decision, Price, Role};
+use governance::log::{Event, Kind, Payload};
+use governance::{ContentHash, Request};
+use privacy::Charge;
+
+use crate::participant::{Participant, Turn};
+use crate::record::ParticipantRecord;
+use crate::refused::Refused;
+
+/// How long a run's contributions are gathered.
+const GATHER_MS: u64 = 1_000;
+
+/// Vectors of a run that left and were not logged yet.
+#[derive(Default)]
+pub(in crate::participant) struct Contributions {
+    vectors: u32,
+    /// Names the newest of them.
+    round: Option<ContentHash>,
+    due_ms: u64,
+    /// Whether the last word on the request that was logged is a yes.
+    allowed: bool,
+    /// Codes of refusals that were logged: each once, so that nobody can fill the log by asking again.
+    denied: BTreeSet<String>,
+}
+
+impl Participant {
+    /// Yes to a request, said once.
+    pub(in crate::participant) fn log_allow(&mut self, hash: ContentHash, request: &Request, turn: &mut Turn<'_>) {
+        let said = &mut self.runs.entry(hash).or_default().contributions;
+        if !std::mem::replace(&mut said.allowed, true) {
+            self.log_decision(hash, request, Decision::Allow, None, turn);
+        }
+    }
+
+    /// No to a request that its analyst signed. Why is beside the log, and here alone.
+    pub(in crate::participant) fn log_deny(&mut self, hash: ContentHash, refused: &Refused, turn: &mut Turn<'_>) {
+        let Some(run) = self.runs.get_mut(&hash) else { return };
+        let Some(request) = run.request.clone() else {
+            return; // nobody asked, or nobody knows who
+        };
+        if crate::codes::is_transient(&refused.code) || !run.contributions.denied.insert(refused.code.clone()) {
+            return;
+        }
+        run.contributions.allowed = false;
+        let mut salt = [0; 32];
+        turn.entropy.fill(&mut salt);
+        let payload = Payload {
+            salt: ContentHash(salt),
+            text: refused.to_string(),
+        };
+        self.log_decision(hash, &request, Decision::Deny, Some(payload), turn);
+    }
+
+    fn log_decision(
+        &mut self,
+        hash: ContentHash,
+        request: &Request,
+        decision: Decision,
+        payload: Option<Payload>,
+        turn: &mut Turn<'_>,
+    ) {
+        let event = Event {
+            contract: Some(request.contract),
+            decision: Some(decision),
+            payload: payload.as_ref().map(Payload::commitment),
+            ..self.event(Kind::Decision, turn.now_ms)
+        };
+        self.log_event(event.refers("request", hash), payload, true, turn);
+    }
+
+    /// Tokens that were set aside for a request, or came back (below zero).
+    pub(in crate::participant) fn log_charge(
+        &mut self,
+        hash: ContentHash,
+        (contract, analyst): (ContentHash, Option<&str>),
+        population: &str,
+        (tokens, price): (i64, Price),
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(ledger) = self
+            .books
+            .ledger(population)
+            .map(|ledger| ContentHash(ledger.head().1.0))
+        else {
+            return;
+        };
+        let event = Event {
+            contract: Some(contract),
+            budget_delta: Some(BudgetDelta { tokens, price, ledger }),
+            ..self.event(Kind::Charge, turn.now_ms)
+        };
+        let event = event.refers("request", hash);
+        let event = match analyst {
+            Some(analyst) => event.refers("analyst", analyst_hash(analyst)),
+            None => event,
+        };
+        self.log_event(event, None, true, turn);
+    }
+
+    /// A vector left; `head` are the signed bytes that it left under. Of a run it is counted and said later.
+    pub(in crate::participant) fn contributed(
+        &mut self,
+        hash: ContentHash,
+        request: &Request,
+        of_run: bool,
+        head: &[u8],
+        turn: &mut Turn<'_>,
+    ) {
+        // It was decided again a moment ago: a no to another attempt meanwhile is not the last word.
+        self.log_allow(hash, request, turn);
+        let contributions = &mut self.runs.entry(hash).or_default().contributions;
+        if contributions.vectors == 0 {
+            contributions.due_ms = if of_run { turn.now_ms + GATHER_MS } else { turn.now_ms };
+        }
+        contributions.vectors += 1;
+        contributions.round = Some(ContentHash::of("contribution", &[head]));
+        if contributions.due_ms <= turn.now_ms {
+            self.log_contributions(hash, turn);
+        }
+    }
+
+    /// Says what was counted for a request.
+    pub(in crate::participant) fn log_contributions(&mut self, hash: ContentHash, turn: &mut Turn<'_>) {
+        let Some(run) = self.runs.get_mut(&hash) else { return };
+        let (vectors, round) = (
+            std::mem::take(&mut run.contributions.vectors),
+            run.contributions.round.take(),
+        );
+        let Some(round) = round.filter(|_| vectors > 0) else {
+            return;
+        };
+        let event = Event {
+            vectors: (vectors > 1).then_some(vectors),
+            ..self.event(Kind::Contribution, turn.now_ms)
+        };
+        self.log_event(event.refers("request", hash).refers("round", round), None, false, turn);
+    }
+
+    /// Runs whose second is over.
+    pub(in crate::participant) fn log_contributions_due(&mut self, turn: &mut Turn<'_>) {
+        let due =
+            |run: &super::super::round::Run| run.contributions.vectors > 0 && run.contributions.due_ms <= turn.now_ms;
+        let due: Vec<ContentHash> = self
+            .runs
+            .iter()
+            .filter(|(_, run)| due(run))
+            .map(|(hash, _)| *hash)
+            .collect();
+        due.into_iter().for_each(|hash| self.log_contributions(hash, turn));
+    }
+
+    pub(super) fn contributions_due(&self) -> Option<u64> {
+        let counted = self.runs.values().filter(|run| run.contributions.vectors > 0);
+        counted.map(|run| run.contributions.due_ms).min()
+    }
+
+    fn event(&self, kind: Kind, at_ms: u64) -> Event {
+        let actor = Actor {
+            role: Role::Agent,
+            id: self.config.agent.to_string(),
+            key: self.config.actor_key.public(),
+        };
+        Event::new(kind, at_ms, actor)
+    }
+
+    /// Signs an event and writes it down: with this step's records, or when its messages have left.
+    fn log_event(&mut self, event: Event, payload: Option<Payload>, first: bool, turn: &mut Turn<'_>) {
+        // Unwrap safety: events of this file are complete for their kind, and the key is the actor's.
+        let signed = event.sign(&self.config.actor_key).expect("own events are complete");
+        self.log.witness.handed_in(&signed, turn.now_ms);
+        let leaf = signed.leaf().to_owned();
+        let record = ParticipantRecord::Logged { leaf, payload };
+        match first {
+            true => self.record(record, turn),
+            false => {
+                self.record_afterwards(record, turn);
+                self.log.held.insert(signed.hash());
+            }
+        }
+        self.log.unsent.insert(signed.hash());
+    }
+}
+
+/// How an analyst is named in a charge: a hash, which whoever holds the roster can read.
+pub(super) fn analyst_hash(analyst: &str) -> ContentHash {
+    ContentHash::of("analyst", &[analyst.as_bytes()])
+}
+
+/// What one token costs, for everybody who adds charges up.
+pub(in crate::participant) fn price(charge: &Charge, delta: f64, without_noise: bool) -> Price {
+    // A release that hides everything may cost nothing; an event of a charge says that there was one.
+    let above_zero = |figure: f64| Real::new(figure.max(1e-12));
+    let (epsilon, rho) = (privacy::cost::epsilon(charge, delta), privacy::cost::rho(charge));
+    match (above_zero(epsilon), Real::new(delta), above_zero(rho)) {
+        (Some(epsilon), Some(delta), Some(rho)) if !without_noise => Price::Private { epsilon, delta, rho },
+        // What has no finite figures protects nobody.
+        _ => Price::WithoutNoise,
+    }
+}

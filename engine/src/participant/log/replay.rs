@@ -1,0 +1,131 @@
+//! A store that was put back to an older state is brought up to what the log says, by two people.
+//!
+//! The log holds this agent's own signed charges. Each that the store does not know is charged again, at a price that covers it at every
+//! order and outside of the caps, since it was spent; what came back unused is not given back. Requests that they belong to are closed: a
+//! token that was answered before the rollback is answered no second time. It errs towards too dear, never towards too cheap.
+
+use std::collections::BTreeSet;
+
+use governance::ContentHash;
+use governance::log::event::{BudgetDelta, Price};
+use governance::log::{Event, Kind, SignedEvent, TreeHash};
+use privacy::{Charge, ReservationId};
+
+use super::events::analyst_hash;
+use crate::participant::{Participant, Turn};
+use crate::record::ParticipantRecord;
+
+/// Why nothing is replayed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReplayRefused {
+    #[error("nothing is to be replayed: the log holds no event of this agent that the store lacks")]
+    Nothing,
+    #[error("replaying takes the names of two people: found {found}")]
+    Approvals { found: usize },
+    #[error(
+        "a missing charge is over contract {0}, which is not served now: serve it again, so that its population is known"
+    )]
+    NotServed(ContentHash),
+    #[error("the ledger does not take the charge: {0}")]
+    Ledger(String),
+}
+
+/// One charge that the ledger lost.
+struct Lost {
+    id: ReservationId,
+    population: String,
+    analyst: String,
+    charge: Charge,
+    tokens: u32,
+}
+
+impl Participant {
+    /// Whether these people can replay what is missing now.
+    pub fn can_replay(&self, approvals: &[String]) -> Result<(), ReplayRefused> {
+        self.lost(approvals).map(drop)
+    }
+
+    /// Charges what was lost, closes what it was for, and answers again.
+    pub(in crate::participant) fn replay(
+        &mut self,
+        approvals: Vec<String>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), ReplayRefused> {
+        for lost in self.lost(&approvals)? {
+            let Lost {
+                id,
+                population,
+                analyst,
+                charge,
+                tokens,
+            } = lost;
+            let entry = self
+                .ledger(&population)
+                .restore(turn.now_ms, id, &analyst, &charge, tokens, &approvals);
+            let entry = entry.map_err(|refusal| ReplayRefused::Ledger(refusal.to_string()))?;
+            self.record(ParticipantRecord::Ledger { population, entry }, turn);
+        }
+        let requests = self
+            .missing()
+            .filter_map(|(_, event)| event.references.get("request").copied());
+        for request in requests.collect::<BTreeSet<_>>() {
+            self.runs.remove(&request);
+            self.record(ParticipantRecord::RequestClosed { request }, turn);
+        }
+        self.record(ParticipantRecord::Replayed { approvals }, turn);
+        self.send_offers(turn);
+        Ok(())
+    }
+
+    fn missing(&self) -> impl Iterator<Item = (&TreeHash, Event)> {
+        let missing = self.books.log().missing().iter();
+        missing.filter_map(|(hash, leaf)| Some((hash, SignedEvent::peek(leaf.as_bytes()).ok()?)))
+    }
+
+    fn lost(&self, approvals: &[String]) -> Result<Vec<Lost>, ReplayRefused> {
+        let named = approvals.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
+        let found = named.collect::<BTreeSet<_>>().len();
+        if found < 2 {
+            return Err(ReplayRefused::Approvals { found });
+        }
+        if self.books.log().missing().is_empty() {
+            return Err(ReplayRefused::Nothing);
+        }
+        let charges = self.missing().filter(|(_, event)| event.kind == Kind::Charge);
+        let lost = charges.filter_map(|(hash, event)| self.charged(hash, &event).transpose());
+        lost.collect()
+    }
+
+    /// The charge of one event; none where tokens came back.
+    fn charged(&self, hash: &TreeHash, event: &Event) -> Result<Option<Lost>, ReplayRefused> {
+        let Some(BudgetDelta { tokens, price, .. }) = &event.budget_delta else {
+            return Ok(None);
+        };
+        let Ok(tokens @ 1..) = u32::try_from(*tokens) else {
+            return Ok(None);
+        };
+        let contract = event.contract.unwrap_or(ContentHash([0; 32]));
+        let served = self.datasets.iter().find(|(served, _)| *served == contract);
+        let (_, dataset) = served.ok_or(ReplayRefused::NotServed(contract))?;
+        let named = event.references.get("analyst").copied();
+        let analyst = self
+            .roster
+            .analysts
+            .iter()
+            .find(|analyst| Some(analyst_hash(&analyst.id)) == named);
+        Ok(Some(Lost {
+            id: ReservationId::new(format!("replayed/{}", hex(hash))),
+            population: dataset.population.clone(),
+            analyst: analyst.map_or_else(|| "unknown".to_owned(), |analyst| analyst.id.clone()),
+            charge: match price {
+                Price::Private { rho, .. } => privacy::cost::of_rho(rho.get()),
+                Price::WithoutNoise => Charge::infinite(),
+            },
+            tokens,
+        }))
+    }
+}
+
+fn hex(hash: &TreeHash) -> ContentHash {
+    ContentHash(hash.0)
+}
