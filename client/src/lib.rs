@@ -21,6 +21,7 @@ pub mod client;
 #[cfg(feature = "agents")]
 pub mod demo;
 pub mod enroll;
+pub mod grants;
 #[cfg(feature = "agents")]
 pub mod local;
 pub mod output;

@@ -2,7 +2,7 @@
 //! verifies with the key in the roster. [`crate::Answer`] reads the body of a question, [`crate::train::Trained`] of a run.
 
 use governance::log::{Logged, Trust};
-use governance::{Request, Roster};
+use governance::{ContentHash, Request, Roster};
 use proto::identity::Identity;
 use proto::v1;
 use serde_json::Value;
@@ -22,6 +22,7 @@ pub struct Released {
     verified: bool,
     logged: Result<Logged, String>,
     repeated: bool,
+    revoked: Vec<(ContentHash, String)>,
 }
 
 impl Released {
@@ -39,6 +40,7 @@ impl Released {
             request,
             released_at_ms: answer.released_at_ms,
             repeated: false,
+            revoked: answer.revoked,
         })
     }
 
@@ -52,6 +54,7 @@ impl Released {
             verified,
             logged: Err("a release for tests".to_owned()),
             repeated: false,
+            revoked: Vec::new(),
         }
     }
 
@@ -105,6 +108,11 @@ impl Released {
     /// Whether this is a stored answer that cost nothing now.
     pub fn repeated(&self) -> bool {
         self.repeated || self.release.receipt.repeated.is_some()
+    }
+
+    /// Grants that it was made under and that were revoked since, with the owners: who uses it should know.
+    pub fn revoked(&self) -> &[(ContentHash, String)] {
+        &self.revoked
     }
 
     /// Time of the release in UTC, to the minute.

@@ -5,3 +5,4 @@ pub mod analysts;
 mod answers;
 mod outbox;
 mod refusal;
+pub mod register;

@@ -31,11 +31,19 @@ pub const JOB_ENDED: &str = "SOTTO-2012";
 pub const MODEL_MOVE: &str = "SOTTO-2013";
 
 /// The answer is there, and too few witnesses signed the log that holds it.
-pub const NO_QUORUM: &str = "SOTTO-2021";
+pub const NO_QUORUM: &str = "SOTTO-2041";
 /// An event or a signature for the log does not hold.
-pub const LOG_EVENT: &str = "SOTTO-2022";
+pub const LOG_EVENT: &str = "SOTTO-2042";
 /// A participant has seen more of the log than the coordinator has.
-pub const LOG_LOST: &str = "SOTTO-2023";
+pub const LOG_LOST: &str = "SOTTO-2043";
+/// An act cannot be taken: who signed it may not, or what it is about does not allow it.
+pub const ACT: &str = "SOTTO-2021";
+/// A grant that the job was answered under has ended or is suspended.
+pub const GRANT_ENDED: &str = "SOTTO-2022";
+/// The analyst's organisation, or the dataset, is suspended.
+pub const SUSPENDED: &str = "SOTTO-2023";
+/// There is no such grant, or it is none of this party's.
+pub const UNKNOWN_GRANT: &str = "SOTTO-2024";
 
 /// The request does not verify at this participant.
 pub const REQUEST_REFUSED: &str = "SOTTO-3002";
@@ -59,11 +67,15 @@ pub const WITHOUT_NOISE: &str = "SOTTO-3010";
 pub const TOKENS_SPENT: &str = "SOTTO-3011";
 /// The state of the round is not the one that follows from the sums before it.
 pub const OTHER_STATE: &str = "SOTTO-3012";
+/// Neither the owner's list nor an active grant admits the question.
+pub const NO_GRANT: &str = "SOTTO-3021";
+/// The owner, or somebody above it, suspended the analyst's organisation or the dataset.
+pub const SUSPENDED_HERE: &str = "SOTTO-3022";
 
 /// The coordinator signed two different logs: evidence is kept, nothing is answered.
-pub const LOG_FORKED: &str = "SOTTO-3021";
+pub const LOG_FORKED: &str = "SOTTO-3031";
 /// The log holds charges that this ledger does not: it was put back to an older state.
-pub const LEDGER_BEHIND: &str = "SOTTO-3022";
+pub const LEDGER_BEHIND: &str = "SOTTO-3032";
 
 /// The epoch is unknown, void or spent here.
 pub const NO_EPOCH: &str = "SOTTO-4001";
@@ -88,9 +100,13 @@ pub const SUM_WANTED: &str = "SOTTO-4010";
 /// This attempt, or a later one, was answered or set aside for before: a later attempt may be answered.
 pub const TOKEN_USED: &str = "SOTTO-4011";
 /// The head of the log was not seen yet on this connection.
-pub const LOG_UNSEEN: &str = "SOTTO-4021";
+pub const LOG_UNSEEN: &str = "SOTTO-4031";
 /// The newest checkpoint of the log was not acceptable.
-pub const LOG_FAULT: &str = "SOTTO-4022";
+pub const LOG_FAULT: &str = "SOTTO-4032";
+/// A grant was agreed, and this owner has not seen the agreement in the log yet.
+pub const UNWITNESSED: &str = "SOTTO-4033";
+/// The agent has not heard from the coordinator for three beats, or misses acts: it may not know of a revocation.
+pub const STALE: &str = "SOTTO-4021";
 
 /// Whether a later attempt may succeed where this one was refused.
 pub(crate) fn is_transient(code: &str) -> bool {

@@ -4,19 +4,23 @@
 //! A round moves `accept -> mask -> survive -> reveal`, a file each, mirrored by the coordinator's. Costs per round beside the masks: one
 //! signature per message sent, about 2n verified, and one durable record.
 
+mod acts;
 mod books;
 mod budget;
 mod config;
 mod consent;
 mod epoch;
 mod log;
+mod payer;
 mod round;
 
 use std::collections::BTreeMap;
 
+use governance::act::Subject;
 use governance::{ContentHash, Roster, SignedRoster};
 use secagg::Entropy;
 
+pub use acts::Heard;
 pub use books::{Books, Inconsistent, Tokens};
 pub use config::{Budget, ComputeFailed, Config, Dataset, Input, Limits};
 pub use consent::{Consent, NotAsked, Stamp};
@@ -42,6 +46,7 @@ pub struct Participant {
     datasets: Vec<(ContentHash, Dataset)>,
     budgets_aligned: bool,
     log: log::Log,
+    pulse: acts::Pulse,
 }
 
 /// Why a participant cannot start.
@@ -94,6 +99,7 @@ impl Participant {
             runs: BTreeMap::new(),
             datasets: hashed(&config.datasets),
             budgets_aligned: false,
+            pulse: acts::Pulse::default(),
             config,
         })
     }
@@ -104,6 +110,7 @@ impl Participant {
             offers: self.offers(now_ms),
             epochs: self.epochs.held(),
             log_size: self.log_size(),
+            acts: self.books.heard().place().count,
         }
     }
 
@@ -131,8 +138,15 @@ impl Participant {
                 self.send_offers(&mut turn);
             }
             Input::Roster(roster) => self.adopt_roster(roster, &mut turn),
+            Input::Act(signed) => {
+                let reply = self.make_act(signed, &mut turn);
+                turn.step.reply = Some(reply);
+            }
             Input::Replay { approvals } => self.replay_or_say(approvals, &mut turn),
-            Input::Connected => self.log_connected(true, now_ms),
+            Input::Connected => {
+                self.log_connected(true, now_ms);
+                self.connected(&mut turn);
+            }
             Input::Disconnected => self.log_connected(false, now_ms),
             Input::Wake => {}
         }
@@ -184,9 +198,18 @@ impl Participant {
         self.epochs.held()
     }
 
-    /// By the configuration, or by the operator since.
+    /// By the configuration, by the operator since, or because somebody suspended it or this organisation.
     pub fn is_paused(&self, dataset: &Dataset) -> bool {
-        dataset.paused || self.books.is_paused(&dataset.contract.name)
+        let (register, own) = (self.books.heard().register(), self.organisation());
+        let subjects = [
+            Subject::Dataset(dataset.contract.name.clone()),
+            Subject::Organisation(own.to_owned()),
+        ];
+        dataset.paused
+            || self.books.is_paused(&dataset.contract.name)
+            || subjects
+                .iter()
+                .any(|subject| register.suspension(own, subject).is_some())
     }
 
     /// What is left of a population's budget, shown to analysts or not.
@@ -223,6 +246,8 @@ impl Participant {
         use ToAgent as M;
         match message {
             M::Roster(roster) => self.adopt_roster(roster, turn),
+            M::Acts(acts) => self.acts(acts, turn),
+            M::Heartbeat(cursor) => self.heartbeat(cursor, turn),
             M::EpochOpen(open) => self.epoch_open(open, turn),
             M::Setup(setup) => self.setup_message(setup, turn),
             M::EpochClosed { epoch } => self.epoch_closed(epoch),

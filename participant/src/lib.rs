@@ -15,6 +15,7 @@ pub mod config;
 pub mod consent;
 pub mod data;
 pub mod driver;
+mod grants;
 mod link;
 pub mod serving;
 pub mod socket;
@@ -134,6 +135,7 @@ pub async fn serve(
         serving.refused.clone(),
         known,
         bytes_sent.clone(),
+        governance::SigningKey::from_seed(identity.signing_seed()).map_err(|_| Fatal::Stopped)?,
     );
     let executor = serving.executor.clone();
     let watch = serving.watch.take();

@@ -11,6 +11,7 @@ mod demo;
 mod doctor;
 mod enroll;
 mod explain;
+mod grant;
 mod job;
 mod mock;
 mod model;
@@ -18,11 +19,13 @@ mod participant;
 #[cfg(feature = "agents")]
 mod predict;
 mod profile;
+mod purpose;
 mod query;
 mod question;
 mod release;
 mod remote;
 mod run;
+mod suspend;
 #[cfg(feature = "agents")]
 mod train;
 mod up;
@@ -90,6 +93,14 @@ enum Command {
     Participant(participant::Participant),
     /// The datasets that can be asked about
     Dataset(dataset::Dataset),
+    /// Who may ask what of whose data: ask for it, approve it, end it
+    Grant(grant::Grant),
+    /// Purposes that questions may be asked for
+    Purpose(purpose::Purpose),
+    /// Stop an organisation, a dataset or a grant at once
+    Suspend(suspend::Suspend),
+    /// Let it go on
+    Reinstate(suspend::Reinstate),
     /// Contracts in files: check one, compare two
     Contract(contract::ContractCommand),
     /// Check clock, identity, connection, roster, cohort and contracts; a remedy for whatever is wrong
@@ -196,6 +207,10 @@ async fn run_async(command: Command, json: bool) -> Result<(), Problem> {
         Command::Participant(command) => command.run(json).await,
         Command::Dataset(command) => command.run(json).await,
         Command::Doctor(command) => command.run(json).await,
+        Command::Grant(command) => command.run(json).await,
+        Command::Purpose(command) => command.run(json).await,
+        Command::Suspend(command) => command.run(json).await,
+        Command::Reinstate(command) => command.run(json).await,
         // The rest needs no connection and was run before there was a runtime.
         _ => Ok(()),
     }

@@ -8,7 +8,7 @@ use engine::message::BudgetView;
 use engine::{AgentId, JobId, Refusal, codes};
 use governance::model::Version;
 use governance::{ContentHash, SignedRequest, SignedRoster};
-use proto::analysts::Answer;
+use proto::analysts::{Answer, revoked_grant};
 use proto::handshake::{PROTOCOL_MAX, PROTOCOL_MIN, SOFTWARE};
 use proto::v1;
 use proto::v1::job_event::Event;
@@ -25,6 +25,7 @@ pub fn release(desk: &Desk<'_>, job: &JobId, analyst: &str) -> Option<v1::Releas
         released_at_ms,
         request: request.clone(),
         proof: desk.engine.books().log().proof(job)?.to_string(),
+        revoked: desk.engine.revoked_under(job),
     };
     Some((&answer).into())
 }
@@ -55,11 +56,21 @@ pub fn models(desk: &Desk<'_>, analyst: &str) -> v1::Models {
     let registry = desk.engine.books().registry(analyst);
     let log = desk.engine.books().log();
     let published = |version: &&Version| JobId::parse(&version.release).is_some_and(|job| log.is_witnessed(&job));
+    let releases = registry.into_iter().flat_map(|held| held.versions());
+    let releases = releases.flat_map(|version| std::iter::once(&version.release).chain(&version.figures));
+    let revoked = releases.flat_map(|id| {
+        let under = JobId::parse(id).map(|job| desk.engine.revoked_under(&job));
+        under
+            .into_iter()
+            .flatten()
+            .map(|grant| revoked_grant(id.clone(), grant))
+    });
     v1::Models {
         versions: registry
             .map(|held| held.versions().iter().filter(published).map(Into::into).collect())
             .unwrap_or_default(),
         moves: registry.map_or(0, |held| held.moves()),
+        revoked: revoked.collect(),
     }
 }
 

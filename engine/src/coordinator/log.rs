@@ -10,10 +10,11 @@ mod books;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use governance::grant::line_hash;
 use governance::log::event::{Actor, Role};
 use governance::log::witness::Inclusion;
 use governance::log::{Checkpoint, Event, Kind, Nodes, SignedCheckpoint, SignedEvent, Trust, TrustError};
-use governance::{ContentHash, Roster, SignedRequest};
+use governance::{Act, ContentHash, Roster, SignedRequest, What};
 
 pub use books::LogBooks;
 
@@ -71,6 +72,33 @@ struct Told {
     answered: Option<u64>,
     again_at_ms: u64,
     wait_ms: u64,
+}
+
+/// Under which kind an act is logged, and what it is about.
+fn concerns(act: &Act, hash: ContentHash) -> (Kind, &'static str, ContentHash) {
+    let line = |grant: &ContentHash, owner: &Option<String>| match owner {
+        Some(owner) => line_hash(grant, owner),
+        None => *grant,
+    };
+    match &act.what {
+        What::GrantRequested { .. } => (Kind::Grant, "grant", hash),
+        What::GrantOffered { grant, .. }
+        | What::GrantAgreed { grant, .. }
+        | What::GrantSuspended { grant, .. }
+        | What::GrantResumed { grant, .. } => (Kind::Grant, "grant", *grant),
+        What::GrantRevoked { grant, owner } | What::GrantCompleted { grant, owner } => {
+            (Kind::Revocation, "revoked", line(grant, owner))
+        }
+        What::ContractMoved { contract, .. } => (Kind::Contract, "contract", *contract),
+        What::PolicyPublished { bundle, .. } => (
+            Kind::Policy,
+            "policy",
+            ContentHash::of("policy bundle", &[bundle.as_bytes()]),
+        ),
+        What::VocabularyPublished { .. } => (Kind::Policy, "vocabulary", hash),
+        What::Suspended { .. } => (Kind::Suspension, "suspended", hash),
+        What::Reinstated { .. } => (Kind::Suspension, "reinstated", hash),
+    }
 }
 
 impl Log {
@@ -206,6 +234,26 @@ impl Coordinator {
             },
             turn,
         );
+    }
+
+    /// What somebody decided, by the hash of the act that they signed. The next checkpoint is made at once: people wait for a grant, and
+    /// nobody should wait to see a revocation.
+    pub(super) fn log_act(&mut self, act: &Act, hash: ContentHash, turn: &mut Turn) {
+        let (at_ms, (kind, name, subject)) = (turn.now_ms, concerns(act, hash));
+        self.log_own(
+            |actor| {
+                let event = Event::new(kind, at_ms, actor).refers("act", hash);
+                match kind {
+                    Kind::Contract => Event {
+                        contract: Some(subject),
+                        ..event
+                    },
+                    _ => event.refers(name, subject),
+                }
+            },
+            turn,
+        );
+        self.log.due_ms = Some(at_ms);
     }
 
     /// Events that an agent signed. They are its own or they are not taken.

@@ -8,6 +8,7 @@ use governance::{ContentHash, SignedRoster};
 use privacy::ledger::Broken;
 use privacy::{Ledger, PopulationId};
 
+use super::acts::Heard;
 use super::log::LogBooks;
 use crate::record::ParticipantRecord;
 
@@ -19,6 +20,7 @@ pub struct Books {
     tokens: BTreeMap<ContentHash, Tokens>,
     paused: BTreeSet<String>,
     log: LogBooks,
+    heard: Heard,
 }
 
 /// What was used of one request. A token is one attempt at one round; its index is `round + attempt`, which only rises.
@@ -96,6 +98,8 @@ impl Books {
             ParticipantRecord::Witnessed { view, frontier, leaves } => self.log.witnessed(view, frontier, leaves),
             ParticipantRecord::Behind { leaf } => self.log.behind(leaf),
             ParticipantRecord::Replayed { .. } => self.log.replayed(),
+            ParticipantRecord::ActHeard { signed, counts } => self.heard.hear(signed, *counts),
+            ParticipantRecord::ActMade { signed } => self.heard.make(signed),
             ParticipantRecord::Paused { dataset, paused: true } => {
                 self.paused.insert(dataset.clone());
             }
@@ -129,6 +133,11 @@ impl Books {
     /// What this witness has seen, and its own events.
     pub fn log(&self) -> &LogBooks {
         &self.log
+    }
+
+    /// What people decided, as this agent knows it.
+    pub fn heard(&self) -> &Heard {
+        &self.heard
     }
 
     pub fn is_paused(&self, dataset: &str) -> bool {

@@ -62,6 +62,10 @@ pub enum Kind {
     Revocation,
     /// A version of a dataset's contract took effect.
     Contract,
+    /// A policy, or the vocabulary of purposes, took effect.
+    Policy,
+    /// An organisation or a dataset was suspended, or is not any more.
+    Suspension,
     /// A version of the membership took effect.
     Roster,
     /// A model entered a registry or moved within it.
@@ -85,6 +89,7 @@ pub enum Role {
     Analyst,
     Coordinator,
     Governance,
+    Steward,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -274,6 +279,7 @@ impl Kind {
             Self::Grant => &["grant"],
             Self::Revocation => &["revoked"],
             Self::Contract => &[],
+            Self::Policy | Self::Suspension => &["act"],
             Self::Roster => &["roster"],
             Self::ModelVersion => &["model", "release"],
         }
@@ -331,6 +337,7 @@ impl SignedEvent {
         let enrolled = match role {
             Role::Agent => roster.agent(id).map(|agent| &agent.signing_key),
             Role::Analyst => roster.analyst(id).map(|analyst| &analyst.key),
+            Role::Steward => roster.steward(id).map(|steward| &steward.key),
             Role::Coordinator => (roster.coordinator.id == *id).then_some(&roster.coordinator.signing_key),
             Role::Governance => (roster.consortium == *id).then_some(governance),
         };

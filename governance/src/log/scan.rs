@@ -103,9 +103,12 @@ impl<'e> Standing<'e> {
         if self.tokens.get(&(agent, request)).is_none_or(|tokens| *tokens == 0) {
             return Err(Uncovered::NoCharge);
         }
+        let line = decision.references.get("line");
         match decision.references.get("grant") {
             Some(grant) if !self.grants.contains(grant) => Err(Uncovered::NoGrant(*grant)),
-            Some(grant) if self.revoked.contains(grant) => Err(Uncovered::Revoked(*grant)),
+            Some(grant) if self.revoked.contains(grant) || line.is_some_and(|line| self.revoked.contains(line)) => {
+                Err(Uncovered::Revoked(*grant))
+            }
             _ => Ok(()),
         }
     }

@@ -77,6 +77,7 @@ pub fn roster() -> Roster {
             key: key(ANALYST).public(),
             tls_key: hash(50),
         }],
+        stewards: vec![],
         coordinator: CoordinatorEntry {
             id: "co".into(),
             organisation: None,

@@ -48,6 +48,7 @@ fn world(dns_name: &str) -> World {
             key: key(4).public(),
             tls_key: ContentHash([4; 32]),
         }],
+        stewards: Vec::new(),
         coordinator: CoordinatorEntry {
             id: "hub".to_owned(),
             organisation: None,

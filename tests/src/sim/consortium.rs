@@ -9,7 +9,7 @@ use engine::participant::{self, Budget, Consent, Dataset, Stamp};
 use engine::{AgentId, Entropy};
 use governance::decision::LocalRules;
 use governance::{
-    Agent, Analyst, ContentHash, Contract, CoordinatorEntry, Request, Roster, SignedRequest, SignedRoster,
+    Agent, Analyst, ContentHash, Contract, CoordinatorEntry, Request, Roster, SignedRequest, SignedRoster, Steward,
 };
 use privacy::{Cap, Renewal};
 use rand::{Rng, SeedableRng};
@@ -62,6 +62,7 @@ pub struct Consortium {
     /// The same keys as they sign events and checkpoints: the coordinator's, and each agent's.
     pub log_key: Arc<governance::SigningKey>,
     pub actor_keys: Vec<Arc<governance::SigningKey>>,
+    pub steward_keys: Vec<governance::SigningKey>,
     pub names: Vec<AgentId>,
     pub consents: Vec<Arc<Consents>>,
 }
@@ -83,6 +84,8 @@ impl Consortium {
         };
         let (coordinator_key, log_key) = both(draw());
         let (agent_keys, actor_keys): (Vec<_>, Vec<_>) = (0..agents).map(|_| both(draw())).unzip();
+        let person = |seed: [u8; 32]| governance::SigningKey::from_seed(&seed).expect("a seed is a key");
+        let steward_keys: Vec<_> = (0..agents).map(|_| person(draw())).collect();
         let names: Vec<AgentId> = (0..agents).map(|i| AgentId::from(format!("site-{i:02}"))).collect();
         let tls = |name: &str| ContentHash::of("tls", &[name.as_bytes()]);
         let agent = |(name, key): (&AgentId, &engine::SigningKey)| Agent {
@@ -103,6 +106,14 @@ impl Consortium {
                 key: analyst.public(),
                 tls_key: tls(ANALYST),
             }],
+            stewards: (steward_keys.iter().enumerate())
+                .map(|(i, key)| Steward {
+                    id: format!("steward-{i:02}"),
+                    organisation: format!("{} organisation", names[i]),
+                    key: key.public(),
+                    tls_key: tls(&format!("steward-{i:02}")),
+                })
+                .collect(),
             coordinator: CoordinatorEntry {
                 id: "coordinator".to_owned(),
                 organisation: None,
@@ -122,6 +133,7 @@ impl Consortium {
             agent_keys: agent_keys.into_iter().map(Arc::new).collect(),
             log_key,
             actor_keys,
+            steward_keys,
             names,
             consents: (0..agents).map(|_| Arc::default()).collect(),
         }
@@ -158,9 +170,12 @@ impl Consortium {
             governance_key: self.governance.public(),
             roster: self.signed_roster.clone(),
             workloads: self.workloads.clone(),
-            rules: Arc::new(LocalRules {
-                analysts: BTreeMap::from([(self.contract.name.clone(), BTreeSet::from(["*".to_owned()]))]),
-                ..LocalRules::default()
+            rules: Arc::new(match options.by_grant {
+                true => LocalRules::default(),
+                false => LocalRules {
+                    analysts: BTreeMap::from([(self.contract.name.clone(), BTreeSet::from(["*".to_owned()]))]),
+                    ..LocalRules::default()
+                },
             }),
             consent: self.consents[place].clone(),
             datasets: vec![Dataset {

@@ -92,6 +92,7 @@ impl QueryPlan {
             charge: self.charge(),
             columns: self.columns.iter().map(|c| c.name.clone()).collect(),
             neighbours: Neighbours::Units,
+            aggregates: self.output.shows().into_iter().map(str::to_owned).collect(),
         })
     }
 

@@ -249,6 +249,7 @@ impl TrainPlan {
                 true => Neighbours::Units,
                 false => Neighbours::Sites,
             },
+            aggregates: Vec::new(),
         })
     }
 

@@ -165,12 +165,17 @@ impl Coordinator {
             workload.adds(&entry.request, release.release.body.as_bytes())
         });
         self.log_release(job, &release, adds.as_ref(), turn);
+        let grants = match release.release.receipt.repeated {
+            Some(first) => self.books.grants_of(&first).clone(),
+            None => self.jobs.grants(&job).clone(),
+        };
         self.record(
             CoordinatorRecord::Released {
                 release,
                 identity,
                 at_ms,
                 adds,
+                grants,
             },
             turn,
         );

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use governance::ContentHash;
+use governance::grant::Witnessed;
 use governance::log::event::Price;
-use governance::log::{Event, Frontier, Kind, TreeHash, View};
+use governance::log::{Event, Frontier, Kind, SignedEvent, TreeHash, View};
 
 /// The durable part.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,6 +19,8 @@ pub struct LogBooks {
     own: BTreeSet<TreeHash>,
     /// Own events that the consortium's log holds and this store did not know.
     behind: BTreeMap<TreeHash, String>,
+    /// Acts that this witness has seen in the log.
+    acts: BTreeSet<ContentHash>,
     /// Under which contract and at which price open requests were charged.
     terms: BTreeMap<ContentHash, Terms>,
 }
@@ -44,6 +47,12 @@ impl LogBooks {
         self.frontier = frontier.clone();
         for leaf in leaves {
             self.outbox.remove(&TreeHash::leaf(leaf.as_bytes()));
+            // Few leaves are acts: the others are not read.
+            if leaf.contains("\"act\":") {
+                let event = SignedEvent::peek(leaf.as_bytes()).ok();
+                self.acts
+                    .extend(event.and_then(|event| event.references.get("act").copied()));
+            }
         }
     }
 
@@ -86,6 +95,13 @@ impl LogBooks {
 
     pub(in crate::participant) fn terms(&self, request: &ContentHash) -> Option<&Terms> {
         self.terms.get(request)
+    }
+}
+
+/// What this witness has accepted counts here. No answer is shown before a quorum has accepted the same log and more.
+impl Witnessed for LogBooks {
+    fn is_witnessed(&self, act: &ContentHash) -> bool {
+        self.acts.contains(act)
     }
 }
 

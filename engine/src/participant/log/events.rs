@@ -6,12 +6,13 @@
 
 use std::collections::BTreeSet;
 
+use governance::ContentHash;
 use governance::canonical::Real;
 use governance::log::event::{Actor, BudgetDelta, Decision, Price, Role};
 use governance::log::{Event, Kind, Payload};
-use governance::{ContentHash, Request};
 use privacy::Charge;
 
+use crate::participant::payer::Payer;
 use crate::participant::{Participant, Turn};
 use crate::record::ParticipantRecord;
 use crate::refused::Refused;
@@ -34,10 +35,10 @@ pub(in crate::participant) struct Contributions {
 
 impl Participant {
     /// Yes to a request, said once.
-    pub(in crate::participant) fn log_allow(&mut self, hash: ContentHash, request: &Request, turn: &mut Turn<'_>) {
+    pub(in crate::participant) fn log_allow(&mut self, hash: ContentHash, payer: Payer<'_>, turn: &mut Turn<'_>) {
         let said = &mut self.runs.entry(hash).or_default().contributions;
         if !std::mem::replace(&mut said.allowed, true) {
-            self.log_decision(hash, request, Decision::Allow, None, turn);
+            self.log_decision(hash, payer, Decision::Allow, None, turn);
         }
     }
 
@@ -57,13 +58,17 @@ impl Participant {
             salt: ContentHash(salt),
             text: refused.to_string(),
         };
-        self.log_decision(hash, &request, Decision::Deny, Some(payload), turn);
+        let payer = Payer {
+            request: &request,
+            grant: None,
+        };
+        self.log_decision(hash, payer, Decision::Deny, Some(payload), turn);
     }
 
     fn log_decision(
         &mut self,
         hash: ContentHash,
-        request: &Request,
+        Payer { request, grant }: Payer<'_>,
         decision: Decision,
         payload: Option<Payload>,
         turn: &mut Turn<'_>,
@@ -74,14 +79,26 @@ impl Participant {
             payload: payload.as_ref().map(Payload::commitment),
             ..self.event(Kind::Decision, turn.now_ms)
         };
-        self.log_event(event.refers("request", hash), payload, true, turn);
+        let event = self.under(event.refers("request", hash), grant);
+        self.log_event(event, payload, true, turn);
+    }
+
+    /// The grant that admits a request, and this owner's line of it, which the owner may end alone.
+    fn under(&self, event: Event, grant: Option<ContentHash>) -> Event {
+        match grant {
+            Some(grant) => {
+                let line = governance::grant::line_hash(&grant, self.organisation());
+                event.refers("grant", grant).refers("line", line)
+            }
+            None => event,
+        }
     }
 
     /// Tokens that were set aside for a request, or came back (below zero).
     pub(in crate::participant) fn log_charge(
         &mut self,
         hash: ContentHash,
-        (contract, analyst): (ContentHash, Option<&str>),
+        (contract, payer): (ContentHash, Option<Payer<'_>>),
         population: &str,
         (tokens, price): (i64, Price),
         turn: &mut Turn<'_>,
@@ -99,8 +116,11 @@ impl Participant {
             ..self.event(Kind::Charge, turn.now_ms)
         };
         let event = event.refers("request", hash);
-        let event = match analyst {
-            Some(analyst) => event.refers("analyst", analyst_hash(analyst)),
+        let event = match payer {
+            Some(payer) => {
+                let event = event.refers("analyst", analyst_hash(&payer.request.analyst));
+                self.under(event, payer.grant)
+            }
             None => event,
         };
         self.log_event(event, None, true, turn);
@@ -110,13 +130,13 @@ impl Participant {
     pub(in crate::participant) fn contributed(
         &mut self,
         hash: ContentHash,
-        request: &Request,
+        payer: Payer<'_>,
         of_run: bool,
         head: &[u8],
         turn: &mut Turn<'_>,
     ) {
         // It was decided again a moment ago: a no to another attempt meanwhile is not the last word.
-        self.log_allow(hash, request, turn);
+        self.log_allow(hash, payer, turn);
         let contributions = &mut self.runs.entry(hash).or_default().contributions;
         if contributions.vectors == 0 {
             contributions.due_ms = if of_run { turn.now_ms + GATHER_MS } else { turn.now_ms };

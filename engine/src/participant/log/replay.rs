@@ -12,6 +12,7 @@ use governance::log::{Event, Kind, SignedEvent, TreeHash};
 use privacy::{Charge, ReservationId};
 
 use super::events::analyst_hash;
+use crate::participant::acts::line;
 use crate::participant::{Participant, Turn};
 use crate::record::ParticipantRecord;
 
@@ -34,7 +35,8 @@ pub enum ReplayRefused {
 struct Lost {
     id: ReservationId,
     population: String,
-    analyst: String,
+    /// Of the ledger: an analyst's, or a grant's.
+    line: String,
     charge: Charge,
     tokens: u32,
 }
@@ -55,13 +57,13 @@ impl Participant {
             let Lost {
                 id,
                 population,
-                analyst,
+                line,
                 charge,
                 tokens,
             } = lost;
             let entry = self
                 .ledger(&population)
-                .restore(turn.now_ms, id, &analyst, &charge, tokens, &approvals);
+                .restore(turn.now_ms, id, &line, &charge, tokens, &approvals);
             let entry = entry.map_err(|refusal| ReplayRefused::Ledger(refusal.to_string()))?;
             self.record(ParticipantRecord::Ledger { population, entry }, turn);
         }
@@ -116,7 +118,10 @@ impl Participant {
         Ok(Some(Lost {
             id: ReservationId::new(format!("replayed/{}", hex(hash))),
             population: dataset.population.clone(),
-            analyst: analyst.map_or_else(|| "unknown".to_owned(), |analyst| analyst.id.clone()),
+            line: match event.references.get("grant") {
+                Some(grant) => line(grant),
+                None => analyst.map_or_else(|| "unknown".to_owned(), |analyst| analyst.id.clone()),
+            },
             charge: match price {
                 Price::Private { rho, .. } => privacy::cost::of_rho(rho.get()),
                 Price::WithoutNoise => Charge::infinite(),

@@ -7,6 +7,7 @@ use super::{Phase, Round};
 use crate::codes;
 use crate::ids::SlotId;
 use crate::message::{Cohort, MaskedInput, ToCoordinator};
+use crate::participant::payer::Payer;
 use crate::participant::{ComputeFailed, Participant, Turn};
 use crate::step::{Compute, ParticipantEvent};
 use crate::workload::Refusal;
@@ -217,7 +218,7 @@ impl Participant {
         if let Phase::Holding { head, vector, .. } = std::mem::replace(&mut round.phase, Phase::Sent) {
             let logged = round.part.as_ref().map(|part| {
                 let of_run = part.planned.plan.rounds > 1;
-                (part.hash, part.request.clone(), of_run, head.clone())
+                (part.hash, part.request.clone(), part.grant, of_run, head.clone())
             });
             let next = round
                 .part
@@ -235,8 +236,12 @@ impl Participant {
             });
             turn.event(ParticipantEvent::Sent { job, at });
             turn.send(ToCoordinator::MaskedInput(MaskedInput { at, head, vector }));
-            if let Some((hash, request, of_run, head)) = logged {
-                self.contributed(hash, &request, of_run, &head, turn);
+            if let Some((hash, request, grant, of_run, head)) = logged {
+                let payer = Payer {
+                    request: &request,
+                    grant,
+                };
+                self.contributed(hash, payer, of_run, &head, turn);
             }
             if let Some((hash, request, population, planned, index)) = next {
                 self.commit_ahead(hash, &request, &population, &planned, index, turn);

@@ -276,6 +276,7 @@ impl EvaluatePlan {
             charge: self.charge(),
             columns: self.columns.iter().map(|c| c.name.clone()).collect(),
             neighbours: Neighbours::Units,
+            aggregates: Vec::new(),
         })
     }
 
