@@ -10,8 +10,9 @@ mod config;
 mod epoch;
 mod round;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use governance::contract::Visibility;
 use governance::{ContentHash, Roster, SignedRoster};
 use secagg::Entropy;
 
@@ -155,8 +156,19 @@ impl Participant {
                 true => self.left_for(&dataset.population, now_ms),
                 false => BTreeMap::new(),
             },
+            admitted: self.admitted_to(&dataset.contract),
         };
         self.config.datasets.iter().map(offer).collect()
+    }
+
+    /// Who may read a contract that does not show itself to everybody; of one that does, nobody is named.
+    fn admitted_to(&self, contract: &governance::Contract) -> BTreeSet<String> {
+        if contract.visibility == Visibility::Schema {
+            return BTreeSet::new();
+        }
+        let ids = self.roster.analysts.iter().map(|analyst| analyst.id.as_str());
+        let admitted = ids.filter(|id| self.config.rules.admits(&contract.name, id));
+        admitted.map(str::to_owned).collect()
     }
 
     /// The datasets that are served now, the operator's own view.
@@ -244,6 +256,8 @@ impl Participant {
                 self.roster = roster;
                 self.forget_verified();
                 self.record(ParticipantRecord::RosterAdopted { roster: signed }, turn);
+                // Analysts came or went: who is admitted and what is left for whom is said anew.
+                self.send_offers(turn);
             }
             Err(error) => turn.suspicious(None, Refusal::new(codes::ROSTER, error.to_string())),
         }

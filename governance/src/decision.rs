@@ -35,6 +35,11 @@ pub enum Verdict {
 
 pub trait Decide: Send + Sync {
     fn decide(&self, question: &Question<'_>) -> Verdict;
+
+    /// Whether an analyst may know of a dataset whose contract does not show itself to everybody. Absent permission is none.
+    fn admits(&self, _dataset: &str, _analyst: &str) -> bool {
+        false
+    }
 }
 
 /// The owner's own rules. The default allows nothing, because nobody is on its list.
@@ -57,8 +62,7 @@ impl Decide for LocalRules {
                 "fetch the current contract with `sotto dataset` and ask again".into(),
             );
         }
-        let admitted = self.analysts.get(dataset);
-        if !admitted.is_some_and(|list| list.contains(analyst) || list.contains("*")) {
+        if !self.admits(dataset, analyst) {
             return deny(
                 "local.analyst",
                 format!("analyst `{analyst}` is not admitted to `{dataset}` here"),
@@ -87,6 +91,11 @@ impl Decide for LocalRules {
             );
         }
         Verdict::Allow
+    }
+
+    fn admits(&self, dataset: &str, analyst: &str) -> bool {
+        let admitted = self.analysts.get(dataset);
+        admitted.is_some_and(|list| list.contains(analyst) || list.contains("*"))
     }
 }
 

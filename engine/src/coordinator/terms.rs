@@ -88,12 +88,12 @@ mod tests {
     #[test]
     fn an_owner_whose_minimum_cannot_be_met_is_not_asked() {
         let offer = |min_cohort| Offered {
-            contract: ContentHash([0; 32]),
             snapshot: "1".to_owned(),
             min_cohort,
             paused: false,
             budget: None,
             left_for: Default::default(),
+            admitted: Default::default(),
         };
         let (names, offers) = (["a", "b", "c", "d"].map(AgentId::from), [0, 3, 5, 3].map(offer));
         let owners: Vec<Owner<'_>> = names.iter().zip(&offers).collect();
