@@ -16,6 +16,7 @@ pub mod answer;
 pub mod ask;
 pub mod cli;
 pub mod client;
+pub mod datasets;
 #[cfg(feature = "agents")]
 pub mod demo;
 pub mod enroll;

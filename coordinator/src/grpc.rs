@@ -3,5 +3,6 @@
 pub mod agents;
 pub mod analysts;
 mod answers;
+mod catalogue;
 mod outbox;
 mod refusal;

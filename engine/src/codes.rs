@@ -29,6 +29,8 @@ pub const UNKNOWN_JOB: &str = "SOTTO-2011";
 pub const JOB_ENDED: &str = "SOTTO-2012";
 /// A model cannot be moved so.
 pub const MODEL_MOVE: &str = "SOTTO-2013";
+/// The dataset's owners show its contract only to whom they admit.
+pub const LISTED_ONLY: &str = "SOTTO-2031";
 
 /// The request does not verify at this participant.
 pub const REQUEST_REFUSED: &str = "SOTTO-3002";

@@ -9,6 +9,7 @@ mod check;
 pub mod compat;
 mod file;
 pub mod mock;
+pub mod versions;
 pub mod visibility;
 
 use crate::{ContentHash, canonical, canonical::Real};

@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use crate::compute;
 use crate::config::{self, Config, Population, Renews};
-use crate::data::Dataset;
+use crate::data::{Dataset, Version, versions};
 use crate::driver::Executor;
 use crate::watch::{Served, Watch};
 
@@ -45,32 +45,36 @@ impl Serving {
         let key = bounding_key(&config.store.with_extension("key"))?;
         let executor = Arc::new(compute::Engine::new([], &key));
         let mut rules = LocalRules::default();
-        let mut readable: Vec<(&config::Dataset, Contract)> = Vec::new();
+        let mut readable: Vec<(config::Dataset, Contract)> = Vec::new();
         let mut hopeless = BTreeMap::new();
         for entry in &config.datasets {
-            match Dataset::contract_of(entry) {
-                Ok(contract) => readable.push((entry, contract)),
-                Err(error) => {
-                    tracing::error!(contract = %entry.contract.display(), %error, "dataset refused");
-                    hopeless.insert(entry.contract.display().to_string(), error.to_string());
+            let mut name = None;
+            for Version { entry, contract } in versions(entry) {
+                match contract {
+                    Ok(contract) => {
+                        name.get_or_insert_with(|| contract.name.clone());
+                        readable.push((entry, contract));
+                    }
+                    Err(error) => {
+                        tracing::error!(contract = %entry.contract.display(), %error, "dataset refused");
+                        hopeless.insert(entry.contract.display().to_string(), error.to_string());
+                    }
                 }
             }
+            let Some(name) = name else { continue };
+            if rules.analysts.insert(name.clone(), entry.analysts.clone()).is_some() {
+                return Err(ServingError::Twice(name));
+            }
+            rules.forbidden_columns.insert(name, entry.forbidden_columns.clone());
         }
         let snapshot_key = blake3::derive_key("sottovoce 2026 participant snapshot", key.as_slice());
         let mut watch = Watch::new(executor.clone(), hopeless, snapshot_key, config.reopen_s);
         for (entry, contract) in readable {
-            let name = &contract.name;
-            if rules.analysts.insert(name.clone(), entry.analysts.clone()).is_some() {
-                return Err(ServingError::Twice(name.clone()));
-            }
-            rules
-                .forbidden_columns
-                .insert(name.clone(), entry.forbidden_columns.clone());
             let opened = Dataset::open(contract.clone(), &entry.files, entry.mapping.clone());
             if let Err(error) = &opened {
                 tracing::error!(contract = %entry.contract.display(), %error, "dataset refused");
             }
-            watch.add(entry.clone(), contract, opened);
+            watch.add(entry, contract, opened);
         }
         let budgets = config
             .populations
@@ -196,7 +200,7 @@ pub(crate) fn recovered(store: &impl Store) -> Result<Vec<ParticipantRecord>, Se
 /// What stops an agent from starting.
 #[derive(Debug, thiserror::Error)]
 pub enum ServingError {
-    #[error("two datasets are called `{0}`: one agent offers a dataset once")]
+    #[error("two datasets are called `{0}`: further versions of one stand in its `other_versions`")]
     Twice(String),
     #[error("budget of population `{population}`: {error}")]
     Budget {

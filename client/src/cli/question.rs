@@ -10,7 +10,7 @@ use proto::v1;
 use workload::query::{self, QueryPlan};
 
 use super::remote::Remote;
-use crate::client::Dataset;
+use crate::datasets::Dataset;
 use crate::profile::Profile;
 use crate::{Client, Exit, Problem};
 

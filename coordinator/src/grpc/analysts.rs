@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::answers;
+use super::{answers, catalogue};
 use super::refusal::status;
 use crate::driver::{Driver, Event, now_ms};
 use crate::jobs::{Following, News};
@@ -155,16 +155,22 @@ impl Analysts for AnalystsDoor {
 
     async fn list_datasets(&self, request: Request<v1::ListDatasetsRequest>) -> Result<Response<v1::Datasets>, Status> {
         let analyst = self.caller(&request)?;
-        let datasets = self.driver.read(move |desk| answers::datasets(desk, &analyst)).await?;
-        Ok(Response::new(v1::Datasets { datasets }))
+        let datasets = self
+            .driver
+            .read(move |desk| catalogue::datasets(desk, &analyst))
+            .await?;
+        Ok(Response::new(datasets))
     }
 
     async fn list_participants(
         &self,
         request: Request<v1::ListParticipantsRequest>,
     ) -> Result<Response<v1::Participants>, Status> {
-        self.caller(&request)?;
-        let participants = self.driver.read(answers::participants).await?;
+        let analyst = self.caller(&request)?;
+        let participants = self
+            .driver
+            .read(move |desk| catalogue::participants(desk, &analyst))
+            .await?;
         Ok(Response::new(v1::Participants { participants }))
     }
 

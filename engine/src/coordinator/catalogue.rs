@@ -80,13 +80,6 @@ impl Catalogue {
         self.contracts.get(hash)
     }
 
-    /// Whether anybody connected offers `dataset`, and under which contracts.
-    pub fn contracts_of(&self, dataset: &str) -> BTreeSet<ContentHash> {
-        let offered = self.agents.values();
-        let versions = offered.filter_map(|presence| presence.datasets.get(dataset));
-        versions.flat_map(|versions| versions.keys().copied()).collect()
-    }
-
     /// Members of an epoch that can contribute to a dataset now: connected, holding the epoch, offering this contract,
     /// not paused.
     pub fn owners<'a>(

@@ -1,7 +1,8 @@
 //! With whom a dataset can be asked now, and under which terms: the members of the serving epoch that offer it, and the smallest
 //! cohort that the threshold, the roster and every one of them allow.
 
-use governance::ContentHash;
+use governance::Request;
+use governance::contract::Visibility;
 
 use super::epoch::Live;
 use super::{Coordinator, Offered};
@@ -10,12 +11,10 @@ use crate::ids::AgentId;
 use crate::workload::{CohortTerms, Refusal};
 
 impl Coordinator {
-    /// Who would contribute to a dataset now, from which snapshots, and under which terms.
-    pub(super) fn terms_of(
-        &self,
-        dataset: &str,
-        contract: &ContentHash,
-    ) -> Result<(CohortTerms, Vec<(AgentId, String)>), Refusal> {
+    /// Who would contribute to an answer now, from which snapshots, and under which terms. An owner that shows its contract
+    /// to whom it admits counts for nobody else.
+    pub(super) fn terms_of(&self, request: &Request) -> Result<(CohortTerms, Vec<(AgentId, String)>), Refusal> {
+        let (dataset, contract) = (&request.dataset, &request.contract);
         let who = "`sotto participant` shows who is missing";
         let Some(live) = self.epochs.serving().filter(|live| self.is_usable(live)) else {
             let connected = self.catalogue.agents().count();
@@ -27,7 +26,8 @@ impl Coordinator {
         };
         let least = (live.members.threshold() as u32).max(self.roster.min_cohort);
         let offered = self.catalogue.owners(&live.names, live.seq, dataset, contract);
-        let all: Vec<Owner<'_>> = offered.collect();
+        let shows = |offered| self.catalogue.shown(contract, offered, &request.analyst) == Visibility::Schema;
+        let all: Vec<Owner<'_>> = offered.filter(|(_, offered)| shows(offered)).collect();
         let found = all.len();
         let modest = all.iter().map(|(_, offered)| offered.min_cohort).min().unwrap_or(0);
         let fit = all
