@@ -117,6 +117,20 @@ pub enum Scalar {
     Date(i32),
 }
 
+/// Where an owner's version of a contract is in its life. Only an act moves it, and only forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Shown, and not asked under yet.
+    Proposed,
+    Active,
+    /// Asked under until then, and retired after.
+    Deprecated {
+        until_ms: u64,
+    },
+    Retired,
+}
+
 /// What is wrong with a contract, and where. `line` is 0 when the text was not TOML of a file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {message}")]

@@ -1,10 +1,13 @@
 //! The decision step: the one place where a participant says yes or no to a question.
 //!
-//! Grants, consent and Cedar policy plug in here later, behind `Decide`. What ships now is `LocalRules`, the owner's own
-//! rules from the agent's configuration. Everything here is independent of data, so a refusal names its rule, its reason
-//! and what would help. Absent permission is a refusal.
+//! What ships is `LocalRules`: contract AND nothing suspended AND (the owner's own list OR an active grant that covers the question).
+//! Consent and Cedar policy plug in behind `Decide` and can only narrow it. Everything here is independent of data, so a refusal
+//! names its rule, its reason and what would help. Absent permission is a refusal.
 
-use crate::{ContentHash, Contract, Request};
+use crate::act::Subject;
+use crate::grant::{Action, Witnessed};
+use crate::register::{Uncovered, Wanted};
+use crate::{ContentHash, Contract, Register, Request, Stage};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a participant is asked to contribute to.
@@ -15,8 +18,16 @@ pub struct Question<'a> {
     pub contract_hash: ContentHash,
     /// Organisation of the analyst, from the roster.
     pub organisation: &'a str,
+    /// Organisation that is asked: the agent's own.
+    pub owner: &'a str,
+    /// What the acts that this participant knows lead to.
+    pub register: &'a Register,
+    /// Which of them count: see [`Witnessed`].
+    pub witnessed: &'a dyn Witnessed,
     /// The columns that the plan reads.
     pub columns: &'a [String],
+    /// The aggregates that it releases, as in SQL and in capitals; none for training.
+    pub aggregates: &'a [String],
     /// The smallest cohort that this round may release a sum over.
     pub s_min: u32,
     pub now_ms: u64,
@@ -24,7 +35,10 @@ pub struct Question<'a> {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    Allow,
+    Allow {
+        /// The grant that admits the analyst, where the owner's own list does not: what is spent is its.
+        grant: Option<ContentHash>,
+    },
     Deny {
         /// Stable name of the rule, for logs and documents.
         rule: &'static str,
@@ -62,14 +76,26 @@ impl Decide for LocalRules {
                 "fetch the current contract with `sotto dataset` and ask again".into(),
             );
         }
-        if !self.admits(dataset, analyst) {
-            return deny(
-                "local.analyst",
-                format!("analyst `{analyst}` is not admitted to `{dataset}` here"),
-                format!("the owner may add `{analyst}` to the analysts of `{dataset}` in the agent's configuration"),
-            );
+        if let Some(denied) = retired(q).or_else(|| suspended(q)) {
+            return denied;
         }
-        if !q.contract.purposes.contains(&q.request.purpose) {
+        let grant = match self.admits(dataset, analyst) {
+            true => None,
+            false => match q.grant() {
+                Ok(grant) => Some(grant),
+                Err(Uncovered { rule, reason, remedy }) => {
+                    let reason =
+                        format!("analyst `{analyst}` is not on the owner's list for `{dataset}`, and {reason}");
+                    return deny(rule, reason, remedy);
+                }
+            },
+        };
+        let vocabulary = q.register.vocabulary();
+        let allowed = &q.contract.purposes;
+        if !allowed
+            .iter()
+            .any(|allowed| vocabulary.subsumes(allowed, &q.request.purpose))
+        {
             return deny(
                 "contract.purpose",
                 format!(
@@ -90,13 +116,78 @@ impl Decide for LocalRules {
                 "leave the column out of the question".into(),
             );
         }
-        Verdict::Allow
+        Verdict::Allow { grant }
     }
 
     fn admits(&self, dataset: &str, analyst: &str) -> bool {
         let admitted = self.analysts.get(dataset);
         admitted.is_some_and(|list| list.contains(analyst) || list.contains("*"))
     }
+}
+
+impl Question<'_> {
+    /// What the request does; none for a kind that no grant knows.
+    pub fn action(&self) -> Option<Action> {
+        Action::of_kind(&self.request.kind)
+    }
+
+    /// The active grant that covers this question.
+    pub fn grant(&self) -> Result<ContentHash, Uncovered> {
+        let wanted = Wanted {
+            requester: &self.request.analyst,
+            organisation: self.organisation,
+            owner: self.owner,
+            dataset: &self.request.dataset,
+            columns: self.columns,
+            aggregates: self.aggregates,
+            purpose: &self.request.purpose,
+            action: self.action(),
+            now_ms: self.now_ms,
+        };
+        self.register.covering(&wanted, self.witnessed).map(|grant| grant.id)
+    }
+}
+
+/// The owner's acts may have moved the contract along, whatever its configuration still serves.
+fn retired(q: &Question<'_>) -> Option<Verdict> {
+    let dataset = &q.request.dataset;
+    let remedy = "fetch the contract that is active now with `sotto dataset` and ask again".to_owned();
+    match q.register.contract(q.owner, &q.contract_hash)?.stage {
+        Stage::Proposed => {
+            let reason = format!("this contract of `{dataset}` is proposed and not active yet");
+            Some(deny("contract.proposed", reason, remedy))
+        }
+        Stage::Deprecated { until_ms } if q.now_ms < until_ms => None,
+        Stage::Deprecated { .. } | Stage::Retired => {
+            let reason = format!("this contract of `{dataset}` is retired");
+            Some(deny("contract.retired", reason, remedy))
+        }
+        Stage::Active => None,
+    }
+}
+
+fn suspended(q: &Question<'_>) -> Option<Verdict> {
+    let organisation = |name: &str| Subject::Organisation(name.to_owned());
+    let subjects = [
+        (
+            "suspended.organisation",
+            "the analyst's organisation",
+            organisation(q.organisation),
+        ),
+        ("suspended.owner", "the owner", organisation(q.owner)),
+        (
+            "suspended.dataset",
+            "the dataset",
+            Subject::Dataset(q.request.dataset.clone()),
+        ),
+    ];
+    subjects.iter().find_map(|(rule, what, subject)| {
+        let suspension = q.register.suspension(q.owner, subject)?;
+        let by = &suspension.by;
+        let reason = format!("{what} is suspended by `{}` of `{}`", by.id, by.organisation);
+        let remedy = format!("ask `{}`: `sotto reinstate` lifts it", by.organisation);
+        Some(deny(rule, reason, remedy))
+    })
 }
 
 fn deny(rule: &'static str, reason: String, remedy: String) -> Verdict {

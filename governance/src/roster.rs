@@ -30,6 +30,9 @@ pub struct Roster {
     pub min_cohort: u32,
     pub agents: Vec<Agent>,
     pub analysts: Vec<Analyst>,
+    /// Absent in rosters without one, so that those keep their bytes and their hash.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stewards: Vec<Steward>,
     pub coordinator: CoordinatorEntry,
 }
 
@@ -47,6 +50,16 @@ pub struct Agent {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Analyst {
+    pub id: String,
+    pub organisation: String,
+    pub key: VerifyingKey,
+    pub tls_key: ContentHash,
+}
+
+/// A person who speaks for an organisation: approves, suspends and ends grants. Never one who asks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Steward {
     pub id: String,
     pub organisation: String,
     pub key: VerifyingKey,
@@ -130,6 +143,20 @@ impl Roster {
         self.analysts.iter().find(|a| a.id == id)
     }
 
+    pub fn steward(&self, id: &str) -> Option<&Steward> {
+        self.stewards.iter().find(|s| s.id == id)
+    }
+
+    /// Whether somebody speaks for this organisation.
+    pub fn has_steward_of(&self, organisation: &str) -> bool {
+        self.stewards.iter().any(|s| s.organisation == organisation)
+    }
+
+    /// Whether this organisation holds data here.
+    pub fn has_agent_of(&self, organisation: &str) -> bool {
+        self.agents.iter().any(|a| a.organisation == organisation)
+    }
+
     fn check(&self) -> Result<(), RosterError> {
         let n = self.agents.len();
         if n < 3 {
@@ -157,10 +184,17 @@ impl Roster {
         distinct("signing key", agents.iter().map(|a| a.signing_key.to_string()))?;
         distinct("analyst", analysts.iter().map(|a| a.id.clone()))?;
         distinct("analyst key", analysts.iter().map(|a| a.key.to_string()))?;
+        // Separation of duties: whoever asks approves nothing, so a name or a key that does both is refused.
+        let stewards = &self.stewards;
+        let ids = analysts.iter().map(|a| &a.id).chain(stewards.iter().map(|s| &s.id));
+        distinct("person", ids.cloned())?;
+        let keys = analysts.iter().map(|a| a.key).chain(stewards.iter().map(|s| s.key));
+        distinct("person's key", keys.map(|key| key.to_string()))?;
         let tls = agents
             .iter()
             .map(|a| a.tls_key)
-            .chain(analysts.iter().map(|a| a.tls_key));
+            .chain(analysts.iter().map(|a| a.tls_key))
+            .chain(stewards.iter().map(|s| s.tls_key));
         let tls = tls.chain([self.coordinator.tls_key]);
         distinct("transport key", tls.map(|k| k.to_string()))
     }

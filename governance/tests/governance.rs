@@ -1,10 +1,11 @@
 //! Contracts, rosters, requests and decisions as an owner, a governance holder and an analyst meet them.
 
 use governance::decision::{Decide, LocalRules, Question, Verdict};
+use governance::grant::Unlogged;
 use governance::request::{MAX_SKEW_MS, RequestError};
 use governance::{
-    Agent, Analyst, ContentHash, Contract, CoordinatorEntry, LogicalType, NullRule, Request, Roster, RosterError,
-    SigningKey, canonical,
+    Agent, Analyst, ContentHash, Contract, CoordinatorEntry, LogicalType, NullRule, Register, Request, Roster,
+    RosterError, SigningKey, canonical,
 };
 use proptest::prelude::*;
 
@@ -38,6 +39,7 @@ fn roster() -> Roster {
             key: key(50).public(),
             tls_key: hash(50),
         }],
+        stewards: vec![],
         coordinator: CoordinatorEntry {
             id: "co".into(),
             tls_key: hash(60),
@@ -318,18 +320,22 @@ fn the_owner_decides_and_absence_is_refusal() {
         contract: &contract,
         contract_hash: contract.hash(),
         organisation: "university",
+        owner: "hospital 1",
+        register: &Register::default(),
+        witnessed: &Unlogged,
         columns: &columns,
+        aggregates: &[],
         s_min: 3,
         now_ms: 0,
     };
     let rule = |rules: &LocalRules, question: &Question<'_>| match rules.decide(question) {
-        Verdict::Allow => "allow",
+        Verdict::Allow { .. } => "allow",
         Verdict::Deny { rule, reason, remedy } => {
             assert!(!reason.is_empty() && !remedy.is_empty());
             rule
         }
     };
-    assert_eq!(rule(&LocalRules::default(), &question), "local.analyst");
+    assert_eq!(rule(&LocalRules::default(), &question), "grant.none");
     let mut rules = LocalRules::default();
     rules.analysts.entry("heart".into()).or_default().insert("ana".into());
     assert_eq!(rule(&rules, &question), "allow");

@@ -85,6 +85,7 @@ pub enum Role {
     Analyst,
     Coordinator,
     Governance,
+    Steward,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -263,6 +264,7 @@ impl SignedEvent {
         let enrolled = match role {
             Role::Agent => roster.agent(id).map(|agent| &agent.signing_key),
             Role::Analyst => roster.analyst(id).map(|analyst| &analyst.key),
+            Role::Steward => roster.steward(id).map(|steward| &steward.key),
             Role::Coordinator => (roster.coordinator.id == *id).then_some(&roster.coordinator.signing_key),
             Role::Governance => (roster.consortium == *id).then_some(governance),
         };

@@ -197,6 +197,7 @@ fn an_actor_is_who_the_roster_says() {
             key: key(ANALYST).public(),
             tls_key: hash(50),
         }],
+        stewards: vec![],
         coordinator: CoordinatorEntry {
             id: "co".into(),
             tls_key: hash(60),

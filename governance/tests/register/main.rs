@@ -1,0 +1,639 @@
+//! Grants and other acts as analysts, stewards, agents and governance meet them: who may say what, where it leads, and that no
+//! schedule of acts leads anywhere else.
+
+mod schedules;
+mod world;
+
+use governance::act::{Layer, SignedAct};
+use governance::canonical::Real;
+use governance::grant::{Action, GrantError, Status, Terms, Unlogged, Witnessed};
+use governance::log::event::Role;
+use governance::purpose::{Term, VocabularyError};
+use governance::register::{AtDoor, Wanted};
+use governance::{Act, ActError, ContentHash, Register, RegisterError, Stage, What};
+use world::*;
+
+/// The coordinator's door and books.
+#[derive(Default)]
+struct Consortium {
+    register: Register,
+}
+
+impl Consortium {
+    fn take(&mut self, signed: &SignedAct) -> Result<ContentHash, RegisterError> {
+        self.take_at(signed, NOW)
+    }
+
+    fn take_at(&mut self, signed: &SignedAct, now_ms: u64) -> Result<ContentHash, RegisterError> {
+        let hash = signed.hash();
+        if let AtDoor::New(act) = self.register.at_door(signed, &roster(), &governance_key(), now_ms)? {
+            self.register.apply(hash, &act)?;
+        }
+        Ok(hash)
+    }
+
+    fn requested(&mut self, requester: &str) -> ContentHash {
+        let steward_agrees = requester == "ana";
+        let terms = terms(requester);
+        self.take(&says(requester, What::GrantRequested { terms, steward_agrees }))
+            .unwrap()
+    }
+
+    /// Requested by ian, whose institute has no steward, and offered by north as requested.
+    fn active(&mut self) -> ContentHash {
+        let grant = self.requested("ian");
+        self.take(&says("nora", offer(grant, "north", terms("ian")))).unwrap();
+        assert_eq!(self.status(&grant, "north"), Status::Active);
+        grant
+    }
+
+    fn status_at(&self, grant: &ContentHash, owner: &str, now_ms: u64) -> Status {
+        self.register.any_grant(grant).unwrap().lines[owner].status(now_ms, &Unlogged)
+    }
+
+    fn status(&self, grant: &ContentHash, owner: &str) -> Status {
+        self.status_at(grant, owner, NOW)
+    }
+
+    fn rule(&self, wanted: &Wanted<'_>) -> &'static str {
+        match self.register.covering(wanted, &Unlogged) {
+            Ok(_) => "covered",
+            Err(uncovered) => {
+                assert!(!uncovered.reason.is_empty() && !uncovered.remedy.is_empty());
+                uncovered.rule
+            }
+        }
+    }
+}
+
+fn offer(grant: ContentHash, owner: &str, terms: Terms) -> What {
+    let owner = owner.to_owned();
+    What::GrantOffered { grant, owner, terms }
+}
+
+fn agree(grant: ContentHash, owner: &str, version: u32) -> What {
+    let owner = owner.to_owned();
+    What::GrantAgreed { grant, owner, version }
+}
+
+fn revoke(grant: ContentHash, owner: Option<&str>) -> What {
+    let owner = owner.map(str::to_owned);
+    What::GrantRevoked { grant, owner }
+}
+
+fn suspend(grant: ContentHash, owner: Option<&str>) -> What {
+    let owner = owner.map(str::to_owned);
+    What::GrantSuspended { grant, owner }
+}
+
+fn resume(grant: ContentHash, owner: Option<&str>) -> What {
+    let owner = owner.map(str::to_owned);
+    What::GrantResumed { grant, owner }
+}
+
+fn wanted(requester: &'static str) -> Wanted<'static> {
+    Wanted {
+        requester,
+        organisation: if requester == "ana" { "university" } else { "institute" },
+        owner: "north",
+        dataset: "heart",
+        columns: &[],
+        aggregates: &[],
+        purpose: "DUO:0000006",
+        action: Some(Action::Query),
+        now_ms: NOW,
+    }
+}
+
+#[test]
+fn a_grant_goes_from_a_request_over_both_sides_to_use_and_ends_by_the_clock() {
+    let mut c = Consortium::default();
+    let grant = c.requested("ana");
+    assert_eq!(
+        (c.status(&grant, "north"), c.rule(&wanted("ana"))),
+        (Status::Requested, "grant.requested")
+    );
+    let narrower = Terms {
+        epsilon: Real::new(1.0).unwrap(),
+        purposes: ["DUO:0000006".to_owned()].into(),
+        ..terms("ana")
+    };
+    c.take(&says("nora", offer(grant, "north", narrower))).unwrap();
+    assert_eq!(
+        (c.status(&grant, "north"), c.status(&grant, "east")),
+        (Status::Offered, Status::Requested)
+    );
+    // The version that was offered, not the one that was asked for; and by the university's steward.
+    let stale = c.take(&says("una", agree(grant, "north", 1)));
+    assert!(matches!(
+        stale,
+        Err(RegisterError::Grant(GrantError::OtherVersion { expected: 2, found: 1 }))
+    ));
+    c.take(&says("una", agree(grant, "north", 2))).unwrap();
+    assert_eq!(
+        (c.status(&grant, "north"), c.rule(&wanted("ana"))),
+        (Status::Active, "covered")
+    );
+    let line = &c.register.any_grant(&grant).unwrap().lines["north"];
+    assert_eq!(line.approvals().unwrap(), &["nora".to_owned(), "una".to_owned()]);
+    assert_eq!(line.versions().len(), 2);
+    assert_eq!(c.status_at(&grant, "north", NOW + 30 * DAY), Status::Expired);
+}
+
+#[test]
+fn an_agreement_that_nobody_witnessed_and_a_window_that_has_not_begun_admit_nobody() {
+    #[derive(Debug)]
+    struct Nothing;
+    impl Witnessed for Nothing {
+        fn is_witnessed(&self, _act: &ContentHash) -> bool {
+            false
+        }
+    }
+    let mut c = Consortium::default();
+    let grant = c.active();
+    let line = &c.register.any_grant(&grant).unwrap().lines["north"];
+    assert_eq!(line.status(NOW, &Nothing), Status::Agreed);
+    assert_eq!(
+        c.register.covering(&wanted("ian"), &Nothing).unwrap_err().rule,
+        "grant.agreed"
+    );
+    let early = Wanted {
+        now_ms: NOW - 1,
+        ..wanted("ian")
+    };
+    assert_eq!(c.rule(&early), "grant.agreed");
+}
+
+#[test]
+fn nobody_approves_for_others_or_for_themselves() {
+    let mut c = Consortium::default();
+    let grant = c.requested("ana");
+    for (who, what) in [
+        ("ed", offer(grant, "north", terms("ana"))),
+        ("una", offer(grant, "north", terms("ana"))),
+        ("agent-north", offer(grant, "north", terms("ana"))),
+        ("ana", offer(grant, "north", terms("ana"))),
+    ] {
+        assert!(
+            matches!(c.take(&says(who, what)), Err(RegisterError::MayNot { .. })),
+            "{who}"
+        );
+    }
+    c.take(&says("nora", offer(grant, "north", terms("ana")))).unwrap();
+    // The university has a steward, so the analyst's word is not its own side's.
+    assert_eq!(c.status(&grant, "north"), Status::Offered);
+    for who in ["ana", "nora", "agent-north"] {
+        let refused = c.take(&says(who, agree(grant, "north", 2)));
+        assert!(matches!(refused, Err(RegisterError::MayNot { .. })), "{who}");
+    }
+    let on_word = What::GrantRequested {
+        terms: terms("ana"),
+        steward_agrees: false,
+    };
+    assert_eq!(
+        c.take(&says("ana", on_word)),
+        Err(RegisterError::StewardAgrees("university".into()))
+    );
+    let of_another = What::GrantRequested {
+        terms: terms("ana"),
+        steward_agrees: true,
+    };
+    assert!(matches!(
+        c.take(&says("ian", of_another)),
+        Err(RegisterError::MayNot { .. })
+    ));
+}
+
+#[test]
+fn a_foreign_grant_and_one_that_never_was_are_the_same_to_a_stranger() {
+    let mut c = Consortium::default();
+    let grant = c.requested("ana");
+    let never = ContentHash([7; 32]);
+    for who in ["ian", "agent-south", "heart"] {
+        for id in [grant, never] {
+            assert_eq!(
+                c.take(&says(who, revoke(id, None))),
+                Err(RegisterError::UnknownGrant(id)),
+                "{who}"
+            );
+            assert!(c.register.grant(&id, &by(who)).is_none());
+        }
+        assert_eq!(c.register.grants(&by(who)).count(), 0);
+    }
+    // An owner sees its own line and not its neighbour's.
+    let lines = |who: &str| -> Vec<String> {
+        let view = c.register.grant(&grant, &by(who)).unwrap();
+        view.lines.iter().map(|(owner, _)| (*owner).to_owned()).collect()
+    };
+    assert_eq!(
+        (lines("nora"), lines("agent-east")),
+        (vec!["north".into()], vec!["east".into()])
+    );
+    assert_eq!((lines("ana").len(), lines("una").len()), (2, 2));
+}
+
+#[test]
+fn an_offer_may_give_less_and_never_more() {
+    let mut c = Consortium::default();
+    let grant = c.requested("ana");
+    let asked = terms("ana");
+    let wider: [(&str, Terms); 7] = [
+        (
+            "columns",
+            Terms {
+                columns: names(&["age", "bmi"]),
+                ..asked.clone()
+            },
+        ),
+        (
+            "purposes",
+            Terms {
+                purposes: ["research".to_owned()].into(),
+                ..asked.clone()
+            },
+        ),
+        (
+            "actions",
+            Terms {
+                actions: Action::ALL.into(),
+                ..asked.clone()
+            },
+        ),
+        (
+            "epsilon",
+            Terms {
+                epsilon: Real::new(2.1).unwrap(),
+                ..asked.clone()
+            },
+        ),
+        (
+            "window",
+            Terms {
+                until_ms: asked.until_ms + 1,
+                ..asked.clone()
+            },
+        ),
+        (
+            "requester",
+            Terms {
+                requester: "ian".to_owned(),
+                ..asked.clone()
+            },
+        ),
+        (
+            "owners",
+            Terms {
+                owners: ["north".to_owned()].into(),
+                ..asked.clone()
+            },
+        ),
+    ];
+    for (term, terms) in wider {
+        let refused = c.take(&says("nora", offer(grant, "north", terms)));
+        assert_eq!(
+            refused,
+            Err(RegisterError::Grant(GrantError::Wider { version: 1, term }))
+        );
+    }
+    let less = Terms {
+        columns: names(&["age"]),
+        ..asked.clone()
+    };
+    c.take(&says("nora", offer(grant, "north", less))).unwrap();
+    let refused = c.take(&says("nora", offer(grant, "north", asked)));
+    assert!(matches!(
+        refused,
+        Err(RegisterError::Grant(GrantError::Wider { version: 2, .. }))
+    ));
+}
+
+#[test]
+fn terms_that_mean_nothing_are_refused_with_the_reason() {
+    let mut c = Consortium::default();
+    let asked = terms("ana");
+    for (bad, said) in [
+        (
+            Terms {
+                purposes: ["marketing".to_owned()].into(),
+                ..asked.clone()
+            },
+            "unknown purpose `marketing`",
+        ),
+        (
+            Terms {
+                columns: names(&[]),
+                ..asked.clone()
+            },
+            "0 columns",
+        ),
+        (
+            Terms {
+                actions: [].into(),
+                ..asked.clone()
+            },
+            "no action",
+        ),
+        (
+            Terms {
+                epsilon: Real::new(0.0).unwrap(),
+                ..asked.clone()
+            },
+            "above zero",
+        ),
+        (
+            Terms {
+                until_ms: asked.from_ms,
+                ..asked.clone()
+            },
+            "ends before it begins",
+        ),
+        (
+            Terms {
+                dataset: "he\nart".to_owned(),
+                ..asked.clone()
+            },
+            "no name",
+        ),
+        (
+            Terms {
+                owners: ["west".to_owned()].into(),
+                ..asked.clone()
+            },
+            "`west` holds no data",
+        ),
+        (
+            Terms {
+                owners: ["south".to_owned()].into(),
+                ..asked.clone()
+            },
+            "`south` has no steward",
+        ),
+    ] {
+        let what = What::GrantRequested {
+            terms: bad,
+            steward_agrees: true,
+        };
+        let error = c.take(&says("ana", what)).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
+fn either_side_holds_a_grant_up_and_only_that_side_lets_it_go_on() {
+    let mut c = Consortium::default();
+    let grant = c.active();
+    c.take(&says("agent-north", suspend(grant, Some("north")))).unwrap();
+    c.take(&says("ian", suspend(grant, None))).unwrap();
+    assert_eq!(
+        (c.status(&grant, "north"), c.rule(&wanted("ian"))),
+        (Status::Suspended, "grant.suspended")
+    );
+    assert!(matches!(
+        c.take(&says("agent-north", resume(grant, Some("north")))),
+        Err(RegisterError::MayNot { .. })
+    ));
+    c.take(&says("ian", resume(grant, None))).unwrap();
+    assert_eq!(c.status(&grant, "north"), Status::Suspended);
+    let again = c.take(&says_at("ian", NOW + 1, resume(grant, Some("north"))));
+    assert!(matches!(again, Err(RegisterError::Grant(GrantError::HeldBy(_)))));
+    c.take(&says("nora", resume(grant, Some("north")))).unwrap();
+    assert_eq!(c.status(&grant, "north"), Status::Active);
+}
+
+#[test]
+fn either_side_ends_a_grant_for_good_and_saying_it_again_is_heard() {
+    for (who, owner) in [("ian", None), ("nora", Some("north")), ("agent-north", Some("north"))] {
+        let mut c = Consortium::default();
+        let grant = c.active();
+        c.take(&says(who, revoke(grant, owner))).unwrap();
+        assert_eq!(
+            (c.status(&grant, "north"), c.rule(&wanted("ian"))),
+            (Status::Revoked, "grant.revoked"),
+            "{who}"
+        );
+        c.take(&says_at("agent-north", NOW + 1, revoke(grant, Some("north"))))
+            .unwrap();
+        c.take(&says_at("agent-north", NOW + 2, suspend(grant, Some("north"))))
+            .unwrap();
+        for what in [resume(grant, Some("north")), offer(grant, "north", terms("ian"))] {
+            let refused = c.take(&says_at("nora", NOW + 3, what));
+            assert!(matches!(refused, Err(RegisterError::Grant(GrantError::NotFrom { .. }))));
+        }
+        assert_eq!(c.status(&grant, "north"), Status::Revoked);
+    }
+    // One owner cannot end another's part.
+    let mut c = Consortium::default();
+    let grant = c.active();
+    for (who, owner) in [("ed", Some("north")), ("agent-east", None), ("ed", None)] {
+        assert!(
+            matches!(
+                c.take(&says(who, revoke(grant, owner))),
+                Err(RegisterError::MayNot { .. })
+            ),
+            "{who}"
+        );
+    }
+}
+
+#[test]
+fn an_old_act_comes_too_late_unless_an_agent_was_cut_off() {
+    let mut c = Consortium::default();
+    let grant = c.active();
+    let late = NOW + DAY;
+    let refused = c.take_at(&says("nora", revoke(grant, Some("north"))), late);
+    assert!(matches!(refused, Err(RegisterError::Act(ActError::Clock { .. }))));
+    c.take_at(&says("agent-north", revoke(grant, Some("north"))), late)
+        .unwrap();
+    assert_eq!(c.status(&grant, "north"), Status::Revoked);
+}
+
+#[test]
+fn a_suspension_reaches_as_far_as_its_signer_speaks() {
+    let mut c = Consortium::default();
+    let stops = |c: &Consortium, owner: &str, name: &str| c.register.suspension(owner, &organisation(name)).is_some();
+    let said = |who: &str, name: &str| {
+        says(
+            who,
+            What::Suspended {
+                subject: organisation(name),
+            },
+        )
+    };
+    c.take(&said("nora", "university")).unwrap();
+    assert!(stops(&c, "north", "university") && !stops(&c, "east", "university"));
+    c.take(&said("una", "university")).unwrap();
+    assert!(stops(&c, "east", "university"), "its own people, everywhere");
+    c.take(&said("heart", "institute")).unwrap();
+    assert!(stops(&c, "south", "institute"));
+    assert!(matches!(
+        c.take(&said("ana", "institute")),
+        Err(RegisterError::MayNot { .. })
+    ));
+    let lifts = |who: &str, name: &str| {
+        says(
+            who,
+            What::Reinstated {
+                subject: organisation(name),
+            },
+        )
+    };
+    assert_eq!(
+        c.take(&lifts("nora", "institute")),
+        Err(RegisterError::NotSuspended("north".into()))
+    );
+    c.take(&lifts("heart", "institute")).unwrap();
+    assert!(!stops(&c, "south", "institute"));
+}
+
+#[test]
+fn purposes_and_policies_only_rise_and_only_their_own_people_sign_them() {
+    let mut c = Consortium::default();
+    let term = |id: &str, broader: &str| Term {
+        id: id.to_owned(),
+        label: id.to_owned(),
+        broader: [broader.to_owned()].into(),
+    };
+    let vocabulary = |version, terms: &[Term]| What::VocabularyPublished {
+        version,
+        terms: terms.to_vec(),
+    };
+    let rehab = term("heart:rehab", "DUO:0000007");
+    assert!(matches!(
+        c.take(&says("nora", vocabulary(1, &[rehab.clone()]))),
+        Err(RegisterError::MayNot { .. })
+    ));
+    c.take(&says("heart", vocabulary(1, &[rehab.clone()]))).unwrap();
+    assert!(c.register.vocabulary().subsumes("DUO:0000042", "heart:rehab"));
+    let circle = [term("a", "b"), term("b", "a")];
+    let refused = c.take(&says("heart", vocabulary(2, &circle)));
+    assert_eq!(
+        refused,
+        Err(RegisterError::Vocabulary(VocabularyError::Cycle("a".into())))
+    );
+    assert!(matches!(
+        c.take(&says("heart", vocabulary(1, &[]))),
+        Err(RegisterError::Stale { .. })
+    ));
+    assert_eq!(c.register.vocabulary_version(), 1);
+
+    let policy = |layer: &Layer, version, bundle: &str| What::PolicyPublished {
+        layer: layer.clone(),
+        version,
+        bundle: bundle.to_owned(),
+    };
+    let north = Layer::Owner("north".to_owned());
+    for (who, layer) in [
+        ("ed", &north),
+        ("heart", &north),
+        ("nora", &Layer::Consortium),
+        ("agent-north", &north),
+    ] {
+        assert!(
+            matches!(
+                c.take(&says(who, policy(layer, 1, "x"))),
+                Err(RegisterError::MayNot { .. })
+            ),
+            "{who}"
+        );
+    }
+    c.take(&says("nora", policy(&north, 3, "forbid"))).unwrap();
+    assert!(matches!(
+        c.take(&says("nora", policy(&north, 3, "permit"))),
+        Err(RegisterError::Stale { .. })
+    ));
+    let held = c.register.policy(&north).unwrap();
+    assert_eq!((held.version, held.bundle.as_str()), (3, "forbid"));
+    assert!(c.register.policy(&Layer::Consortium).is_none());
+}
+
+#[test]
+fn a_contract_only_moves_forward() {
+    let mut c = Consortium::default();
+    let contract = ContentHash([5; 32]);
+    let moved = |to| What::ContractMoved {
+        dataset: "heart".to_owned(),
+        contract,
+        to,
+    };
+    let deprecated = Stage::Deprecated { until_ms: NOW + DAY };
+    assert!(matches!(
+        c.take(&says("nora", moved(deprecated))),
+        Err(RegisterError::Contract { .. })
+    ));
+    for to in [Stage::Proposed, Stage::Active, deprecated] {
+        c.take(&says("nora", moved(to))).unwrap();
+        assert_eq!(c.register.contract("north", &contract).unwrap().stage, to);
+    }
+    assert!(matches!(
+        c.take(&says_at("nora", NOW + 1, moved(Stage::Active))),
+        Err(RegisterError::Contract { .. })
+    ));
+    assert!(matches!(
+        c.take(&says("agent-north", moved(Stage::Retired))),
+        Err(RegisterError::MayNot { .. })
+    ));
+    assert!(c.register.contract("east", &contract).is_none());
+}
+
+#[test]
+fn an_act_is_its_signers_words_and_nobody_elses() {
+    let mut c = Consortium::default();
+    let signed = says(
+        "ana",
+        What::GrantRequested {
+            terms: terms("ana"),
+            steward_agrees: true,
+        },
+    );
+    assert_eq!(c.take(&signed).unwrap(), c.take(&signed).unwrap());
+    assert_eq!(c.register.grants(&by("ana")).count(), 1);
+
+    let altered = SignedAct {
+        body: signed.body.replace("chol", "bmi"),
+        ..signed.clone()
+    };
+    assert_eq!(
+        c.take(&altered),
+        Err(RegisterError::Act(ActError::Signature("ana".into())))
+    );
+    let spaced = SignedAct {
+        body: signed.body.replace(":", ": "),
+        ..signed.clone()
+    };
+    assert!(matches!(
+        c.take(&spaced),
+        Err(RegisterError::Act(ActError::Malformed(_)))
+    ));
+    let mut posing: Act = signed.read().unwrap();
+    posing.by.role = Role::Steward;
+    assert!(matches!(
+        c.take(&posing.sign(&key(20)).unwrap()),
+        Err(RegisterError::Act(ActError::Stranger { .. }))
+    ));
+    let mut elsewhere: Act = signed.read().unwrap();
+    elsewhere.by.organisation = "institute".to_owned();
+    assert!(matches!(
+        c.take(&elsewhere.sign(&key(20)).unwrap()),
+        Err(RegisterError::Act(ActError::Stranger { .. }))
+    ));
+    let long = Act {
+        note: "x".repeat(501),
+        ..signed.read().unwrap()
+    };
+    assert!(matches!(long.sign(&key(20)), Err(ActError::Malformed(_))));
+}
+
+#[test]
+fn a_person_is_never_both_analyst_and_steward() {
+    let mut by_name = roster();
+    by_name.stewards[0].id = "ana".to_owned();
+    let mut by_key = roster();
+    by_key.stewards[0].key = by_key.analysts[0].key;
+    for roster in [by_name, by_key] {
+        assert!(roster.sign(&key(99)).unwrap_err().to_string().contains("appears twice"));
+    }
+    // A roster without stewards keeps the bytes that it had before there were any.
+    let mut plain = roster();
+    plain.stewards.clear();
+    assert!(!plain.sign(&key(99)).unwrap().body.contains("stewards"));
+}
