@@ -11,7 +11,7 @@ use governance::{ContentHash, Contract};
 use proto::v1;
 
 use crate::released::minute;
-use crate::{Exit, Problem};
+use crate::{Answer, Exit, Problem};
 
 /// One version of a dataset as its owners publish it; the contract's hash was recomputed.
 #[derive(Clone, Debug)]
@@ -34,7 +34,11 @@ impl TryFrom<v1::Datasets> for Catalogue {
 
     fn try_from(found: v1::Datasets) -> Result<Self, Problem> {
         Ok(Self {
-            datasets: found.datasets.into_iter().map(Dataset::read).collect::<Result<_, _>>()?,
+            datasets: found
+                .datasets
+                .into_iter()
+                .map(Dataset::read)
+                .collect::<Result<_, _>>()?,
             listed: found.listed,
         })
     }
@@ -73,7 +77,9 @@ impl Catalogue {
 
     /// The version under this contract.
     pub fn under(&self, contract: &ContentHash) -> Option<&Dataset> {
-        self.datasets.iter().find(|dataset| dataset.contract.hash() == *contract)
+        self.datasets
+            .iter()
+            .find(|dataset| dataset.contract.hash() == *contract)
     }
 
     /// What an analyst who uses this version is to know, if anything: that it goes, when, and what takes its place.
@@ -97,6 +103,13 @@ impl Catalogue {
             dataset.label(),
             minute(until_ms)
         ))
+    }
+
+    /// An answer with the notice of the version that it was asked under.
+    pub fn noted(&self, answer: Answer) -> Answer {
+        let dataset = self.under(&answer.request().contract);
+        let notice = dataset.and_then(|dataset| self.notice(dataset));
+        answer.noted(notice)
     }
 
     fn unknown(&self, name: &str) -> Problem {
@@ -252,8 +265,16 @@ mod tests {
 
     #[test]
     fn a_proposed_or_deprecated_version_gives_way_to_an_active_one() {
-        let old = [("a", "deprecated", Some(0)), ("b", "deprecated", Some(86_400_000)), ("c", "deprecated", Some(0))];
-        let next = [("a", "proposed", None), ("b", "proposed", None), ("c", "proposed", None)];
+        let old = [
+            ("a", "deprecated", Some(0)),
+            ("b", "deprecated", Some(86_400_000)),
+            ("c", "deprecated", Some(0)),
+        ];
+        let next = [
+            ("a", "proposed", None),
+            ("b", "proposed", None),
+            ("c", "proposed", None),
+        ];
         let catalogue = catalogue(vec![
             version("1.0.0", &old),
             version("2.0.0", &[("a", "active", None), ("b", "active", None)]),
@@ -262,9 +283,18 @@ mod tests {
         assert_eq!(means(&catalogue, "heart"), "2.0.0");
         let notice = catalogue.notice(catalogue.find("heart@1.0.0").unwrap()).unwrap();
         assert!(notice.contains("until 1970-01-01 00:00 UTC"), "{notice}");
-        assert!(notice.contains("heart 2.0.0 takes its place; this question works under it"), "{notice}");
+        assert!(
+            notice.contains("heart 2.0.0 takes its place; this question works under it"),
+            "{notice}"
+        );
         assert_eq!(catalogue.notice(catalogue.find("heart").unwrap()), None);
-        assert!(catalogue.find("heart@1.0.0").unwrap().stage().contains("deprecated, until 1970-01-02"));
+        assert!(
+            catalogue
+                .find("heart@1.0.0")
+                .unwrap()
+                .stage()
+                .contains("deprecated, until 1970-01-02")
+        );
     }
 
     #[test]
@@ -274,7 +304,10 @@ mod tests {
         assert_eq!(listed.code, "SOTTO-2031");
         assert!(listed.remedy.unwrap().contains("north"));
         let unknown = catalogue.find("secret").unwrap_err();
-        assert_eq!((unknown.code.as_str(), unknown.remedy.unwrap().as_str()), ("SOTTO-2001", "datasets here: heart"));
+        assert_eq!(
+            (unknown.code.as_str(), unknown.remedy.unwrap().as_str()),
+            ("SOTTO-2001", "datasets here: heart")
+        );
         let version = catalogue.find("heart@7").unwrap_err();
         assert!(version.remedy.unwrap().contains("heart 1.0.0"));
     }

@@ -20,12 +20,14 @@ pub mod datasets;
 #[cfg(feature = "agents")]
 pub mod demo;
 pub mod enroll;
+pub mod lineage;
 #[cfg(feature = "agents")]
 pub mod local;
 pub mod output;
 pub mod plot;
 mod problem;
 pub mod profile;
+pub mod publish;
 mod released;
 mod sql;
 pub mod train;

@@ -6,8 +6,8 @@
 
 use crate::act::Subject;
 use crate::grant::{Action, Witnessed};
-use crate::register::{Uncovered, Wanted};
-use crate::{ContentHash, Contract, Register, Request, Stage};
+use crate::register::{ContractStanding, Uncovered, Wanted};
+use crate::{ContentHash, Contract, Register, Request};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a participant is asked to contribute to.
@@ -151,19 +151,14 @@ impl Question<'_> {
 /// The owner's acts may have moved the contract along, whatever its configuration still serves.
 fn retired(q: &Question<'_>) -> Option<Verdict> {
     let dataset = &q.request.dataset;
-    let remedy = "fetch the contract that is active now with `sotto dataset` and ask again".to_owned();
-    match q.register.contract(q.owner, &q.contract_hash)?.stage {
-        Stage::Proposed => {
-            let reason = format!("this contract of `{dataset}` is proposed and not active yet");
-            Some(deny("contract.proposed", reason, remedy))
-        }
-        Stage::Deprecated { until_ms } if q.now_ms < until_ms => None,
-        Stage::Deprecated { .. } | Stage::Retired => {
-            let reason = format!("this contract of `{dataset}` is retired");
-            Some(deny("contract.retired", reason, remedy))
-        }
-        Stage::Active => None,
-    }
+    let (rule, stands) = match q.register.standing(q.owner, dataset, &q.contract_hash, q.now_ms) {
+        ContractStanding::Proposed => ("contract.proposed", "is proposed and not active yet"),
+        ContractStanding::Retired => ("contract.retired", "is retired"),
+        _ => return None,
+    };
+    let reason = format!("version {} of `{dataset}` {stands}", q.contract.version);
+    let remedy = format!("`sotto dataset show {dataset}` names the version that is active now: ask under it");
+    Some(deny(rule, reason, remedy))
 }
 
 fn suspended(q: &Question<'_>) -> Option<Verdict> {

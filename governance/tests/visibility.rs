@@ -6,7 +6,10 @@ use governance::contract::Visibility;
 const HEART: &str = include_str!("../contracts/heart.toml");
 
 fn with(properties: &str) -> String {
-    HEART.replace("[privacy]\n", &format!("customProperties = {properties}\n\n[privacy]\n"))
+    HEART.replace(
+        "[privacy]\n",
+        &format!("customProperties = {properties}\n\n[privacy]\n"),
+    )
 }
 
 #[test]
@@ -21,7 +24,8 @@ fn a_contract_that_says_nothing_shows_its_schema_and_keeps_the_hash_it_always_ha
 #[test]
 fn every_level_is_read_named_and_survives_the_canonical_form() {
     for (name, level) in [("hidden", Visibility::Hidden), ("listed", Visibility::Listed)] {
-        let contract = Contract::parse(&with(&format!("[{{ property = \"visibility\", value = \"{name}\" }}]"))).unwrap();
+        let contract =
+            Contract::parse(&with(&format!("[{{ property = \"visibility\", value = \"{name}\" }}]"))).unwrap();
         assert_eq!((contract.visibility, level.to_string().as_str()), (level, name));
         let again = Contract::from_canonical_json(&contract.canonical_json()).unwrap();
         assert_eq!(again, contract);
@@ -39,10 +43,19 @@ fn whoever_is_admitted_sees_the_schema_at_every_level_and_nobody_else_more_than_
 
 #[test]
 fn an_unknown_level_or_property_is_refused_with_its_line_and_what_to_write() {
-    let line = 1 + with("[]").lines().position(|line| line.starts_with("customProperties")).unwrap();
+    let line = 1 + with("[]")
+        .lines()
+        .position(|line| line.starts_with("customProperties"))
+        .unwrap();
     for (properties, says) in [
-        ("[{ property = \"visibility\", value = \"secret\" }]", "expected hidden, listed or schema"),
-        ("[{ property = \"colour\", value = \"hidden\" }]", "expected `visibility`"),
+        (
+            "[{ property = \"visibility\", value = \"secret\" }]",
+            "expected hidden, listed or schema",
+        ),
+        (
+            "[{ property = \"colour\", value = \"hidden\" }]",
+            "expected `visibility`",
+        ),
         (
             "[{ property = \"visibility\", value = \"hidden\" }, { property = \"visibility\", value = \"listed\" }]",
             "declared twice",

@@ -11,6 +11,7 @@ mod doctor;
 mod enroll;
 mod explain;
 mod job;
+mod lineage;
 mod mock;
 mod model;
 mod participant;

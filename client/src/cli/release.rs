@@ -16,7 +16,8 @@ use workload::query::QueryTask;
 Examples:
   sotto release                         the newest twenty
   sotto release show 3f9c..             one again, free
-  sotto release show 3f9c.. -o answer.csv")]
+  sotto release show 3f9c.. -o answer.csv
+  sotto release lineage 3f9c..          where it came from, as OpenLineage events")]
 pub struct Release {
     #[command(subcommand)]
     act: Option<Act>,
@@ -33,6 +34,8 @@ pub struct Release {
 enum Act {
     /// One answer again
     Show(Show),
+    /// Where one came from: OpenLineage run events, as JSON
+    Lineage(super::lineage::OfRelease),
 }
 
 #[derive(Debug, Args)]
@@ -47,10 +50,15 @@ struct Show {
 
 impl Release {
     pub async fn run(self, json: bool) -> Result<(), Problem> {
-        if let Some(Act::Show(show)) = self.act {
-            let (mut client, _) = show.remote.connect().await?;
-            let answer = Answer::of(client.release(&show.id).await?)?;
-            return print(&answer, &show.shown, json);
+        match self.act {
+            Some(Act::Show(show)) => {
+                let (mut client, _) = show.remote.connect().await?;
+                let answer = Answer::of(client.release(&show.id).await?)?;
+                let noted = client.catalogue().await?.noted(answer);
+                return print(&noted, &show.shown, json);
+            }
+            Some(Act::Lineage(lineage)) => return lineage.run().await,
+            None => {}
         }
         let (mut client, _) = self.remote.connect().await?;
         let mut sheet = Sheet::new([

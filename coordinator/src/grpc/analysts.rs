@@ -14,8 +14,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{answers, catalogue};
 use super::refusal::status;
+use super::{answers, catalogue};
 use crate::driver::{Driver, Event, now_ms};
 use crate::jobs::{Following, News};
 use crate::roster::Membership;

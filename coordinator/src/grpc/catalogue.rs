@@ -82,7 +82,9 @@ impl Listed {
     fn add(&mut self, desk: &Desk<'_>, shown: &Shown<'_>) {
         self.owners.insert(organisation(desk, shown.agent));
         let contract = desk.engine.contract(&shown.contract);
-        let purposes = contract.into_iter().flat_map(|contract| contract.purposes.iter().cloned());
+        let purposes = contract
+            .into_iter()
+            .flat_map(|contract| contract.purposes.iter().cloned());
         self.purposes.extend(purposes);
     }
 }

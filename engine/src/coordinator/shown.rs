@@ -14,7 +14,9 @@ use crate::workload::Refusal;
 impl Catalogue {
     /// How much of one owner's version of a dataset an analyst sees.
     pub fn shown(&self, contract: &ContentHash, offered: &Offered, analyst: &str) -> Visibility {
-        let level = self.contract(contract).map_or(Visibility::Hidden, |contract| contract.visibility);
+        let level = self
+            .contract(contract)
+            .map_or(Visibility::Hidden, |contract| contract.visibility);
         level.shown(offered.admitted.contains(analyst))
     }
 
@@ -22,7 +24,9 @@ impl Catalogue {
     pub fn shown_to<'a>(&'a self, analyst: &'a str) -> impl Iterator<Item = Shown<'a>> {
         let all = self.agents().flat_map(|(agent, presence)| {
             presence.datasets.iter().flat_map(move |(name, versions)| {
-                versions.iter().map(move |(contract, offered)| (agent, name, contract, offered))
+                versions
+                    .iter()
+                    .map(move |(contract, offered)| (agent, name, contract, offered))
             })
         });
         let shown = all.map(|(agent, dataset, contract, offered)| Shown {
@@ -50,7 +54,11 @@ impl Coordinator {
     /// Whether a request may name this contract of this dataset, as far as its analyst can know. With too few agents online
     /// nobody can say what there is, and the job waits.
     pub(super) fn may_name(&self, analyst: &str, dataset: &str, contract: &ContentHash) -> Result<(), Refusal> {
-        let shown = || self.catalogue.shown_to(analyst).filter(|shown| shown.dataset == dataset);
+        let shown = || {
+            self.catalogue
+                .shown_to(analyst)
+                .filter(|shown| shown.dataset == dataset)
+        };
         let readable = shown().filter(|shown| shown.level == Visibility::Schema);
         let readable: BTreeSet<ContentHash> = readable.map(|shown| shown.contract).collect();
         let online = self.catalogue.agents().count();

@@ -37,11 +37,17 @@ mod tests {
 
     #[test]
     fn versions_are_in_the_order_in_which_people_count() {
-        let sorted = ["0.9", "1", "1.0-rc1", "1.0-rc2", "1.0", "1.0.0", "1.0.1", "1.9.0", "1.10.0", "2.0.0"];
+        let sorted = [
+            "0.9", "1", "1.0-rc1", "1.0-rc2", "1.0", "1.0.0", "1.0.1", "1.9.0", "1.10.0", "2.0.0",
+        ];
         for (i, low) in sorted.iter().enumerate() {
             assert_eq!(compare(low, low), Ordering::Equal);
             for high in &sorted[i + 1..] {
-                assert_eq!((compare(low, high), compare(high, low)), (Ordering::Less, Ordering::Greater), "{low} {high}");
+                assert_eq!(
+                    (compare(low, high), compare(high, low)),
+                    (Ordering::Less, Ordering::Greater),
+                    "{low} {high}"
+                );
             }
         }
     }
