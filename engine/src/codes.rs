@@ -31,6 +31,10 @@ pub const JOB_ENDED: &str = "SOTTO-2012";
 pub const MODEL_MOVE: &str = "SOTTO-2013";
 /// The dataset's owners show its contract only to whom they admit.
 pub const LISTED_ONLY: &str = "SOTTO-2031";
+/// A contract cannot be moved so.
+pub const CONTRACT_MOVE: &str = "SOTTO-2032";
+/// The version that the request names is proposed, or retired by its owners.
+pub const NOT_ACTIVE: &str = "SOTTO-2033";
 
 /// The request does not verify at this participant.
 pub const REQUEST_REFUSED: &str = "SOTTO-3002";

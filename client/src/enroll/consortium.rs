@@ -122,6 +122,7 @@ impl Members {
                 min_cohort: self.min_cohort,
                 agents: self.agents.clone(),
                 analysts: self.analysts.clone(),
+                stewards: Vec::new(),
                 coordinator,
             }),
             coordinator => {

@@ -45,6 +45,7 @@ impl Consortium {
             min_cohort: 3,
             agents: Vec::new(),
             analysts: Vec::new(),
+            stewards: Vec::new(),
             coordinator: CoordinatorEntry {
                 id: "hub".to_owned(),
                 tls_key: ContentHash([0; 32]),

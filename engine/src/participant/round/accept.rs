@@ -280,12 +280,16 @@ impl Participant {
             contract: &dataset.contract,
             contract_hash: request.contract,
             organisation: &analyst.organisation,
+            owner: self.roster.agent(self.config.agent.as_str()).map_or("", |agent| agent.organisation.as_str()),
+            register: &governance::Register::default(),
+            witnessed: &governance::grant::Unlogged,
+            aggregates: &[],
             columns,
             s_min,
             now_ms,
         };
         match self.config.rules.decide(&question) {
-            Verdict::Allow => Ok(()),
+            Verdict::Allow { .. } => Ok(()),
             Verdict::Deny { rule, reason, remedy } => {
                 Err(Refusal::new(codes::RULES, format!("{reason} [{rule}]")).remedy(remedy))
             }
