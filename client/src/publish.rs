@@ -1,14 +1,15 @@
-//! Which acts a steward signs to publish a version of its organisation's contract: the plan behind `sotto contract publish`. The
-//! coordinator's door asks the same question of every act by itself, so a steward with another program gets no further.
+//! Which acts a steward signs to move versions of its organisation's contracts along, and signing them. The coordinator's door asks
+//! of every act whether it breaks questions by itself, so a steward with another program gets no further.
 
 use std::sync::Arc;
 
 use governance::contract::versions;
 use governance::register::contracts::breaks_none;
 use governance::register::{ContractMoveError, ContractStanding};
-use governance::{ContentHash, Contract, Stage};
+use governance::{ContentHash, Contract, Stage, What};
 
-use crate::{Exit, Problem};
+use crate::client::now_ms;
+use crate::{Client, Exit, Problem};
 
 /// A version that this organisation's agent offers, and where it stands.
 pub type Offered = (Arc<Contract>, ContractStanding);
@@ -21,8 +22,70 @@ pub struct Step {
     pub to: Stage,
 }
 
-/// The acts in the order in which they are to be signed. Versions that are served because no act ever spoke of the dataset become
-/// active first: from the first act on, only acts count. With a notice, older versions are deprecated.
+/// The versions of a dataset that this steward's organisation offers, and where its acts have them.
+pub async fn offered(client: &mut Client, dataset: &str) -> Result<Vec<Offered>, Problem> {
+    let register = client.decided().await?.register;
+    let owner = client.identity().member.organisation.clone();
+    let known = client
+        .datasets()
+        .await?
+        .into_iter()
+        .filter(|known| known.name == dataset);
+    let own = known.filter(|known| known.owners().contains(&owner.as_str()));
+    Ok(own
+        .map(|known| {
+            let standing = register.standing(&owner, dataset, &known.contract.hash(), now_ms());
+            (Arc::new(known.contract), standing)
+        })
+        .collect())
+}
+
+/// Signs the acts, one after the other; each holds once it was taken.
+pub async fn sign(client: &mut Client, dataset: &str, steps: &[Step], note: &str) -> Result<(), Problem> {
+    for step in steps {
+        let what = What::ContractMoved {
+            dataset: dataset.to_owned(),
+            contract: step.contract,
+            to: step.to,
+        };
+        client.decide(what, note).await?;
+    }
+    Ok(())
+}
+
+/// The acts that deprecate or retire one version, by its label or its hash.
+pub fn ending(dataset: &str, version: &str, offered: &[Offered], to: Stage) -> Result<Vec<Step>, Problem> {
+    let is = |contract: &Contract| contract.version == version || contract.hash().to_string() == version;
+    let Some((contract, _)) = offered.iter().find(|(contract, _)| is(contract)) else {
+        let known: Vec<&str> = offered.iter().map(|(contract, _)| contract.version.as_str()).collect();
+        let message = format!("your organisation offers no version {version} of `{dataset}`");
+        return Err(
+            Problem::new(Exit::Refused, "SOTTO-2032", message).remedy(match known.is_empty() {
+                true => "its agent must be online: `sotto participant`".to_owned(),
+                false => format!("it offers {}", known.join(", ")),
+            }),
+        );
+    };
+    let mut steps = unspoken(offered.iter());
+    steps.push(step(contract, to));
+    Ok(steps)
+}
+
+/// Versions that are served because no act ever spoke of the dataset become active: from the first act on, only acts count.
+fn unspoken<'a>(offered: impl Iterator<Item = &'a Offered>) -> Vec<Step> {
+    let unspoken = offered.filter(|(_, standing)| *standing == ContractStanding::Configured);
+    unspoken.map(|(contract, _)| step(contract, Stage::Active)).collect()
+}
+
+fn step(contract: &Contract, to: Stage) -> Step {
+    Step {
+        contract: contract.hash(),
+        version: contract.version.clone(),
+        to,
+    }
+}
+
+/// The acts that publish a version, in the order in which they are to be signed. With a notice, older versions are deprecated.
 pub fn steps(
     new: &Contract,
     offered: &[Offered],
@@ -44,13 +107,7 @@ pub fn steps(
         );
     }
     let others = || offered.iter().filter(|(contract, _)| contract.hash() != hash);
-    let step = |contract: &Contract, to: Stage| Step {
-        contract: contract.hash(),
-        version: contract.version.clone(),
-        to,
-    };
-    let unspoken = others().filter(|(_, standing)| *standing == ContractStanding::Configured);
-    let mut steps: Vec<Step> = unspoken.map(|(contract, _)| step(contract, Stage::Active)).collect();
+    let mut steps = unspoken(others());
     let is_active = |standing| matches!(standing, ContractStanding::Active | ContractStanding::Configured);
     let active: Vec<Arc<Contract>> = others()
         .filter(|(_, standing)| is_active(*standing))

@@ -24,7 +24,7 @@ use governance::Roster;
 pub use books::{Books, Inconsistent, Job, JobState, Progress};
 pub use catalogue::{Catalogue, Offered, Presence};
 pub use config::{Config, Input, Limits, Workloads};
-pub use shown::Shown;
+pub use shown::{Reader, Shown};
 pub use view::{EpochView, JobView, Phase as JobPhase};
 
 use crate::codes;

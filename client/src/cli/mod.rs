@@ -18,6 +18,7 @@ mod participant;
 #[cfg(feature = "agents")]
 mod predict;
 mod profile;
+mod publish;
 mod query;
 mod question;
 mod release;
@@ -88,7 +89,7 @@ enum Command {
     Participant(participant::Participant),
     /// The datasets that can be asked about
     Dataset(dataset::Dataset),
-    /// Contracts in files: check one, compare two
+    /// Contracts: check a file, compare two; as a steward publish, deprecate and retire versions
     Contract(contract::ContractCommand),
     /// Check clock, identity, connection, roster, cohort and contracts; a remedy for whatever is wrong
     Doctor(doctor::Doctor),
@@ -153,7 +154,6 @@ fn misused(error: &clap::Error) -> Problem {
 fn run(command: Command, json: bool) -> Result<(), Problem> {
     match command {
         Command::Completions(command) => command.run(),
-        Command::Contract(command) => command.run(json),
         Command::Init(command) => command.run(json),
         Command::Enroll(command) => command.run(json),
         Command::Profile(command) => command.run(json),
@@ -192,6 +192,7 @@ async fn run_async(command: Command, json: bool) -> Result<(), Problem> {
         Command::Budget(command) => command.run(json).await,
         Command::Participant(command) => command.run(json).await,
         Command::Dataset(command) => command.run(json).await,
+        Command::Contract(command) => command.run(json).await,
         Command::Doctor(command) => command.run(json).await,
         // The rest needs no connection and was run before there was a runtime.
         _ => Ok(()),

@@ -156,7 +156,7 @@ fn schema(fields: Value) -> Value {
 fn column(column: &Column) -> Value {
     json!({
         "unit": column.unit,
-        "bounds": column.bounds,
+        "bounds": column.bounds.map(|bounds| json!({ "min": bounds.min.get(), "max": bounds.max.get() })),
         "categories": column.categories,
         "nullable": column.nullable,
         "classification": column.classification,

@@ -1,26 +1,44 @@
-//! The catalogue as one analyst may read it: datasets, version by version and owner by owner, and who is online. What an owner does
-//! not show to this analyst is absent, here and in the list of participants. Runs on the driver's thread.
+//! The catalogue as one person may read it: datasets, version by version and owner by owner, and who is online. What an owner does
+//! not show to this person is absent, here and in the list of participants. Runs on the driver's thread.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::AgentId;
-use engine::coordinator::Shown;
+use engine::coordinator::{Reader, Shown};
 use engine::message::BudgetView;
 use governance::ContentHash;
 use governance::contract::Visibility;
+use governance::register::ContractStanding;
 use proto::v1;
 
-use crate::driver::Desk;
+use crate::driver::{Desk, now_ms};
 
-/// What is offered now; budgets as far as this analyst may use them.
-pub fn datasets(desk: &Desk<'_>, analyst: &str) -> v1::Datasets {
+/// Who calls.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    Analyst(String),
+    /// Of this organisation.
+    Steward(String),
+}
+
+impl Caller {
+    fn reader(&self) -> Reader<'_> {
+        match self {
+            Self::Analyst(name) => Reader::Analyst(name),
+            Self::Steward(organisation) => Reader::Steward(organisation),
+        }
+    }
+}
+
+/// What is offered now; budgets as far as an analyst may use them. A retired version is for its own steward only.
+pub fn datasets(desk: &Desk<'_>, caller: &Caller) -> v1::Datasets {
     let mut sites: BTreeMap<(&str, ContentHash), Vec<v1::DatasetSite>> = BTreeMap::new();
     let mut listed: BTreeMap<&str, Listed> = BTreeMap::new();
-    for shown in desk.engine.catalogue().shown_to(analyst) {
+    for shown in visible(desk, caller) {
         match shown.level {
             Visibility::Schema => {
                 let place = sites.entry((shown.dataset, shown.contract)).or_default();
-                place.push(site(desk, &shown, analyst));
+                place.push(site(&shown, caller));
             }
             Visibility::Listed => listed.entry(shown.dataset).or_default().add(desk, &shown),
             Visibility::Hidden => {}
@@ -46,10 +64,10 @@ pub fn datasets(desk: &Desk<'_>, analyst: &str) -> v1::Datasets {
     }
 }
 
-/// Every agent of the roster, online or not, with the names of its datasets that the analyst may know of.
-pub fn participants(desk: &Desk<'_>, analyst: &str) -> Vec<v1::Participant> {
+/// Every agent of the roster, online or not, with the names of its datasets that the caller may know of.
+pub fn participants(desk: &Desk<'_>, caller: &Caller) -> Vec<v1::Participant> {
     let mut names: BTreeMap<&AgentId, BTreeSet<&str>> = BTreeMap::new();
-    for shown in desk.engine.catalogue().shown_to(analyst) {
+    for shown in visible(desk, caller) {
         names.entry(shown.agent).or_default().insert(shown.dataset);
     }
     let epoch = desk.engine.epoch().map(|epoch| epoch.epoch);
@@ -80,7 +98,7 @@ struct Listed {
 
 impl Listed {
     fn add(&mut self, desk: &Desk<'_>, shown: &Shown<'_>) {
-        self.owners.insert(organisation(desk, shown.agent));
+        self.owners.insert(shown.owner.to_owned());
         let contract = desk.engine.contract(&shown.contract);
         let purposes = contract
             .into_iter()
@@ -89,25 +107,31 @@ impl Listed {
     }
 }
 
-fn site(desk: &Desk<'_>, shown: &Shown<'_>, analyst: &str) -> v1::DatasetSite {
+fn visible<'a>(desk: &'a Desk<'_>, caller: &'a Caller) -> impl Iterator<Item = Shown<'a>> {
+    let shown = desk.engine.shown_to(caller.reader(), now_ms());
+    shown.filter(move |shown| {
+        let own = matches!(caller, Caller::Steward(organisation) if shown.owner == organisation);
+        own || shown.standing != ContractStanding::Retired
+    })
+}
+
+fn site(shown: &Shown<'_>, caller: &Caller) -> v1::DatasetSite {
     let offered = shown.offered;
     let budget = offered.budget.map(|mut budget: BudgetView| {
-        let own = offered.left_for.get(analyst).copied();
-        budget.epsilon_left = own.map_or(budget.epsilon_left, |own| own.min(budget.epsilon_left));
+        if let Caller::Analyst(analyst) = caller {
+            let own = offered.left_for.get(analyst).copied();
+            budget.epsilon_left = own.map_or(budget.epsilon_left, |own| own.min(budget.epsilon_left));
+        }
         budget.into()
     });
     v1::DatasetSite {
         participant: shown.agent.as_str().to_owned(),
-        organisation: organisation(desk, shown.agent),
+        organisation: shown.owner.to_owned(),
         online: true,
         paused: offered.paused,
         min_cohort: offered.min_cohort,
         budget,
-        ..v1::DatasetSite::default()
+        stage: shown.standing.name().to_owned(),
+        served_until_ms: shown.standing.served_until_ms(),
     }
-}
-
-fn organisation(desk: &Desk<'_>, agent: &AgentId) -> String {
-    let entry = desk.engine.roster().agent(agent.as_str());
-    entry.map(|entry| entry.organisation.clone()).unwrap_or_default()
 }

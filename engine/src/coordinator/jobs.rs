@@ -143,7 +143,7 @@ impl Coordinator {
                 format!("unknown kind of request: `{}`", request.kind),
             ));
         }
-        self.may_name(&request.analyst, &request.dataset, &request.contract)?;
+        self.may_name(&request)?;
         let limit = self.config.limits.queued_jobs;
         if self.books.open_jobs().len() >= limit {
             return Err(

@@ -2,7 +2,6 @@
 //! cohort that the threshold, the roster and every one of them allow.
 
 use governance::Request;
-use governance::contract::Visibility;
 
 use super::epoch::Live;
 use super::{Coordinator, Offered};
@@ -11,8 +10,8 @@ use crate::ids::AgentId;
 use crate::workload::{CohortTerms, Refusal};
 
 impl Coordinator {
-    /// Who would contribute to an answer now, from which snapshots, and under which terms. An owner that shows its contract
-    /// to whom it admits counts for nobody else.
+    /// Who would contribute to an answer now, from which snapshots, and under which terms. An owner that does not show its contract
+    /// to the analyst, or has retired it, does not count.
     pub(super) fn terms_of(&self, request: &Request) -> Result<(CohortTerms, Vec<(AgentId, String)>), Refusal> {
         let (dataset, contract) = (&request.dataset, &request.contract);
         let who = "`sotto participant` shows who is missing";
@@ -26,8 +25,8 @@ impl Coordinator {
         };
         let least = (live.members.threshold() as u32).max(self.roster.min_cohort);
         let offered = self.catalogue.owners(&live.names, live.seq, dataset, contract);
-        let shows = |offered| self.catalogue.shown(contract, offered, &request.analyst) == Visibility::Schema;
-        let all: Vec<Owner<'_>> = offered.filter(|(_, offered)| shows(offered)).collect();
+        let answering = self.answering(request);
+        let all: Vec<Owner<'_>> = offered.filter(|(agent, _)| answering.contains(agent)).collect();
         let found = all.len();
         let modest = all.iter().map(|(_, offered)| offered.min_cohort).min().unwrap_or(0);
         let fit = all

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use governance::decision::{Decide, LocalRules, Question, Verdict};
+use governance::grant::Unlogged;
 use governance::register::contracts::MoveError;
 use governance::register::{AtDoor, ContractStanding};
-use governance::{Act, ContentHash, Contract, Register, RegisterError, Stage, What};
+use governance::{Act, ContentHash, Contract, Register, RegisterError, Request, Stage, What};
 
 use crate::world::*;
 
@@ -165,4 +167,54 @@ fn a_notice_ends_in_the_future_and_a_contract_that_no_agent_offers_is_not_moved(
         to: Stage::Retired,
     };
     life.may(&says("nora", ended).read().unwrap()).unwrap();
+}
+
+#[test]
+fn a_participant_refuses_a_version_that_is_not_active_whatever_its_configuration_serves() {
+    let mut life = Life::new();
+    life.take(0, Stage::Active).unwrap();
+    life.take(0, Stage::Deprecated { until_ms: NOW + DAY }).unwrap();
+    let rules = LocalRules {
+        analysts: [("heart".to_owned(), ["ana".to_owned()].into())].into(),
+        ..LocalRules::default()
+    };
+    let decide = |i: usize, now_ms: u64| {
+        let request = Request {
+            nonce: ContentHash([1; 32]),
+            analyst: "ana".to_owned(),
+            dataset: "heart".to_owned(),
+            contract: life.hash(i),
+            purpose: "research".to_owned(),
+            kind: "query".to_owned(),
+            task: "{}".to_owned(),
+            epsilon: 1.0,
+            delta: 1e-6,
+            max_attempts: 1,
+            issued_at_ms: NOW,
+            expires_at_ms: NOW + DAY,
+        };
+        let question = Question {
+            request: &request,
+            contract: &life.versions[i],
+            contract_hash: life.hash(i),
+            organisation: "university",
+            owner: "north",
+            register: &life.register,
+            witnessed: &Unlogged,
+            columns: &[],
+            aggregates: &[],
+            s_min: 3,
+            now_ms,
+        };
+        match rules.decide(&question) {
+            Verdict::Allow { .. } => "allowed",
+            Verdict::Deny { rule, remedy, .. } => {
+                assert!(remedy.contains("sotto dataset show heart"), "{remedy}");
+                rule
+            }
+        }
+    };
+    assert_eq!(decide(0, NOW + DAY - 1), "allowed");
+    assert_eq!(decide(0, NOW + DAY), "contract.retired");
+    assert_eq!(decide(1, NOW), "contract.proposed");
 }

@@ -280,7 +280,10 @@ impl Participant {
             contract: &dataset.contract,
             contract_hash: request.contract,
             organisation: &analyst.organisation,
-            owner: self.roster.agent(self.config.agent.as_str()).map_or("", |agent| agent.organisation.as_str()),
+            owner: self
+                .roster
+                .agent(self.config.agent.as_str())
+                .map_or("", |agent| agent.organisation.as_str()),
             register: &governance::Register::default(),
             witnessed: &governance::grant::Unlogged,
             aggregates: &[],
