@@ -9,6 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "proto/sottovoce/v1/common.proto",
         "proto/sottovoce/v1/agents.proto",
         "proto/sottovoce/v1/analysts.proto",
+        "proto/sottovoce/v1/register.proto",
     ];
     let descriptors = protox::compile(files, ["proto"])?;
     fs::write(

@@ -8,6 +8,7 @@ use proto::identity::Identity;
 use proto::printable;
 use proto::v1;
 use proto::v1::analysts_client::AnalystsClient;
+use proto::v1::register_client::RegisterClient;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::datasets::{Catalogue, Dataset};
@@ -22,9 +23,10 @@ const CALL: Duration = Duration::from_secs(30);
 /// The largest answer that is read: a table of a million cells.
 const LARGEST: usize = 64 << 20;
 
-/// A connected analyst.
+/// A connected analyst, or a steward.
 pub struct Client {
     rpc: AnalystsClient<Channel>,
+    pub(crate) decisions: RegisterClient<Channel>,
     identity: Identity,
 }
 
@@ -82,8 +84,13 @@ impl Client {
             .connect()
             .await
             .map_err(unreachable)?;
+        let decisions = RegisterClient::new(channel.clone()).max_decoding_message_size(LARGEST);
         let rpc = AnalystsClient::new(channel).max_decoding_message_size(LARGEST);
-        Ok(Self { rpc, identity })
+        Ok(Self {
+            rpc,
+            decisions,
+            identity,
+        })
     }
 
     pub fn identity(&self) -> &Identity {
@@ -298,14 +305,14 @@ fn failed(failure: v1::Failure) -> Problem {
     Problem::new(exit, printable(refused.code), message).remedy(printable(refused.remedy.unwrap_or_default()))
 }
 
-fn timed<T>(message: T) -> tonic::Request<T> {
+pub(crate) fn timed<T>(message: T) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
     request.set_timeout(CALL);
     request
 }
 
 /// A status as a problem: the coordinator's own refusals carry their code and remedy in the metadata.
-fn refused(status: tonic::Status) -> Problem {
+pub(crate) fn refused(status: tonic::Status) -> Problem {
     use tonic::Code;
     let meta = |name: &str| {
         status

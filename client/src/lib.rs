@@ -20,6 +20,7 @@ pub mod datasets;
 #[cfg(feature = "agents")]
 pub mod demo;
 pub mod enroll;
+pub mod grants;
 pub mod lineage;
 #[cfg(feature = "agents")]
 pub mod local;

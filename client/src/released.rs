@@ -1,7 +1,7 @@
 //! A release of any kind of request: what came signed from the coordinator, who asked for it, and whether the signature
 //! verifies with the key in the roster. [`crate::Answer`] reads the body of a question, [`crate::train::Trained`] of a run.
 
-use governance::{Request, Roster};
+use governance::{ContentHash, Request, Roster};
 use proto::identity::Identity;
 use proto::v1;
 use serde_json::Value;
@@ -19,6 +19,7 @@ pub struct Released {
     released_at_ms: u64,
     verified: bool,
     repeated: bool,
+    revoked: Vec<(ContentHash, String)>,
 }
 
 impl Released {
@@ -33,6 +34,7 @@ impl Released {
             request,
             released_at_ms: answer.released_at_ms,
             repeated: false,
+            revoked: answer.revoked,
         })
     }
 
@@ -45,6 +47,7 @@ impl Released {
             released_at_ms: 0,
             verified,
             repeated: false,
+            revoked: Vec::new(),
         }
     }
 
@@ -98,6 +101,11 @@ impl Released {
     /// Whether this is a stored answer that cost nothing now.
     pub fn repeated(&self) -> bool {
         self.repeated || self.release.receipt.repeated.is_some()
+    }
+
+    /// Grants that it was made under and that were revoked since, with the owners: who uses it should know.
+    pub fn revoked(&self) -> &[(ContentHash, String)] {
+        &self.revoked
     }
 
     /// Time of the release in UTC, to the minute.

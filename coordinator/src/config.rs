@@ -106,6 +106,8 @@ impl Limits {
             least_collect_ms: self.least_collect_ms,
             survive_ms: self.survive_ms,
             unmask_ms: self.unmask_ms,
+            // Agents count on this one, so it is nobody's to tune.
+            beat_ms: engine::coordinator::Limits::default().beat_ms,
         }
     }
 

@@ -14,7 +14,7 @@ use engine::coordinator::{Coordinator, Input};
 use engine::message::Join;
 use engine::record::{BadRow, CoordinatorRecord};
 use engine::{AgentId, CoordinatorStep, JobId, Refusal, ToCoordinator};
-use governance::{SignedMove, SignedRequest, SignedRoster};
+use governance::{SignedAct, SignedMove, SignedRequest, SignedRoster};
 use proto::store::{Store, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
@@ -54,6 +54,10 @@ pub enum Event {
     },
     Move {
         signed: SignedMove,
+        reply: oneshot::Sender<Result<JobId, Refusal>>,
+    },
+    Act {
+        signed: SignedAct,
         reply: oneshot::Sender<Result<JobId, Refusal>>,
     },
     Watch {
@@ -199,6 +203,7 @@ impl<S: Store> Running<S> {
             Event::Submit { signed, reply } => answer(reply, self.handle(Input::Submit(signed))?),
             Event::Cancel { job, analyst, reply } => answer(reply, self.handle(Input::Cancel { job, analyst })?),
             Event::Move { signed, reply } => answer(reply, self.handle(Input::Move(signed))?),
+            Event::Act { signed, reply } => answer(reply, self.handle(Input::Act(signed))?),
             Event::Watch { job, analyst, reply } => {
                 // An asker that went away needs no answer.
                 let _ = reply.send(self.parts.jobs.follow(&self.parts.engine, job, &analyst));

@@ -6,3 +6,4 @@ mod answers;
 mod catalogue;
 mod outbox;
 mod refusal;
+pub mod register;

@@ -55,6 +55,7 @@ pub fn tell(event: &E) {
         E::AgentRefused { agent, at, refused } => {
             tracing::info!(%agent, %at, code = refused.code, reason = refused.message, "agent refused");
         }
+        E::ActTaken { act, what } => tracing::info!(%act, what, "act taken"),
         E::Misbehaved { agent, refused } => {
             metrics::misbehaved();
             tracing::warn!(%agent, code = refused.code, reason = refused.message, "agent broke the protocol");

@@ -16,6 +16,7 @@ use proto::identity::{Identity, IdentityError, Role, install_crypto_provider};
 use proto::store::{NEWEST, Schema, SqliteStore, Store, StoreError};
 use proto::v1::agents_server::AgentsServer;
 use proto::v1::analysts_server::AnalystsServer;
+use proto::v1::register_server::RegisterServer;
 use tokio::sync::{oneshot, watch};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -24,6 +25,7 @@ use crate::config::{Config, ConfigError};
 use crate::driver::{self, Driver, DriverError, Event, Parts};
 use crate::grpc::agents::AgentsDoor;
 use crate::grpc::analysts::AnalystsDoor;
+use crate::grpc::register::RegisterDoor;
 use crate::jobs::Jobs;
 use crate::roster::{Membership, RosterFileError};
 use crate::spool::Spooler;
@@ -160,7 +162,9 @@ async fn serve(
     let address = incoming.local_addr()?;
     let software = Software::of_this_executable()?;
     let agents = AgentsDoor::new(driver.clone(), members.clone(), software, config.limits.clone());
-    let analysts = AnalystsDoor::new(driver.clone(), members);
+    let analysts = AnalystsDoor::new(driver.clone(), members.clone());
+    let register =
+        RegisterServer::new(RegisterDoor::new(driver.clone(), members)).max_decoding_message_size(MAX_REQUEST);
     let agents = AgentsServer::new(agents)
         .max_decoding_message_size(MAX_AGENT_FRAME)
         .max_encoding_message_size(MAX_COORDINATOR_FRAME);
@@ -168,6 +172,7 @@ async fn serve(
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AgentsServer<AgentsDoor>>().await;
     health.set_serving::<AnalystsServer<AnalystsDoor>>().await;
+    health.set_serving::<RegisterServer<RegisterDoor>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -186,6 +191,7 @@ async fn serve(
         .add_service(reflection)
         .add_service(agents)
         .add_service(analysts)
+        .add_service(register)
         .serve_with_incoming_shutdown(incoming, async {
             // Dropping `close` closes too.
             let _ = closing.await;

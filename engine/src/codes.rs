@@ -36,6 +36,15 @@ pub const CONTRACT_MOVE: &str = "SOTTO-2032";
 /// The version that the request names is proposed, or retired by its owners.
 pub const NOT_ACTIVE: &str = "SOTTO-2033";
 
+/// An act cannot be taken: who signed it may not, or what it is about does not allow it.
+pub const ACT: &str = "SOTTO-2021";
+/// A grant that the job was answered under has ended or is suspended.
+pub const GRANT_ENDED: &str = "SOTTO-2022";
+/// The analyst's organisation, or the dataset, is suspended.
+pub const SUSPENDED: &str = "SOTTO-2023";
+/// There is no such grant, or it is none of this party's.
+pub const UNKNOWN_GRANT: &str = "SOTTO-2024";
+
 /// The request does not verify at this participant.
 pub const REQUEST_REFUSED: &str = "SOTTO-3002";
 /// The request was closed here, or allows no such attempt.
@@ -58,6 +67,10 @@ pub const WITHOUT_NOISE: &str = "SOTTO-3010";
 pub const TOKENS_SPENT: &str = "SOTTO-3011";
 /// The state of the round is not the one that follows from the sums before it.
 pub const OTHER_STATE: &str = "SOTTO-3012";
+/// Neither the owner's list nor an active grant admits the question.
+pub const NO_GRANT: &str = "SOTTO-3021";
+/// The owner, or somebody above it, suspended the analyst's organisation or the dataset.
+pub const SUSPENDED_HERE: &str = "SOTTO-3022";
 
 /// The epoch is unknown, void or spent here.
 pub const NO_EPOCH: &str = "SOTTO-4001";
@@ -81,6 +94,8 @@ pub const NO_STATE: &str = "SOTTO-4009";
 pub const SUM_WANTED: &str = "SOTTO-4010";
 /// This attempt, or a later one, was answered or set aside for before: a later attempt may be answered.
 pub const TOKEN_USED: &str = "SOTTO-4011";
+/// The agent has not heard from the coordinator for three beats, or misses acts: it may not know of a revocation.
+pub const STALE: &str = "SOTTO-4021";
 
 /// Whether a later attempt may succeed where this one was refused.
 pub(crate) fn is_transient(code: &str) -> bool {

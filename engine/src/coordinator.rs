@@ -4,6 +4,7 @@
 //! A file per phase of a round lies under `round/`, mirrored by the participant's. Costs a few microseconds per message
 //! beside the signatures and vectors that `secagg` handles; memory is O(d) per open round plus the vectors in flight.
 
+mod acts;
 mod books;
 mod catalogue;
 mod config;
@@ -46,6 +47,7 @@ pub struct Coordinator {
     jobs: jobs::Runtime,
     rounds: BTreeMap<SlotId, round::Round>,
     uploads: uploads::Uploads,
+    feeds: acts::Feeds,
     /// Of the newest input.
     now_ms: u64,
 }
@@ -81,6 +83,7 @@ impl Coordinator {
             jobs: jobs::Runtime::default(),
             rounds: BTreeMap::new(),
             uploads: uploads::Uploads::new(config.limits.uploads),
+            feeds: acts::Feeds::default(),
             now_ms: 0,
             config,
         })
@@ -109,9 +112,14 @@ impl Coordinator {
                 let reply = self.move_model(signed, &mut turn);
                 turn.step.reply = Some(reply);
             }
+            Input::Act(signed) => {
+                let reply = self.take_act(signed, &mut turn);
+                turn.step.reply = Some(reply);
+            }
             Input::Roster(roster) => self.adopt_roster(roster, &mut turn),
             Input::Wake => {}
         }
+        self.beat(&mut turn);
         self.expire_rounds(&mut turn);
         self.tend_epochs(&mut turn);
         self.schedule(&mut turn);
@@ -133,12 +141,14 @@ impl Coordinator {
         for epoch in join.epochs.iter().filter(|epoch| !held.contains(epoch)) {
             turn.send(&agent, ToAgent::EpochClosed { epoch: *epoch });
         }
+        let acts = join.acts;
         for fault in self.catalogue.joined(agent.clone(), join) {
             turn.event(CoordinatorEvent::Misbehaved {
                 agent: agent.clone(),
                 refused: fault,
             });
         }
+        self.tell_acts(&agent, acts, turn);
         self.forget_contracts();
         self.epochs.came_back(&agent, turn.now_ms);
     }
@@ -180,7 +190,12 @@ impl Coordinator {
             } => {
                 self.epoch_left(&from, epoch, refused, dispute, turn);
             }
-            M::Accept { at, accept } => self.round_event(at, round::Event::Accept(&from, accept), turn),
+            M::Act(signed) => self.act_of_agent(&from, signed, turn),
+            M::ActsWanted { from: place } => self.tell_acts(&from, place, turn),
+            M::Accept { at, accept, grant } => {
+                self.admitted(&from, at, grant, turn);
+                self.round_event(at, round::Event::Accept(&from, accept), turn);
+            }
             M::Refuse { at, refused } => {
                 if refused.code == codes::NO_EPOCH {
                     self.epoch_left(&from, at.epoch, refused.clone(), None, turn);
@@ -289,7 +304,12 @@ impl Coordinator {
 
     fn next_wake(&self, now_ms: u64) -> Option<u64> {
         let rounds = self.rounds.values().map(round::Round::deadline_ms).min();
-        let times = [rounds, self.epochs.wake_at_ms(), self.jobs_wake(now_ms)];
+        let times = [
+            rounds,
+            self.epochs.wake_at_ms(),
+            self.jobs_wake(now_ms),
+            self.feeds.beat_at_ms,
+        ];
         times.into_iter().flatten().min()
     }
 }

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use governance::{SignedRequest, SignedRoster};
+use governance::{ContentHash, SignedAct, SignedRequest, SignedRoster};
 
 use crate::ids::{AgentId, EpochSeq, JobId, SlotId};
 use crate::refused::Refused;
@@ -23,6 +23,10 @@ pub type Wire = Arc<[u8]>;
 pub enum ToAgent {
     /// The newest roster, sent after joining and whenever it rises. The agent checks governance's signature itself.
     Roster(SignedRoster),
+    /// Acts that concern this agent's organisation, in the order in which they were taken.
+    Acts(Acts),
+    /// At a fixed beat: how far the acts of this agent go. Silence means that it may not know of a revocation.
+    Heartbeat(Cursor),
     /// A new epoch is proposed over these members; the agent answers with its Hello.
     EpochOpen(EpochOpen),
     /// The parts of a setup step that concern this agent.
@@ -55,6 +59,10 @@ pub enum ToAgent {
 pub enum ToCoordinator {
     /// Datasets that this agent serves from now on; replaces what it said before.
     Offers(Vec<Offer>),
+    /// What this agent's own operator decided; said again at every beat until it comes back among the acts.
+    Act(SignedAct),
+    /// Acts from this one on, please: some are missing here.
+    ActsWanted { from: u64 },
     /// This agent's message of a setup step.
     Setup(SetupToCoordinator),
     /// The agent cannot take part in this epoch (restart, dispute, timeout).
@@ -65,7 +73,12 @@ pub enum ToCoordinator {
         dispute: Option<Wire>,
     },
     /// The agent takes part in the round.
-    Accept { at: SlotId, accept: Wire },
+    Accept {
+        at: SlotId,
+        accept: Wire,
+        /// The grant that the analyst is admitted by, where the owner's own list does not.
+        grant: Option<ContentHash>,
+    },
     /// The agent does not, for a reason that does not depend on data.
     Refuse { at: SlotId, refused: Refused },
     /// The masked vector is ready and larger than what may come unasked.
@@ -90,6 +103,34 @@ pub struct Join {
     pub offers: Vec<Offer>,
     /// Epochs whose secrets it still holds: none after a restart.
     pub epochs: Vec<EpochSeq>,
+    /// Acts that it holds: what comes after them it has not heard.
+    pub acts: u64,
+}
+
+/// A place in the list of acts that concern one organisation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// Acts before it.
+    pub count: u64,
+    /// Hash over their hashes: two lists with one head are one list.
+    pub head: [u8; 32],
+}
+
+impl Cursor {
+    /// The place after one more act.
+    pub fn after(self, act: &ContentHash) -> Self {
+        Self {
+            count: self.count + 1,
+            head: secagg::Digest::of("sottovoce/engine/v1/acts", &[&self.head, &act.0]).0,
+        }
+    }
+}
+
+/// A stretch of that list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acts {
+    pub from: Cursor,
+    pub acts: Vec<SignedAct>,
 }
 
 /// One dataset as its owner offers it.

@@ -4,18 +4,22 @@
 //! A round moves `accept -> mask -> survive -> reveal`, a file each, mirrored by the coordinator's. Costs per round beside the masks: one
 //! signature per message sent, about 2n verified, and one durable record.
 
+mod acts;
 mod books;
 mod budget;
 mod config;
 mod epoch;
+mod payer;
 mod round;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use governance::act::Subject;
 use governance::contract::Visibility;
 use governance::{ContentHash, Roster, SignedRoster};
 use secagg::Entropy;
 
+pub use acts::Heard;
 pub use books::{Books, Inconsistent, Tokens};
 pub use config::{Budget, ComputeFailed, Config, Dataset, Input, Limits};
 
@@ -38,6 +42,7 @@ pub struct Participant {
     /// What is served, with the hash of each contract.
     datasets: Vec<(ContentHash, Dataset)>,
     budgets_aligned: bool,
+    pulse: acts::Pulse,
 }
 
 /// Why a participant cannot start.
@@ -87,6 +92,7 @@ impl Participant {
             runs: BTreeMap::new(),
             datasets: hashed(&config.datasets),
             budgets_aligned: false,
+            pulse: acts::Pulse::default(),
             config,
         })
     }
@@ -96,6 +102,7 @@ impl Participant {
         Join {
             offers: self.offers(now_ms),
             epochs: self.epochs.held(),
+            acts: self.books.heard().place().count,
         }
     }
 
@@ -122,7 +129,12 @@ impl Participant {
                 self.send_offers(&mut turn);
             }
             Input::Roster(roster) => self.adopt_roster(roster, &mut turn),
-            Input::Connected | Input::Disconnected | Input::Wake => {}
+            Input::Act(signed) => {
+                let reply = self.make_act(signed, &mut turn);
+                turn.step.reply = Some(reply);
+            }
+            Input::Connected => self.connected(&mut turn),
+            Input::Disconnected | Input::Wake => {}
         }
         self.expire_rounds(&mut turn);
         self.expire_epochs(&mut turn);
@@ -181,9 +193,18 @@ impl Participant {
         self.epochs.held()
     }
 
-    /// By the configuration, or by the operator since.
+    /// By the configuration, by the operator since, or because somebody suspended it or this organisation.
     pub fn is_paused(&self, dataset: &Dataset) -> bool {
-        dataset.paused || self.books.is_paused(&dataset.contract.name)
+        let (register, own) = (self.books.heard().register(), self.organisation());
+        let subjects = [
+            Subject::Dataset(dataset.contract.name.clone()),
+            Subject::Organisation(own.to_owned()),
+        ];
+        dataset.paused
+            || self.books.is_paused(&dataset.contract.name)
+            || subjects
+                .iter()
+                .any(|subject| register.suspension(own, subject).is_some())
     }
 
     /// What is left of a population's budget, shown to analysts or not.
@@ -220,6 +241,8 @@ impl Participant {
         use ToAgent as M;
         match message {
             M::Roster(roster) => self.adopt_roster(roster, turn),
+            M::Acts(acts) => self.acts(acts, turn),
+            M::Heartbeat(cursor) => self.heartbeat(cursor, turn),
             M::EpochOpen(open) => self.epoch_open(open, turn),
             M::Setup(setup) => self.setup_message(setup, turn),
             M::EpochClosed { epoch } => self.epoch_closed(epoch),

@@ -4,9 +4,10 @@
 //! are append-only; recovery applies them in order through the same `Books::apply` that the running engine uses. A
 //! query costs the coordinator three rows and a participant three; a training round one row on each side.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use governance::{Addition, SignedMove, SignedRequest, SignedRoster};
+use governance::{Addition, ContentHash, SignedAct, SignedMove, SignedRequest, SignedRoster};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::ids::{EpochSeq, JobId};
@@ -52,7 +53,12 @@ pub enum CoordinatorRecord {
         /// What enters the analyst's registry of models with it.
         #[serde(default)]
         adds: Option<Addition>,
+        /// Grants that owners admitted it by, as they said, and the owners.
+        #[serde(default)]
+        grants: BTreeSet<(ContentHash, String)>,
     },
+    /// Somebody decided something: it holds from here on, and agents hear of it.
+    ActTaken { signed: SignedAct, at_ms: u64 },
     /// A version of a model stands elsewhere now, as its analyst signed.
     ModelMoved { signed: SignedMove, at_ms: u64 },
     /// The job ended without an answer.
@@ -79,6 +85,14 @@ pub enum ParticipantRecord {
     },
     /// No token of this request will be used any more.
     RequestClosed { request: governance::ContentHash },
+    /// The coordinator's stream brought this act.
+    ActHeard {
+        signed: SignedAct,
+        /// Whether the signer stood in the roster; an act that only takes away counts in any case.
+        counts: bool,
+    },
+    /// This agent's own operator decided this; it holds at once, whatever the coordinator says.
+    ActMade { signed: SignedAct },
     /// The operator paused or resumed a dataset.
     Paused { dataset: String, paused: bool },
 }

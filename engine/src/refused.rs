@@ -3,9 +3,26 @@
 
 use std::fmt;
 
+use governance::RegisterError;
 use serde::{Deserialize, Serialize};
 
+use crate::codes;
 use crate::workload::Refusal;
+
+/// What is said of an act that cannot be taken.
+pub(crate) fn of_act(error: &RegisterError) -> Refusal {
+    let (code, remedy) = match error {
+        RegisterError::UnknownGrant(_) => (codes::UNKNOWN_GRANT, "`sotto grant list` shows yours"),
+        RegisterError::Grant(_) => (codes::ACT, "`sotto grant show` says where it stands"),
+        RegisterError::Act(_) => (codes::ACT, "`sotto doctor` compares keys and clocks"),
+        RegisterError::Stale { .. } => (codes::ACT, "look again: somebody published meanwhile"),
+        _ => (
+            codes::ACT,
+            "somebody who may signs it; the handbook says who decides what",
+        ),
+    };
+    Refusal::new(code, error.to_string()).remedy(remedy)
+}
 
 /// Why somebody said no. Never depends on data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

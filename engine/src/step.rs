@@ -22,7 +22,7 @@ pub struct CoordinatorStep {
     pub envelopes: Vec<(AgentId, ToAgent)>,
     /// Third: kept for the audit window; losing one costs auditability, never privacy.
     pub spool: Vec<Spool>,
-    /// Answer to a `Submit` or `Cancel`.
+    /// Answer to a `Submit`, `Cancel`, `Move` or `Act`; of an act, the first half of its hash.
     pub reply: Option<Result<JobId, Refusal>>,
     /// Call `handle(.., Input::Wake)` no later than this.
     pub wake_at_ms: Option<u64>,
@@ -40,6 +40,8 @@ pub struct ParticipantStep {
     pub envelopes: Vec<ToCoordinator>,
     /// Third: touch the data.
     pub compute: Option<Compute>,
+    /// Answer to an `Act` of this agent's operator, true once the records are durable.
+    pub reply: Option<Result<(), Refusal>>,
     /// Last: durable, in one transaction, before the next input is handed in. Nothing of this step depends on them, so their disk
     /// write falls into the time in which the network works.
     pub afterwards: Vec<ParticipantRecord>,
@@ -131,6 +133,11 @@ pub enum CoordinatorEvent {
         at: SlotId,
         refused: Refused,
     },
+    /// Somebody decided something, and it holds.
+    ActTaken {
+        act: governance::ContentHash,
+        what: &'static str,
+    },
     /// A message broke the protocol and was dropped.
     Misbehaved {
         agent: AgentId,
@@ -147,6 +154,16 @@ pub enum ParticipantEvent {
     /// The configuration asks for a cap that the ledger does not grant.
     BudgetUnchanged {
         population: String,
+        reason: String,
+    },
+    /// An act holds here: heard from the coordinator, or made by this agent's operator.
+    ActHolds {
+        act: governance::ContentHash,
+        what: &'static str,
+    },
+    /// An act of somebody whom this agent's roster does not know, or that fits nothing here: it counts for nothing.
+    ActPassedOver {
+        act: governance::ContentHash,
         reason: String,
     },
     EpochJoining {

@@ -64,6 +64,8 @@ pub struct Plan {
     pub charge: privacy::Charge,
     /// Columns that the plan reads, for the decision step.
     pub columns: Vec<String>,
+    /// Aggregates that its release shows, as in SQL and in capitals; none for training. For the decision step.
+    pub aggregates: Vec<String>,
 }
 
 impl Plan {

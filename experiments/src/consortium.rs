@@ -172,6 +172,7 @@ impl Consortium {
                 organisation: "Bench".to_owned(),
                 purpose: Some("research".to_owned()),
             },
+            stewards: Vec::new(),
             participants,
         };
         let runtime = runtime().unwrap_or_else(|error| panic!("{error}"));

@@ -23,6 +23,19 @@ const MAX_NAME: usize = 200;
 /// Ten years: what should outlast them is asked for again.
 const MAX_WINDOW_MS: u64 = 3_660 * 86_400_000;
 
+/// Aggregates that a query can show, by the names that grants use.
+pub const AGGREGATES: [&str; 9] = [
+    "AVG",
+    "CORR",
+    "COUNT",
+    "COVARIANCE",
+    "HISTOGRAM",
+    "QUANTILE",
+    "STDDEV",
+    "SUM",
+    "VARIANCE",
+];
+
 /// What is granted. Part of it is never more: a narrower value of every field is a narrower grant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,7 +48,7 @@ pub struct Terms {
     /// Organisations whose data it is.
     pub owners: BTreeSet<String>,
     pub columns: Extent,
-    /// As they are written in SQL, in capitals. Training has none.
+    /// Of [`AGGREGATES`]. Training has none.
     pub aggregates: Extent,
     pub purposes: BTreeSet<String>,
     pub actions: BTreeSet<Action>,
@@ -257,6 +270,13 @@ impl Terms {
             if !is_name(name) {
                 return fault(format!("`{}` is no name", name.escape_debug()));
             }
+        }
+        let aggregates = self.aggregates.names().into_iter().flatten();
+        if let Some(unknown) = aggregates.into_iter().find(|name| !AGGREGATES.contains(&name.as_str())) {
+            return fault(format!(
+                "unknown aggregate `{unknown}`: expected some of {}",
+                AGGREGATES.join(", ")
+            ));
         }
         if let Some(unknown) = self.purposes.iter().find(|purpose| !vocabulary.contains(purpose)) {
             return fault(format!(

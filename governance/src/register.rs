@@ -351,8 +351,8 @@ impl Register {
     }
 
     /// Whether an organisation's agent must hear of an act: what it says concerns that organisation's data or people.
-    /// Asked of a register in which the act was applied.
-    pub fn concerns(&self, act: &Act, hash: &ContentHash, organisation: &str) -> bool {
+    /// It never changes: a request's own terms say it, and every other act names a request.
+    pub fn concerns(&self, act: &Act, organisation: &str) -> bool {
         let owner = match &act.what {
             What::PolicyPublished {
                 layer: Layer::Consortium,
@@ -368,15 +368,17 @@ impl Register {
                 let own = Subject::Organisation(act.by.organisation.clone());
                 return act.by.role == Role::Governance || act.by.organisation == organisation || *subject == own;
             }
-            What::GrantRequested { .. } => None,
+            What::GrantRequested { terms, .. } => {
+                return terms.organisation == organisation || terms.owners.contains(organisation);
+            }
             What::GrantOffered { owner, .. } | What::GrantAgreed { owner, .. } => Some(owner),
             What::GrantSuspended { owner, .. }
             | What::GrantResumed { owner, .. }
             | What::GrantRevoked { owner, .. }
             | What::GrantCompleted { owner, .. } => owner.as_ref(),
         };
-        let id = act.what.grant().unwrap_or(hash);
-        self.grants.get(id).is_some_and(|grant| {
+        let asked = act.what.grant().and_then(|id| self.grants.get(id));
+        asked.is_some_and(|grant| {
             grant.concerns(organisation)
                 && (grant.requested.organisation == organisation || owner.is_none_or(|owner| owner == organisation))
         })

@@ -87,6 +87,10 @@ pub fn run<S: Store>(
                     ordered = Some(reply);
                     Input::Pause { dataset, paused }
                 }
+                Reply::Act(signed) => {
+                    ordered = Some(reply);
+                    Input::Act(signed)
+                }
             },
             Event::Connected { outbox: new } => {
                 outbox = Some(new);
@@ -103,16 +107,20 @@ pub fn run<S: Store>(
             outbox = None;
         }
         status.saw(&input);
-        let step = engine.handle(now_ms(), &mut entropy, input);
+        let mut step = engine.handle(now_ms(), &mut entropy, input);
         if let (true, Some(sender)) = (connected, &outbox) {
             // The channel is new and empty; if its reader is gone already, the next event says so.
             let _ = sender.try_send(Outgoing::Join(engine.join(now_ms())));
         }
         wake_at_ms = step.wake_at_ms;
+        let refused = step.reply.take().and_then(Result::err);
         perform(step, &mut store, &mut outbox, &jobs, &mut status)?;
         if let Some(reply) = ordered {
             // Durable now: an operator who was told "done" may rely on it.
-            let _ = reply.send(serde_json::json!({ "done": true }));
+            let _ = reply.send(match refused {
+                None => serde_json::json!({ "done": true }),
+                Some(refusal) => serde_json::json!({ "error": refusal.to_string() }),
+            });
         }
     }
     drop(jobs);

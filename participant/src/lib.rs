@@ -13,6 +13,7 @@ pub mod compute;
 pub mod config;
 pub mod data;
 pub mod driver;
+mod grants;
 mod link;
 pub mod serving;
 pub mod socket;
@@ -130,6 +131,7 @@ pub async fn serve(
         serving.refused.clone(),
         known,
         bytes_sent.clone(),
+        governance::SigningKey::from_seed(identity.signing_seed()).map_err(|_| Fatal::Stopped)?,
     );
     let executor = serving.executor.clone();
     let watch = serving.watch.take();

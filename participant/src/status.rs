@@ -1,4 +1,4 @@
-//! What the local operator may see and do: `status`, `ledger`, `pause`, `resume`. Answers come from the running engine, so they
+//! What the local operator may see and do: `status`, `ledger`, `pause`, `resume`, `grants`, `revoke`, `suspend`. Answers come from the running engine, so they
 //! work while the coordinator is down. Nothing here depends on data.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -7,19 +7,39 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use engine::participant::{Dataset, Input, Participant};
 use engine::step::ParticipantEvent;
+use governance::{ContentHash, SignedAct, SigningKey, What};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::driver::now_ms;
+use crate::grants;
 
 /// One line of JSON over the local socket.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {
     Status,
-    Ledger { population: Option<String> },
-    Pause { dataset: String },
-    Resume { dataset: String },
+    Ledger {
+        population: Option<String>,
+    },
+    Pause {
+        dataset: String,
+    },
+    Resume {
+        dataset: String,
+    },
+    /// Grants that concern this organisation, as this agent knows them.
+    Grants,
+    /// Ends a grant for this organisation, now and for good.
+    Revoke {
+        grant: String,
+        note: String,
+    },
+    /// Holds a grant up; a steward lets it go on.
+    Suspend {
+        grant: String,
+        note: String,
+    },
 }
 
 /// What a command comes to.
@@ -30,6 +50,8 @@ pub enum Reply {
         dataset: String,
         paused: bool,
     },
+    /// The same, signed by this agent.
+    Act(SignedAct),
 }
 
 /// Notices kept for `status`.
@@ -49,6 +71,8 @@ pub struct Status {
     /// Every dataset of the configuration whose contract could be read, served now or not.
     known: BTreeSet<String>,
     recent: VecDeque<String>,
+    /// Signs what the operator revokes.
+    key: SigningKey,
 }
 
 impl Status {
@@ -58,6 +82,7 @@ impl Status {
         refused_datasets: BTreeMap<String, String>,
         known: BTreeSet<String>,
         bytes_sent: Arc<AtomicU64>,
+        key: SigningKey,
     ) -> Self {
         Self {
             agent: agent.to_owned(),
@@ -69,6 +94,7 @@ impl Status {
             refused_datasets,
             known,
             recent: VecDeque::new(),
+            key,
         }
     }
 
@@ -91,7 +117,33 @@ impl Status {
             Command::Ledger { population } => ledgers(population.as_deref(), engine, now_ms),
             Command::Pause { dataset } => return self.order(dataset, true, engine),
             Command::Resume { dataset } => return self.order(dataset, false, engine),
+            Command::Grants => grants::listed(engine, now_ms),
+            Command::Revoke { grant, note } => {
+                return self.stop(engine, &grant, note, |grant, owner| What::GrantRevoked { grant, owner });
+            }
+            Command::Suspend { grant, note } => {
+                return self.stop(engine, &grant, note, |grant, owner| What::GrantSuspended {
+                    grant,
+                    owner,
+                });
+            }
         })
+    }
+
+    fn stop(
+        &self,
+        engine: &Participant,
+        grant: &str,
+        note: String,
+        what: impl FnOnce(ContentHash, Option<String>) -> What,
+    ) -> Reply {
+        match grants::stopped(engine, grant, note, now_ms(), what).and_then(|act| {
+            let signed = act.sign(&self.key);
+            signed.map_err(|error| error.to_string())
+        }) {
+            Ok(signed) => Reply::Act(signed),
+            Err(text) => Reply::Known(json!({ "error": text })),
+        }
     }
 
     fn order(&self, dataset: String, paused: bool, engine: &Participant) -> Reply {

@@ -2,11 +2,11 @@
 //! are the same bytes.
 
 use engine::{JobId, SignedRelease};
-use governance::SignedRequest;
+use governance::{ContentHash, SignedRequest};
 use prost::bytes::Bytes;
 
 use crate::v1;
-use crate::wire::{MAX_NAME, Malformed, required, text};
+use crate::wire::{MAX_NAME, Malformed, fixed, required, text};
 
 /// A release and the request that it answers.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +14,23 @@ pub struct Answer {
     pub signed: SignedRelease,
     pub released_at_ms: u64,
     pub request: SignedRequest,
+    /// Grants that it was made under and that were revoked since, with the owners who granted.
+    pub revoked: Vec<(ContentHash, String)>,
+}
+
+/// One of them on the wire.
+pub fn revoked_grant(release: String, (grant, owner): (ContentHash, String)) -> v1::RevokedGrant {
+    v1::RevokedGrant {
+        grant: Bytes::copy_from_slice(&grant.0),
+        owner,
+        release_id: release,
+    }
+}
+
+/// Release, grant and owner.
+pub fn revoked(said: v1::RevokedGrant) -> Result<(String, ContentHash, String), Malformed> {
+    let grant = ContentHash(fixed("grant", &said.grant)?);
+    Ok((said.release_id, grant, text("owner", MAX_NAME, said.owner)?))
 }
 
 impl From<&Answer> for v1::Release {
@@ -25,6 +42,9 @@ impl From<&Answer> for v1::Release {
             signed: Bytes::from(signed),
             released_at_ms: answer.released_at_ms,
             request: Some((&answer.request).into()),
+            revoked: (answer.revoked.iter().cloned())
+                .map(|grant| revoked_grant(answer.signed.release.id.to_string(), grant))
+                .collect(),
         }
     }
 }
@@ -38,6 +58,9 @@ impl TryFrom<v1::Release> for Answer {
             signed,
             released_at_ms: release.released_at_ms,
             request: required("request of a release", release.request)?.try_into()?,
+            revoked: (release.revoked.into_iter())
+                .map(|said| revoked(said).map(|(_, grant, owner)| (grant, owner)))
+                .collect::<Result<_, _>>()?,
         })
     }
 }

@@ -33,6 +33,7 @@ pub enum Role {
     Agent,
     Analyst,
     Coordinator,
+    Steward,
 }
 
 const SUFFIX: &str = ".sottovoce.internal";
@@ -44,12 +45,13 @@ impl Role {
             Self::Agent => "agent",
             Self::Analyst => "analyst",
             Self::Coordinator => "coordinator",
+            Self::Steward => "steward",
         }
     }
 
     /// Reads what `as_str` writes.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Agent, Self::Analyst, Self::Coordinator]
+        [Self::Agent, Self::Analyst, Self::Coordinator, Self::Steward]
             .into_iter()
             .find(|role| role.as_str() == text)
     }

@@ -18,7 +18,7 @@ mod models;
 pub mod store;
 mod wire;
 
-pub use wire::{Malformed, printable};
+pub use wire::{Malformed, acts, printable};
 
 /// The generated package `sottovoce.v1`.
 #[allow(clippy::all, missing_docs)] // generated

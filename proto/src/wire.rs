@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use engine::message::Wire;
 use engine::{AgentId, JobId, Refused, SlotId};
-use governance::{SignedRequest, SignedRoster};
+use governance::{SignedAct, SignedRequest, SignedRoster};
 use prost::bytes::Bytes;
 
 use crate::v1;
@@ -113,6 +113,31 @@ pub(crate) fn quantity(what: &'static str, value: f64) -> Result<f64, Malformed>
     } else {
         Err(Malformed::Number(what))
     }
+}
+
+impl From<SignedAct> for v1::SignedAct {
+    fn from(signed: SignedAct) -> Self {
+        Self {
+            body: signed.body,
+            signature: signed.signature.into(),
+        }
+    }
+}
+
+impl TryFrom<v1::SignedAct> for SignedAct {
+    type Error = Malformed;
+
+    fn try_from(signed: v1::SignedAct) -> Result<Self, Malformed> {
+        Ok(Self {
+            body: text("act", MAX_DOCUMENT, signed.body)?,
+            signature: signed.signature.into(),
+        })
+    }
+}
+
+/// Reads a list of acts.
+pub fn acts(acts: Vec<v1::SignedAct>) -> Result<Vec<SignedAct>, Malformed> {
+    acts.into_iter().map(SignedAct::try_from).collect()
 }
 
 impl From<SlotId> for v1::SlotId {

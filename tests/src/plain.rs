@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 /// The dataset of [`contract`].
 pub const NAME: &str = "plain";
 
-/// The `kind` of its requests.
-pub const KIND: &str = "plain";
+/// The `kind` of its requests: to a grant they are queries.
+pub const KIND: &str = "query";
 
 /// A release shows no more than so many values: figures at a million components time rounds, not printing.
 pub const SHOWN: usize = 64;
@@ -112,6 +112,7 @@ impl Workload for PlainSums {
             variance: task.variance,
             charge,
             columns: vec!["value".to_owned()],
+            aggregates: vec!["SUM".to_owned()],
         })
     }
 

@@ -92,6 +92,8 @@ enum RoleName {
     Agent,
     Analyst,
     Coordinator,
+    /// Speaks for an organisation: approves, suspends and ends grants
+    Steward,
 }
 
 #[derive(Debug, Args)]
@@ -190,6 +192,7 @@ impl Request {
             RoleName::Agent => Role::Agent,
             RoleName::Analyst => Role::Analyst,
             RoleName::Coordinator => Role::Coordinator,
+            RoleName::Steward => Role::Steward,
         };
         let made = enroll::request(role, &self.name, &self.organisation, &self.dir, self.output.as_deref())?;
         if json {

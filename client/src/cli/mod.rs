@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 mod enroll;
 mod explain;
+mod grant;
 mod job;
 mod lineage;
 mod mock;
@@ -19,11 +20,13 @@ mod participant;
 mod predict;
 mod profile;
 mod publish;
+mod purpose;
 mod query;
 mod question;
 mod release;
 mod remote;
 mod run;
+mod suspend;
 #[cfg(feature = "agents")]
 mod train;
 mod up;
@@ -89,6 +92,14 @@ enum Command {
     Participant(participant::Participant),
     /// The datasets that can be asked about
     Dataset(dataset::Dataset),
+    /// Who may ask what of whose data: ask for it, approve it, end it
+    Grant(grant::Grant),
+    /// Purposes that questions may be asked for
+    Purpose(purpose::Purpose),
+    /// Stop an organisation, a dataset or a grant at once
+    Suspend(suspend::Suspend),
+    /// Let it go on
+    Reinstate(suspend::Reinstate),
     /// Contracts: check a file, compare two; as a steward publish, deprecate and retire versions
     Contract(contract::ContractCommand),
     /// Check clock, identity, connection, roster, cohort and contracts; a remedy for whatever is wrong
@@ -194,6 +205,10 @@ async fn run_async(command: Command, json: bool) -> Result<(), Problem> {
         Command::Dataset(command) => command.run(json).await,
         Command::Contract(command) => command.run(json).await,
         Command::Doctor(command) => command.run(json).await,
+        Command::Grant(command) => command.run(json).await,
+        Command::Purpose(command) => command.run(json).await,
+        Command::Suspend(command) => command.run(json).await,
+        Command::Reinstate(command) => command.run(json).await,
         // The rest needs no connection and was run before there was a runtime.
         _ => Ok(()),
     }

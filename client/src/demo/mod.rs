@@ -78,6 +78,7 @@ pub fn consortium(folder: &Path) -> Result<Spec, Problem> {
             organisation: "Demo".to_owned(),
             purpose: Some("research".to_owned()),
         },
+        stewards: Vec::new(),
         participants,
     })
 }

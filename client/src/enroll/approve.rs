@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use governance::{Agent, Analyst, ContentHash, CoordinatorEntry, SignedRoster};
+use governance::{Agent, Analyst, ContentHash, CoordinatorEntry, SignedRoster, Steward};
 use proto::identity::Role;
 use serde::{Deserialize, Serialize};
 
@@ -138,6 +138,7 @@ impl Members {
         let known = match role {
             Role::Agent => self.agents.iter().any(|agent| agent.id == body.name),
             Role::Analyst => self.analysts.iter().any(|analyst| analyst.id == body.name),
+            Role::Steward => self.stewards.iter().any(|steward| steward.id == body.name),
             Role::Coordinator => self
                 .coordinator
                 .as_ref()
@@ -165,6 +166,9 @@ impl Members {
                 self.agents.sort_by(|a, b| a.id.cmp(&b.id));
             }
             Role::Analyst => {
+                if self.stewards.iter().any(|steward| steward.id == id) {
+                    return Err(EnrollError::Duties(id));
+                }
                 self.analysts.retain(|analyst| analyst.id != id);
                 self.analysts.push(Analyst {
                     id,
@@ -173,6 +177,19 @@ impl Members {
                     tls_key,
                 });
                 self.analysts.sort_by(|a, b| a.id.cmp(&b.id));
+            }
+            Role::Steward => {
+                if self.analysts.iter().any(|analyst| analyst.id == id) {
+                    return Err(EnrollError::Duties(id));
+                }
+                self.stewards.retain(|steward| steward.id != id);
+                self.stewards.push(Steward {
+                    id,
+                    organisation,
+                    key: body.signing_key,
+                    tls_key,
+                });
+                self.stewards.sort_by(|a, b| a.id.cmp(&b.id));
             }
             Role::Coordinator => {
                 if let Some(current) = self.coordinator.as_ref().filter(|_| !replace) {

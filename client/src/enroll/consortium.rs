@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use governance::{Agent, Analyst, CoordinatorEntry, Roster, SignedRoster, SigningKey};
+use governance::{Agent, Analyst, CoordinatorEntry, Roster, SignedRoster, SigningKey, Steward};
 use serde::{Deserialize, Serialize};
 
 use super::{EnrollError, check_organisation, files, new_seed, pki, signing_key};
@@ -63,6 +63,7 @@ pub fn init(folder: &Path, founding: &Founding) -> Result<String, EnrollError> {
         min_cohort: founding.min_cohort,
         agents: Vec::new(),
         analysts: Vec::new(),
+        stewards: Vec::new(),
         coordinator: None,
     };
     files::create_folder(folder)?;
@@ -88,6 +89,8 @@ pub struct Members {
     pub min_cohort: u32,
     pub agents: Vec<Agent>,
     pub analysts: Vec<Analyst>,
+    #[serde(default)]
+    pub stewards: Vec<Steward>,
     pub coordinator: Option<CoordinatorEntry>,
 }
 
@@ -122,7 +125,7 @@ impl Members {
                 min_cohort: self.min_cohort,
                 agents: self.agents.clone(),
                 analysts: self.analysts.clone(),
-                stewards: Vec::new(),
+                stewards: self.stewards.clone(),
                 coordinator,
             }),
             coordinator => {

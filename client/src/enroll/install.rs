@@ -111,6 +111,9 @@ fn names_me(roster: &Roster, role: Role, me: &Member, tls_key: &[u8; 32], signin
         Role::Analyst => roster
             .analyst(&me.name)
             .is_some_and(|a| a.tls_key.0 == *tls_key && a.key == *signing),
+        Role::Steward => roster
+            .steward(&me.name)
+            .is_some_and(|s| s.tls_key.0 == *tls_key && s.key == *signing),
         Role::Coordinator => {
             let entry = &roster.coordinator;
             entry.id == me.name && entry.tls_key.0 == *tls_key && entry.signing_key == *signing
@@ -142,7 +145,7 @@ fn check_certificate(approval: &Approval, role: Role) -> Result<[u8; 32], Enroll
     let (roots, now) = (Arc::new(roots), UnixTime::now());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     match role {
-        Role::Agent | Role::Analyst => {
+        Role::Agent | Role::Analyst | Role::Steward => {
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
             verifier
                 .map_err(EnrollError::certificate)?

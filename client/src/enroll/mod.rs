@@ -10,7 +10,7 @@
 //! Deliberately absent: a service that issues certificates over the network, and the coordinator's word on who is who.
 
 mod approve;
-mod consortium;
+pub(crate) mod consortium;
 mod files;
 mod install;
 mod pki;
@@ -58,6 +58,8 @@ pub enum EnrollError {
     Coordinator(String),
     #[error("organisation `{0}` has an agent already: one organisation, one agent")]
     Organisations(String),
+    #[error("`{0}` cannot be both analyst and steward: whoever asks approves nothing")]
+    Duties(String),
     #[error("the approval is for {found}, this folder belongs to {expected}")]
     OtherMember { expected: String, found: String },
     #[error("the certificate does not belong to the key in {0}")]
@@ -110,6 +112,7 @@ impl EnrollError {
             Self::Organisations(_) => {
                 "two agents of one organisation would count twice against the colluders tolerated"
             }
+            Self::Duties(_) => "enrol another person for the other duty",
             Self::OtherMember { .. } | Self::OtherKey(_) => "install the approval in the folder that made the request",
             Self::OtherGovernance { .. } => {
                 "stop and ask the governance holder, by another channel, which key is right"
@@ -129,7 +132,10 @@ impl From<EnrollError> for crate::Problem {
             EnrollError::Malformed(_) | EnrollError::Certificate(_) => "SOTTO-7102",
             EnrollError::WrongName { .. } | EnrollError::Possession => "SOTTO-7103",
             EnrollError::Name(_) | EnrollError::Organisation => "SOTTO-7104",
-            EnrollError::Member { .. } | EnrollError::Coordinator(_) | EnrollError::Organisations(_) => "SOTTO-7105",
+            EnrollError::Member { .. }
+            | EnrollError::Coordinator(_)
+            | EnrollError::Organisations(_)
+            | EnrollError::Duties(_) => "SOTTO-7105",
             EnrollError::OtherMember { .. } | EnrollError::OtherKey(_) => "SOTTO-7106",
             EnrollError::OtherGovernance { .. } => "SOTTO-7107",
             EnrollError::Unconfirmed { .. } => "SOTTO-7110",
@@ -169,7 +175,7 @@ fn new_seed() -> Result<[u8; 32], EnrollError> {
     Ok(seed)
 }
 
-fn signing_key(path: &Path) -> Result<SigningKey, EnrollError> {
+pub(crate) fn signing_key(path: &Path) -> Result<SigningKey, EnrollError> {
     let mut seed = [0; 32];
     let bad = || EnrollError::Malformed(format!("{}: expected a key of 64 hexadecimal digits", path.display()));
     hex::decode_to_slice(files::read_text(path)?.trim(), &mut seed).map_err(|_| bad())?;

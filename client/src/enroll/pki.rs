@@ -94,7 +94,7 @@ pub fn issue(
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = match role {
         Role::Coordinator => vec![ExtendedKeyUsagePurpose::ServerAuth],
-        Role::Agent | Role::Analyst => vec![ExtendedKeyUsagePurpose::ClientAuth],
+        Role::Agent | Role::Analyst | Role::Steward => vec![ExtendedKeyUsagePurpose::ClientAuth],
     };
     params.use_authority_key_identifier_extension = true;
     (params.not_before, params.not_after) = validity(MEMBER_DAYS);

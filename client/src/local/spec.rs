@@ -22,6 +22,7 @@ pub struct Spec {
     /// Where the coordinator listens; port 0 takes a free one.
     pub listen: SocketAddr,
     pub analyst: Analyst,
+    pub stewards: Vec<Steward>,
     pub participants: Vec<Site>,
 }
 
@@ -33,6 +34,14 @@ pub struct Analyst {
     /// Purpose of questions that name none.
     #[serde(default)]
     pub purpose: Option<String>,
+}
+
+/// A person who speaks for an organisation.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Steward {
+    pub name: String,
+    pub organisation: String,
 }
 
 /// One participant: who it is, and its own configuration with absolute paths.
@@ -52,6 +61,8 @@ struct File {
     min_cohort: Option<u32>,
     listen: Option<SocketAddr>,
     analyst: Analyst,
+    #[serde(default, rename = "steward")]
+    stewards: Vec<Steward>,
     #[serde(rename = "participant")]
     participants: Vec<Participant>,
 }
@@ -105,6 +116,7 @@ impl Spec {
             min_cohort: file.min_cohort.unwrap_or(file.colluders.saturating_add(2)),
             listen: file.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0))),
             analyst: file.analyst,
+            stewards: file.stewards,
             participants: file
                 .participants
                 .into_iter()

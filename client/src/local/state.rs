@@ -61,6 +61,9 @@ impl State {
             spec.analyst.name.clone(),
             spec.analyst.organisation.clone(),
         ));
+        for steward in &spec.stewards {
+            members.push((Role::Steward, steward.name.clone(), steward.organisation.clone()));
+        }
         for site in &spec.participants {
             members.push((Role::Agent, site.name.clone(), site.organisation.clone()));
         }
@@ -95,6 +98,7 @@ impl State {
             Role::Coordinator => self.folder.join("coordinator").join("identity"),
             Role::Agent => self.folder.join("participants").join(name).join("identity"),
             Role::Analyst => self.folder.join("analyst"),
+            Role::Steward => self.folder.join("stewards").join(name),
         }
     }
 

@@ -14,6 +14,8 @@ use crate::{Client, Exit, Problem};
 #[derive(Clone, Debug)]
 pub struct Models {
     pub versions: Vec<Version>,
+    /// Releases of them that were made under a grant that was revoked since: release, grant, owner.
+    pub revoked: Vec<(String, ContentHash, String)>,
     moves: u64,
 }
 
@@ -32,6 +34,9 @@ impl TryFrom<v1::Models> for Models {
         let versions = models.versions.into_iter().map(Version::try_from);
         Ok(Self {
             versions: versions.collect::<Result<_, _>>().map_err(unreadable)?,
+            revoked: (models.revoked.into_iter().map(proto::analysts::revoked))
+                .collect::<Result<_, _>>()
+                .map_err(unreadable)?,
             moves: models.moves,
         })
     }
@@ -167,6 +172,7 @@ mod tests {
             moves: Vec::new(),
         };
         Models {
+            revoked: Vec::new(),
             versions: vec![
                 version("heart", 1, 0xa1, Standing::Production),
                 version("heart", 2, 0xa2, Standing::Candidate),

@@ -4,7 +4,7 @@
 use engine::coordinator::{JobPhase, JobState};
 use engine::{JobId, Refusal, codes};
 use governance::{SignedRequest, SignedRoster};
-use proto::analysts::Answer;
+use proto::analysts::{Answer, revoked_grant};
 use proto::handshake::{PROTOCOL_MAX, PROTOCOL_MIN, SOFTWARE};
 use proto::v1;
 use proto::v1::job_event::Event;
@@ -20,6 +20,7 @@ pub fn release(desk: &Desk<'_>, job: &JobId, analyst: &str) -> Option<v1::Releas
         signed: signed.clone(),
         released_at_ms,
         request: request.clone(),
+        revoked: desk.engine.revoked_under(job),
     };
     Some((&answer).into())
 }
@@ -35,11 +36,21 @@ pub fn releases(desk: &Desk<'_>, analyst: &str, limit: usize) -> Vec<v1::Release
 /// An analyst's models.
 pub fn models(desk: &Desk<'_>, analyst: &str) -> v1::Models {
     let registry = desk.engine.books().registry(analyst);
+    let releases = registry.into_iter().flat_map(|held| held.versions());
+    let releases = releases.flat_map(|version| std::iter::once(&version.release).chain(&version.figures));
+    let revoked = releases.flat_map(|id| {
+        let under = JobId::parse(id).map(|job| desk.engine.revoked_under(&job));
+        under
+            .into_iter()
+            .flatten()
+            .map(|grant| revoked_grant(id.clone(), grant))
+    });
     v1::Models {
         versions: registry
             .map(|held| held.versions().iter().map(Into::into).collect())
             .unwrap_or_default(),
         moves: registry.map_or(0, |held| held.moves()),
+        revoked: revoked.collect(),
     }
 }
 

@@ -12,7 +12,7 @@ pub const REMEDY: &str = "sotto-remedy";
 /// The status of a refusal.
 pub fn status(refusal: &Refusal) -> Status {
     let code = match refusal.code {
-        codes::UNKNOWN_JOB | codes::UNKNOWN_DATASET => Code::NotFound,
+        codes::UNKNOWN_JOB | codes::UNKNOWN_DATASET | codes::UNKNOWN_GRANT => Code::NotFound,
         codes::BAD_REQUEST | codes::UNKNOWN_KIND => Code::InvalidArgument,
         codes::QUEUE_FULL => Code::ResourceExhausted,
         _ => Code::FailedPrecondition,

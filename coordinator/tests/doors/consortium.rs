@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use governance::{Agent, Analyst, ContentHash, CoordinatorEntry, Roster, SigningKey};
+use governance::{Agent, Analyst, ContentHash, CoordinatorEntry, Roster, SigningKey, Steward};
 use proto::identity::{Identity, Role};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData};
 
@@ -36,6 +36,7 @@ impl Consortium {
             (Role::Coordinator, "hub", 1),
             (Role::Analyst, "ann", 2),
             (Role::Analyst, "bob", 3),
+            (Role::Steward, "sue", 4),
         ];
         members.extend(AGENTS.iter().zip(10..).map(|(name, seed)| (Role::Agent, *name, seed)));
         let mut roster = Roster {
@@ -66,6 +67,13 @@ impl Consortium {
                     key: signing_key(*seed).public(),
                     tls_key,
                 }),
+                Role::Steward => roster.stewards.push(Steward {
+                    id,
+                    // She speaks for the owner with the first agent.
+                    organisation: format!("{} ltd", AGENTS[0]),
+                    key: signing_key(*seed).public(),
+                    tls_key,
+                }),
                 Role::Agent => roster.agents.push(Agent {
                     id,
                     organisation,
@@ -83,7 +91,11 @@ impl Consortium {
                 &directory.join("governance.pub"),
                 &signing_key(GOVERNANCE).public().to_string(),
             );
-            let member = serde_json::json!({ "role": role, "name": name, "organisation": format!("{name} ltd") });
+            let organisation = match role {
+                Role::Steward => format!("{} ltd", AGENTS[0]),
+                _ => format!("{name} ltd"),
+            };
+            let member = serde_json::json!({ "role": role, "name": name, "organisation": organisation });
             write(&directory.join("member.json"), &member.to_string());
         }
         let consortium = Self { folder, roster };

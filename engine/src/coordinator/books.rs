@@ -1,10 +1,10 @@
 //! The coordinator's durable state. [`Books::apply`] is the only thing that changes it, running or recovering; everything else
 //! the coordinator knows is lost in a crash and can be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use governance::{MoveError, Registry, Request, SignedRequest};
+use governance::{ContentHash, MoveError, Register, RegisterError, Registry, Request, SignedAct, SignedRequest};
 
 use crate::ids::{EpochSeq, JobId};
 use crate::message::{Carried, Previous, Wire};
@@ -26,6 +26,11 @@ pub struct Books {
     answers: BTreeMap<secagg::Digest, JobId>,
     /// Models, by analyst.
     registries: BTreeMap<String, Registry>,
+    /// What people decided, in the order in which it was taken, and what that leads to.
+    acts: Vec<SignedAct>,
+    register: Register,
+    /// Grants that releases were made under, and whose data they opened.
+    grants: BTreeMap<JobId, BTreeSet<(ContentHash, String)>>,
 }
 
 /// One request and what became of it.
@@ -100,6 +105,8 @@ pub enum Inconsistent {
     EpochNumber { last: EpochSeq, found: EpochSeq },
     #[error("a model was moved as it cannot be: {0}")]
     Move(#[from] MoveError),
+    #[error("an act was taken that cannot be: {0}")]
+    Act(#[from] RegisterError),
 }
 
 impl Books {
@@ -158,6 +165,7 @@ impl Books {
                 identity,
                 at_ms,
                 adds,
+                grants,
             } => {
                 let job = release.release.id;
                 self.open_mut(&job)?;
@@ -166,7 +174,10 @@ impl Books {
                     registry.add(job.to_string(), addition, *at_ms);
                 }
                 if let Some(identity) = identity {
-                    self.answers.entry(*identity).or_insert(job);
+                    self.answers.insert(*identity, job); // of two, the later one: what the first stood on may have ended
+                }
+                if !grants.is_empty() {
+                    self.grants.insert(job, grants.clone());
                 }
                 let release = release.clone();
                 self.end(job, JobState::Released { release, at_ms: *at_ms });
@@ -175,6 +186,11 @@ impl Books {
                 let wanted = signed.read()?;
                 let registry = self.registries.entry(wanted.analyst.clone()).or_default();
                 registry.apply(&wanted, *at_ms)?;
+            }
+            CoordinatorRecord::ActTaken { signed, .. } => {
+                let act = signed.read().map_err(RegisterError::from)?;
+                self.register.apply(signed.hash(), &act)?;
+                self.acts.push(signed.clone());
             }
             CoordinatorRecord::JobFailed { job, refused, at_ms } => {
                 self.open_mut(job)?;
@@ -206,6 +222,22 @@ impl Books {
     /// An analyst's models; none before the first.
     pub fn registry(&self, analyst: &str) -> Option<&Registry> {
         self.registries.get(analyst)
+    }
+
+    /// What people decided, in the order in which it was taken.
+    pub fn acts(&self) -> &[SignedAct] {
+        &self.acts
+    }
+
+    /// What the acts lead to.
+    pub fn register(&self) -> &Register {
+        &self.register
+    }
+
+    /// Grants, with their owners, that a release was made under.
+    pub fn grants_of(&self, job: &JobId) -> &BTreeSet<(ContentHash, String)> {
+        static NONE: BTreeSet<(ContentHash, String)> = BTreeSet::new();
+        self.grants.get(job).unwrap_or(&NONE)
     }
 
     /// Jobs in order of submission.

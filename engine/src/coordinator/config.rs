@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use governance::{SignedMove, SignedRequest, SignedRoster};
+use governance::{SignedAct, SignedMove, SignedRequest, SignedRoster};
 
 use crate::ids::{AgentId, JobId};
 use crate::message::{Join, ToCoordinator};
@@ -52,6 +52,8 @@ pub struct Limits {
     pub least_collect_ms: u64,
     pub survive_ms: u64,
     pub unmask_ms: u64,
+    /// Between two beats, which tell agents that they miss no act.
+    pub beat_ms: u64,
 }
 
 impl Default for Limits {
@@ -72,6 +74,7 @@ impl Default for Limits {
             least_collect_ms: 2_000,
             survive_ms: 5_000,
             unmask_ms: 10_000,
+            beat_ms: 5_000,
         }
     }
 }
@@ -105,6 +108,8 @@ pub enum Input {
     Cancel { job: JobId, analyst: String },
     /// An authenticated analyst moves a version of a model; the step's `reply` answers with its release.
     Move(SignedMove),
+    /// Somebody decides something, and the door saw that the connection is its signer's; the step's `reply` answers.
+    Act(SignedAct),
     /// A new roster from governance.
     Roster(SignedRoster),
     /// Time passed.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use governance::SignedRequest;
+use governance::{ContentHash, SignedRequest};
 use secagg::adder::Gather;
 
 use super::books::Link;
@@ -43,6 +43,8 @@ struct Run {
     planned: Option<Planned>,
     /// The cohort of the newest sum: whoever can absorb it. Unknown after a restart, and then everybody who was there is tried.
     holders: Option<BTreeSet<AgentId>>,
+    /// Grants that owners admitted the analyst by, and the owners.
+    grants: BTreeSet<(ContentHash, String)>,
     pace: Pace,
 }
 
@@ -114,6 +116,17 @@ impl Runtime {
         }
     }
 
+    /// An owner admitted the job's analyst by a grant.
+    pub(crate) fn admitted(&mut self, job: &JobId, grant: (ContentHash, String)) {
+        self.jobs.entry(*job).or_default().grants.insert(grant);
+    }
+
+    /// Grants that a job runs under.
+    pub(crate) fn grants(&self, job: &JobId) -> &BTreeSet<(ContentHash, String)> {
+        static NONE: BTreeSet<(ContentHash, String)> = BTreeSet::new();
+        self.jobs.get(job).map_or(&NONE, |run| &run.grants)
+    }
+
     pub(crate) fn slot(&self, job: &JobId) -> Option<SlotId> {
         self.active.get(job).copied()
     }
@@ -144,6 +157,9 @@ impl Coordinator {
             ));
         }
         self.may_name(&request)?;
+        if let Some(refusal) = self.suspended(&request) {
+            return Err(refusal);
+        }
         let limit = self.config.limits.queued_jobs;
         if self.books.open_jobs().len() >= limit {
             return Err(
@@ -231,6 +247,9 @@ impl Coordinator {
             return Prepared::Fail(Refusal::new(codes::UNKNOWN_JOB, "the job has ended").into());
         };
         let (request, signed) = (entry.request.clone(), entry.signed.clone());
+        if let Some(refusal) = self.suspended(&request) {
+            return Prepared::Fail(refusal.into());
+        }
         if now_ms >= request.expires_at_ms {
             return Prepared::Fail(Refusal::new(codes::EXPIRED, "the request expired before it was answered").into());
         }
@@ -268,9 +287,11 @@ impl Coordinator {
                 }
             }
         };
+        let collect_ms = run.pace.collect_ms(&self.config.limits);
         let identity = super::round::identity(&planned, &request, &owners);
         if planned.plan.rounds == 1
             && let Some(earlier) = self.books.answer(&identity)
+            && self.may_repeat(&earlier.release.id, &request, &owners, now_ms)
         {
             return Prepared::Repeat(Box::new(earlier.clone()));
         }
@@ -294,7 +315,7 @@ impl Coordinator {
             Err(abort) => return Prepared::Wait(Refusal::new(codes::TOO_FEW, abort.to_string())),
         };
         let head = Head {
-            collect_ms: run.pace.collect_ms(&self.config.limits),
+            collect_ms,
             request,
             planned,
             owners,

@@ -7,6 +7,7 @@ use governance::{ContentHash, SignedRoster};
 use privacy::ledger::Broken;
 use privacy::{Ledger, PopulationId};
 
+use super::acts::Heard;
 use crate::record::ParticipantRecord;
 
 /// Everything that survives a restart.
@@ -16,6 +17,7 @@ pub struct Books {
     ledgers: BTreeMap<String, Ledger>,
     tokens: BTreeMap<ContentHash, Tokens>,
     paused: BTreeSet<String>,
+    heard: Heard,
 }
 
 /// What was used of one request. A token is one attempt at one round; its index is `round + attempt`, which only rises.
@@ -74,6 +76,8 @@ impl Books {
                 tokens.next = first.saturating_add(*count);
             }
             ParticipantRecord::RequestClosed { request } => self.tokens.entry(*request).or_default().closed = true,
+            ParticipantRecord::ActHeard { signed, counts } => self.heard.hear(signed, *counts),
+            ParticipantRecord::ActMade { signed } => self.heard.make(signed),
             ParticipantRecord::Paused { dataset, paused: true } => {
                 self.paused.insert(dataset.clone());
             }
@@ -102,6 +106,11 @@ impl Books {
     /// What was used of a request.
     pub fn tokens(&self, request: &ContentHash) -> Tokens {
         self.tokens.get(request).cloned().unwrap_or_default()
+    }
+
+    /// What people decided, as this agent knows it.
+    pub fn heard(&self) -> &Heard {
+        &self.heard
     }
 
     pub fn is_paused(&self, dataset: &str) -> bool {

@@ -7,12 +7,11 @@
 //! token committed and unused: it stays charged. A reservation is named by request, price and number, so that a restarted agent finds
 //! it again, and a plan that changes its price starts another.
 
-use std::borrow::Cow;
-
 use governance::{ContentHash, Request};
 use privacy::ledger::Refusal as LedgerRefusal;
-use privacy::{Entry, Ledger, PopulationId, Renewal, ReservationId};
+use privacy::{Entry, Ledger, Renewal, ReservationId};
 
+use super::payer::Payer;
 use super::{Dataset, Participant, Turn};
 use crate::codes;
 use crate::context::Planned;
@@ -42,27 +41,17 @@ impl Participant {
         }
     }
 
-    /// Whether the configuration grants this analyst anything, whatever cap a ledger remembers from before: no entry, no budget.
-    pub(super) fn budgeted(&self, population: &str, analyst: &str) -> Result<(), Refusal> {
-        let budget = self.config.budgets.get(population);
-        if budget.is_some_and(|budget| budget.analysts.contains_key(analyst) || budget.analysts.contains_key("*")) {
-            return Ok(());
-        }
-        let text = format!("no budget for analyst `{analyst}` over these people: an absent budget is zero");
-        Err(Refusal::new(codes::BUDGET, text).remedy("the owner sets a budget in the agent's configuration"))
-    }
-
     /// Sets tokens aside if none is left for this price: all rounds still to come at first, one more for each failed attempt.
     pub(super) fn reserve(
         &mut self,
         hash: ContentHash,
-        request: &Request,
+        payer: Payer<'_>,
         dataset: &Dataset,
         planned: &Planned,
         (round, index): (u32, u32),
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
-        self.budgeted(&dataset.population, &request.analyst)?;
+        self.budgeted(&dataset.population, payer)?;
         let token = Token::new(&dataset.population, planned, index, turn.now_ms);
         if self
             .runs
@@ -72,13 +61,13 @@ impl Participant {
             return Ok(());
         }
         let plan = &planned.plan;
-        let left = self.tokens_left(&hash, request, planned)?;
+        let left = self.tokens_left(&hash, payer.request, planned)?;
         let ledger = self.ledger(&dataset.population);
         let next = match reservations(&ledger, &hash, planned) {
             Reservations::Open(_) => return Ok(()),
             Reservations::UsedUp(next) => next,
         };
-        self.admit_analyst(&dataset.population, &request.analyst, turn);
+        self.admit(&dataset.population, payer, turn);
         let ledger = self.ledger(&dataset.population);
         let wanted = if next == 0 {
             plan.rounds.saturating_sub(round).max(1)
@@ -86,10 +75,10 @@ impl Participant {
             1
         };
         let count = wanted.min(left);
-        let (at_ms, id, analyst) = (turn.now_ms, reservation(&hash, planned, next), &request.analyst);
+        let (at_ms, id, line) = (turn.now_ms, reservation(&hash, planned, next), payer.line());
         let entry = match plan.variance {
-            0 => ledger.reserve_without_noise(at_ms, id, analyst, count, &dataset.without_noise),
-            _ => ledger.reserve(at_ms, id, analyst, &plan.charge, count),
+            0 => ledger.reserve_without_noise(at_ms, id, &line, count, &dataset.without_noise),
+            _ => ledger.reserve(at_ms, id, &line, &plan.charge, count),
         };
         let entry = entry.map_err(|refusal| refused(&refusal, dataset.show_budget))?;
         let population = dataset.population.clone();
@@ -198,26 +187,7 @@ impl Participant {
         }
     }
 
-    /// The default cap, for an analyst who is not named and asks for the first time.
-    fn admit_analyst(&mut self, population: &str, analyst: &str, turn: &mut Turn<'_>) {
-        let Some(budget) = self.config.budgets.get(population).cloned() else {
-            return;
-        };
-        let Some(cap) = budget
-            .analysts
-            .get("*")
-            .filter(|_| !budget.analysts.contains_key(analyst))
-        else {
-            return;
-        };
-        let ledger = self.ledger(population);
-        if ledger.analyst_cap(analyst) != Some(*cap) {
-            let entry = ledger.set_analyst_cap(turn.now_ms, analyst, *cap, &budget.approvals);
-            self.write(population, entry, turn);
-        }
-    }
-
-    fn write(&mut self, population: &str, entry: Result<Entry, LedgerRefusal>, turn: &mut Turn<'_>) {
+    pub(super) fn write(&mut self, population: &str, entry: Result<Entry, LedgerRefusal>, turn: &mut Turn<'_>) {
         let population = population.to_owned();
         match entry {
             Ok(entry) => self.record(ParticipantRecord::Ledger { population, entry }, turn),
@@ -225,13 +195,6 @@ impl Participant {
                 let reason = refusal.to_string();
                 turn.event(ParticipantEvent::BudgetUnchanged { population, reason });
             }
-        }
-    }
-
-    fn ledger(&self, population: &str) -> Cow<'_, Ledger> {
-        match self.books.ledger(population) {
-            Some(ledger) => Cow::Borrowed(ledger),
-            None => Cow::Owned(Ledger::new(PopulationId::new(population))),
         }
     }
 }

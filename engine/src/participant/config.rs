@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use governance::decision::Decide;
-use governance::{Contract, SignedRoster};
+use governance::{Contract, SignedAct, SignedRoster};
 
 use crate::coordinator::Workloads;
 use crate::ids::{AgentId, SlotId};
@@ -64,6 +64,8 @@ pub struct Limits {
     /// Longest epoch setup and longest round that this agent waits for, whatever the coordinator says.
     pub epoch_timeout_ms: u64,
     pub round_timeout_ms: u64,
+    /// How often the coordinator's beat is expected; after three without one, rounds are refused.
+    pub beat_ms: u64,
     /// Epochs held at a time; a further proposal drops the oldest.
     pub epochs: usize,
 }
@@ -74,6 +76,7 @@ impl Default for Limits {
             tick_ms: None,
             epoch_timeout_ms: 120_000,
             round_timeout_ms: 300_000,
+            beat_ms: 5_000,
             epochs: 3,
         }
     }
@@ -98,6 +101,8 @@ pub enum Input {
     },
     /// The operator pauses or resumes a dataset.
     Pause { dataset: String, paused: bool },
+    /// The operator suspends or revokes; the step's `reply` answers.
+    Act(SignedAct),
     /// The datasets that can be served now: files came, went, or stopped matching their contract.
     Datasets(Vec<Dataset>),
     /// A newer roster from a file.

@@ -48,9 +48,11 @@ pub(super) struct Round {
 }
 
 /// This agent's part in a round.
-struct Part {
+pub(super) struct Part {
     job: JobId,
     hash: ContentHash,
+    /// The grant that admitted the analyst, if the owner's own list did not.
+    grant: Option<ContentHash>,
     request: Arc<Request>,
     dataset: String,
     population: String,
@@ -83,6 +85,11 @@ enum Phase {
 }
 
 impl Round {
+    /// This agent's part, if it has one.
+    pub(super) fn part(&self) -> Option<&Part> {
+        self.part.as_ref()
+    }
+
     pub(super) fn wake_at_ms(&self) -> u64 {
         match &self.phase {
             Phase::Holding {
@@ -157,7 +164,7 @@ impl Participant {
     }
 
     /// Stops at this round and says so. Nothing was revealed, and nothing of it ever will be.
-    fn abort(&mut self, at: SlotId, refusal: Refusal, turn: &mut Turn<'_>) {
+    pub(super) fn abort(&mut self, at: SlotId, refusal: Refusal, turn: &mut Turn<'_>) {
         if let Some(refused) = self.withdraw(at, refusal, turn) {
             turn.send(ToCoordinator::Aborted { at, refused });
         }

@@ -13,7 +13,7 @@ use sotto_participant::{socket, status::Command as Local};
     name = "sotto-participant",
     version,
     about = "Answers signed aggregate questions over this organisation's data, without the data leaving",
-    after_help = "Examples:\n  sotto-participant --config participant.toml run\n  sotto-participant --config participant.toml check\n  sotto-participant --config participant.toml ledger --json\n  sotto-participant --config participant.toml pause heart"
+    after_help = "Examples:\n  sotto-participant --config participant.toml run\n  sotto-participant --config participant.toml check\n  sotto-participant --config participant.toml ledger --json\n  sotto-participant --config participant.toml pause heart\n  sotto-participant --config participant.toml revoke 3f9c2b6e8d0a"
 )]
 struct Cli {
     /// The agent's configuration; participant.example.toml documents every key
@@ -51,6 +51,26 @@ enum Act {
     Pause { dataset: String },
     /// Answer again
     Resume { dataset: String },
+    /// Grants that concern this organisation
+    Grants,
+    /// End a grant for this organisation, at once and for good, whether the coordinator is there or not
+    #[command(after_help = "Example:\n  sotto-participant revoke 3f9c2b6e8d0a --note \"the study ended\"")]
+    Revoke {
+        /// The grant's id, or the first eight digits of it
+        grant: String,
+        /// Why; the requester reads it
+        #[arg(long, default_value = "")]
+        note: String,
+    },
+    /// Hold a grant up at once; a steward lets it go on with `sotto grant resume`
+    #[command(after_help = "Example:\n  sotto-participant suspend 3f9c2b6e8d0a --note \"under review\"")]
+    Suspend {
+        /// The grant's id, or the first eight digits of it
+        grant: String,
+        /// Why; the requester reads it
+        #[arg(long, default_value = "")]
+        note: String,
+    },
 }
 
 fn main() -> ExitCode {
@@ -77,6 +97,9 @@ fn act(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
         Act::Ledger { population } => Local::Ledger { population },
         Act::Pause { dataset } => Local::Pause { dataset },
         Act::Resume { dataset } => Local::Resume { dataset },
+        Act::Grants => Local::Grants,
+        Act::Revoke { grant, note } => Local::Revoke { grant, note },
+        Act::Suspend { grant, note } => Local::Suspend { grant, note },
     };
     let path = Config::load(&cli.config)?.socket;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

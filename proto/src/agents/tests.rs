@@ -108,7 +108,7 @@ type Maker = Opaque<Box<dyn Fn() -> ToCoordinator>>;
 
 fn from_agents() -> impl Strategy<Value = Maker> {
     (
-        0..11usize,
+        0..13usize,
         slots(),
         wires(),
         refusals(),
@@ -130,7 +130,16 @@ fn from_agents() -> impl Strategy<Value = Maker> {
                         refused,
                         dispute: flag.then_some(bytes),
                     },
-                    3 => ToCoordinator::Accept { at, accept: bytes },
+                    3 => ToCoordinator::Accept {
+                        at,
+                        accept: bytes,
+                        grant: flag.then_some(governance::ContentHash([7; 32])),
+                    },
+                    11 => ToCoordinator::Act(governance::SignedAct {
+                        body: refused.message,
+                        signature: bytes.to_vec(),
+                    }),
+                    12 => ToCoordinator::ActsWanted { from: at.epoch },
                     4 => ToCoordinator::Refuse { at, refused },
                     5 => ToCoordinator::Ready { at },
                     6 => ToCoordinator::Vote { at, vote: bytes },
@@ -144,7 +153,7 @@ fn from_agents() -> impl Strategy<Value = Maker> {
 }
 
 fn to_agents() -> impl Strategy<Value = Opaque<ToAgent>> {
-    (0..14usize, slots(), wires(), starts(), "[a-z]{1,9}", any::<bool>()).prop_map(
+    (0..16usize, slots(), wires(), starts(), "[a-z]{1,9}", any::<bool>()).prop_map(
         |(kind, at, bytes, Opaque(start), name, flag)| {
             Opaque(match kind {
                 0 => ToAgent::Roster(governance::SignedRoster {
@@ -176,6 +185,20 @@ fn to_agents() -> impl Strategy<Value = Opaque<ToAgent>> {
                 9 => ToAgent::Certificate { at, certificate: bytes },
                 10 => ToAgent::PathsWanted { at },
                 11 => ToAgent::EdgesWanted { at },
+                14 => ToAgent::Heartbeat(Cursor {
+                    count: at.epoch,
+                    head: start.plan_hash,
+                }),
+                15 => ToAgent::Acts(Acts {
+                    from: Cursor::default(),
+                    acts: vec![
+                        governance::SignedAct {
+                            body: name,
+                            signature: bytes.to_vec(),
+                        };
+                        usize::from(flag)
+                    ],
+                }),
                 12 => ToAgent::RoundEnded {
                     at,
                     next: flag.then(|| Box::new(start)),
@@ -207,8 +230,8 @@ proptest! {
     }
 
     #[test]
-    fn a_join_arrives_as_it_was(offers in proptest::collection::vec(offers(), 0..4), epochs in any::<Vec<u64>>()) {
-        let join = Join { offers, epochs };
+    fn a_join_arrives_as_it_was(offers in proptest::collection::vec(offers(), 0..4), epochs in any::<Vec<u64>>(), acts in any::<u64>()) {
+        let join = Join { offers, epochs, acts };
         prop_assert_eq!(joined(join_frame(join.clone())).unwrap(), join);
     }
 

@@ -4,18 +4,23 @@
 use std::sync::Arc;
 
 use engine::CohortTerms;
-use engine::message::{Carried, Cohort, EpochOpen, Previous, RoundStart, SetupToAgent, ToAgent};
+use engine::message::{Acts, Carried, Cohort, Cursor, EpochOpen, Previous, RoundStart, SetupToAgent, ToAgent};
 use prost::bytes::Bytes;
 
 use super::{CHUNK, MAX_PARTS, MAX_SETUP, setup_step};
 use crate::v1::{self, coordinator_frame::Frame};
-use crate::wire::{Malformed, agent, at_most, bytes, fixed, job, required, slot, small, wire};
+use crate::wire::{Malformed, acts, agent, at_most, bytes, fixed, job, required, slot, small, wire};
 
 /// The frames of one message, in the order in which they must be sent, with nothing between them.
 pub fn to_agent_frames(message: ToAgent) -> impl Iterator<Item = v1::CoordinatorFrame> + Send {
     let mut rest = Vec::new();
     let first = match message {
         ToAgent::Roster(roster) => Frame::Roster(roster.into()),
+        ToAgent::Acts(acts) => Frame::Acts(v1::Acts {
+            from: Some(acts.from.into()),
+            acts: acts.acts.into_iter().map(Into::into).collect(),
+        }),
+        ToAgent::Heartbeat(end) => Frame::Heartbeat(v1::Heartbeat { end: Some(end.into()) }),
         ToAgent::EpochOpen(open) => Frame::EpochOpen(open.into()),
         ToAgent::Setup(setup) => {
             let (first, following) = setup_frames(setup);
@@ -104,6 +109,11 @@ impl AgentAssembler {
                 });
             }
             Frame::Roster(roster) => ToAgent::Roster(roster.try_into()?),
+            Frame::Acts(said) => ToAgent::Acts(Acts {
+                from: required("place of acts", said.from)?.try_into()?,
+                acts: acts(said.acts)?,
+            }),
+            Frame::Heartbeat(beat) => ToAgent::Heartbeat(required("place of acts", beat.end)?.try_into()?),
             Frame::EpochOpen(open) => ToAgent::EpochOpen(open.try_into()?),
             Frame::Setup(setup) => return self.setup_parts(setup),
             Frame::EpochClosed(closed) => ToAgent::EpochClosed { epoch: closed.epoch },
@@ -175,6 +185,26 @@ impl AgentAssembler {
 struct Gathered {
     step: SetupToAgent,
     bytes: usize,
+}
+
+impl From<Cursor> for v1::Cursor {
+    fn from(place: Cursor) -> Self {
+        Self {
+            count: place.count,
+            head: Bytes::copy_from_slice(&place.head),
+        }
+    }
+}
+
+impl TryFrom<v1::Cursor> for Cursor {
+    type Error = Malformed;
+
+    fn try_from(place: v1::Cursor) -> Result<Self, Malformed> {
+        Ok(Self {
+            count: place.count,
+            head: fixed("head of acts", &place.head)?,
+        })
+    }
 }
 
 impl From<EpochOpen> for v1::EpochOpen {

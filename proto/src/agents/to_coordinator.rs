@@ -3,12 +3,13 @@
 
 use engine::SlotId;
 use engine::message::{BudgetView, Join, MaskedInput, Offer, SetupToCoordinator, ToCoordinator, Wire};
+use governance::ContentHash;
 use prost::bytes::Bytes;
 use secagg::{Ring, RingVec};
 
 use super::{CHUNK, MAX_VECTOR, setup_step};
 use crate::v1::{self, agent_frame::Frame};
-use crate::wire::{MAX_DOCUMENT, MAX_NAME, Malformed, at_most, bytes, quantity, required, slot, text, wire};
+use crate::wire::{MAX_DOCUMENT, MAX_NAME, Malformed, at_most, bytes, fixed, quantity, required, slot, text, wire};
 
 /// The frames of one message, in the order in which they must be sent, with nothing between them.
 pub fn frames(message: ToCoordinator) -> impl Iterator<Item = v1::AgentFrame> + Send {
@@ -31,9 +32,12 @@ pub fn frames(message: ToCoordinator) -> impl Iterator<Item = v1::AgentFrame> + 
             refused: Some(refused.into()),
             dispute: dispute.map(bytes),
         }),
-        ToCoordinator::Accept { at, accept } => Frame::Accept(v1::Accept {
+        ToCoordinator::Act(signed) => Frame::Act(signed.into()),
+        ToCoordinator::ActsWanted { from } => Frame::ActsWanted(v1::ActsWanted { from }),
+        ToCoordinator::Accept { at, accept, grant } => Frame::Accept(v1::Accept {
             at: Some(at.into()),
             accept: bytes(accept),
+            grant: grant.map(|grant| Bytes::copy_from_slice(&grant.0)),
         }),
         ToCoordinator::Refuse { at, refused } => Frame::Refuse(v1::RefuseRound {
             at: Some(at.into()),
@@ -85,6 +89,7 @@ pub fn join_frame(join: Join) -> v1::AgentFrame {
     let join = v1::Join {
         offers: join.offers.into_iter().map(Into::into).collect(),
         epochs: join.epochs,
+        acts: join.acts,
     };
     v1::AgentFrame {
         frame: Some(Frame::Join(join)),
@@ -100,6 +105,7 @@ pub fn joined(frame: v1::AgentFrame) -> Result<Join, Malformed> {
     Ok(Join {
         offers: offers(join.offers)?,
         epochs: join.epochs,
+        acts: join.acts,
     })
 }
 
@@ -164,9 +170,16 @@ impl Assembler {
                 refused: required("refusal", left.refused)?.try_into()?,
                 dispute: left.dispute.map(wire),
             },
+            Frame::Act(signed) => ToCoordinator::Act(signed.try_into()?),
+            Frame::ActsWanted(m) => ToCoordinator::ActsWanted { from: m.from },
             Frame::Accept(m) => ToCoordinator::Accept {
                 at: slot(m.at)?,
                 accept: wire(m.accept),
+                grant: m
+                    .grant
+                    .map(|grant| fixed("grant", &grant))
+                    .transpose()?
+                    .map(ContentHash),
             },
             Frame::Refuse(m) => ToCoordinator::Refuse {
                 at: slot(m.at)?,

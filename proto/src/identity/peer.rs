@@ -98,6 +98,7 @@ fn pinned(roster: &governance::Roster, role: Role, name: &str) -> Option<[u8; 32
     match role {
         Role::Agent => roster.agent(name).map(|agent| agent.tls_key.0),
         Role::Analyst => roster.analyst(name).map(|analyst| analyst.tls_key.0),
+        Role::Steward => roster.steward(name).map(|steward| steward.tls_key.0),
         Role::Coordinator => (roster.coordinator.id == name).then_some(roster.coordinator.tls_key.0),
     }
 }

@@ -81,6 +81,7 @@ fn check_signing_key(directory: &Path, member: &Member, roster: &Roster, seed: &
     let expected = match member.role {
         Role::Agent => roster.agent(&member.name).map(|agent| agent.signing_key),
         Role::Analyst => roster.analyst(&member.name).map(|analyst| analyst.key),
+        Role::Steward => roster.steward(&member.name).map(|steward| steward.key),
         Role::Coordinator => Some(roster.coordinator.signing_key),
     };
     let key = governance::SigningKey::from_seed(seed).map_err(|e| unreadable(directory, "signing.key", &e))?;

@@ -42,13 +42,13 @@ fn world(dns_name: &str) -> World {
         c: 1,
         min_cohort: 3,
         agents: vec![agent("a", 1, tls_key), agent("b", 2, [2; 32]), agent("c", 3, [3; 32])],
-        stewards: Vec::new(),
         analysts: vec![Analyst {
             id: "ann".to_owned(),
             organisation: "org a".to_owned(),
             key: key(4).public(),
             tls_key: ContentHash([4; 32]),
         }],
+        stewards: Vec::new(),
         coordinator: CoordinatorEntry {
             id: "hub".to_owned(),
             tls_key: ContentHash([5; 32]),

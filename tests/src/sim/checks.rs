@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::coordinator::{Books as CoordinatorBooks, Coordinator};
-use engine::message::{ToAgent, ToCoordinator};
+use engine::message::{Cursor, ToAgent, ToCoordinator};
 use engine::participant::{Books, Participant};
 use engine::record::{CoordinatorRecord, ParticipantRecord};
 use engine::{
     CoordinatorEvent, CoordinatorStep, Digest, JobId, ParticipantEvent, ParticipantStep, SignedRelease, SlotId,
 };
+use governance::{ContentHash, SignedAct, What};
 use privacy::LedgerEvent;
 use secagg::{MaskedHeader, Message, Reveal, Survivors};
 
@@ -44,6 +45,9 @@ pub struct Checks {
     summed: BTreeMap<JobId, SlotId>,
     pub releases: BTreeMap<JobId, SignedRelease>,
     paused: BTreeSet<usize>,
+    /// Grants that agents said they accept a round under, and those that their operators were told are revoked.
+    under: BTreeMap<(usize, SlotId), ContentHash>,
+    revoked: BTreeSet<(usize, ContentHash)>,
 }
 
 impl Checks {
@@ -62,6 +66,8 @@ impl Checks {
             summed: BTreeMap::new(),
             releases: BTreeMap::new(),
             paused: BTreeSet::new(),
+            under: BTreeMap::new(),
+            revoked: BTreeSet::new(),
         }
     }
 
@@ -110,14 +116,30 @@ impl Checks {
         }
         for message in &step.envelopes {
             match message {
+                ToCoordinator::Accept { at, grant, .. } => {
+                    if let Some(grant) = grant {
+                        self.under.insert((agent, *at), *grant);
+                    }
+                    self.nothing_happens_under_a_grant_after_its_revocation_was_acknowledged(agent, *at);
+                }
                 ToCoordinator::MaskedInput(masked) => {
                     self.a_slot_masks_once(agent, masked.at, &masked.head);
                     self.nothing_leaves_after_a_pause(agent);
+                    self.nothing_happens_under_a_grant_after_its_revocation_was_acknowledged(agent, masked.at);
                 }
                 ToCoordinator::Reveal { at, reveal } => {
+                    self.nothing_happens_under_a_grant_after_its_revocation_was_acknowledged(agent, *at);
                     self.no_party_opens_both_secrets_of_one_peer(agent, *at, reveal)
                 }
                 _ => {}
+            }
+        }
+        // The step is done: its records are on disk, and its operator may be told so.
+        for record in step.records.iter().filter(|_| matches!(step.reply, Some(Ok(())))) {
+            if let ParticipantRecord::ActMade { signed } = record
+                && let Ok(What::GrantRevoked { grant, .. }) = signed.read().map(|act| act.what)
+            {
+                self.revoked.insert((agent, grant));
             }
         }
     }
@@ -203,6 +225,51 @@ impl Checks {
     fn nothing_leaves_after_a_pause(&mut self, agent: usize) {
         if self.paused.contains(&agent) {
             self.broke(&format!("nothing leaves after a pause: agent {agent}"));
+        }
+    }
+
+    fn nothing_happens_under_a_grant_after_its_revocation_was_acknowledged(&mut self, agent: usize, at: SlotId) {
+        if let Some(grant) = self.under.get(&(agent, at))
+            && self.revoked.contains(&(agent, *grant))
+        {
+            self.broke(&format!(
+                "nothing happens under a grant after its revocation was acknowledged: agent {agent} at {at}"
+            ));
+        }
+    }
+
+    /// When all is quiet: the same acts, in the same order, nothing left to say, and the same grants.
+    pub fn every_agent_holds_the_acts_that_concern_it(
+        &mut self,
+        coordinator: &Coordinator,
+        participant: &Participant,
+        organisation: &str,
+    ) {
+        let (books, heard) = (coordinator.books(), participant.books().heard());
+        let own = |signed: &&SignedAct| {
+            signed
+                .read()
+                .is_ok_and(|act| books.register().concerns(&act, organisation))
+        };
+        let acts = books.acts().iter().filter(own);
+        let end = acts.fold(Cursor::default(), |place, signed| place.after(&signed.hash()));
+        if heard.place() != end || !heard.made().is_empty() {
+            let (held, made) = (heard.place().count, heard.made().len());
+            let text = format!(
+                "{organisation} holds {held} of {} acts, {made} of its own are not confirmed",
+                end.count
+            );
+            return self.broke(&format!("every agent holds the acts that concern it: {text}"));
+        }
+        for view in heard.register().grants(&participant.by()) {
+            let same = books.register().any_grant(&view.grant.id);
+            let same = same.and_then(|same| same.lines.get(organisation));
+            let held = view.lines.iter().find(|(owner, _)| *owner == organisation);
+            if same != held.map(|(_, line)| *line) {
+                return self.broke(&format!(
+                    "every agent holds the acts that concern it: {organisation} sees another grant"
+                ));
+            }
         }
     }
 

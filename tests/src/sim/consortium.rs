@@ -8,7 +8,7 @@ use engine::participant::{self, Budget, Dataset};
 use engine::{AgentId, Entropy};
 use governance::decision::LocalRules;
 use governance::{
-    Agent, Analyst, ContentHash, Contract, CoordinatorEntry, Request, Roster, SignedRequest, SignedRoster,
+    Agent, Analyst, ContentHash, Contract, CoordinatorEntry, Request, Roster, SignedRequest, SignedRoster, Steward,
 };
 use privacy::{Cap, Renewal};
 use rand::{Rng, SeedableRng};
@@ -39,6 +39,9 @@ pub struct Consortium {
     pub workloads: Workloads,
     pub coordinator_key: Arc<engine::SigningKey>,
     pub agent_keys: Vec<Arc<engine::SigningKey>>,
+    /// The same keys, for what the agents' operators decide.
+    pub act_keys: Vec<governance::SigningKey>,
+    pub steward_keys: Vec<governance::SigningKey>,
     pub names: Vec<AgentId>,
 }
 
@@ -54,7 +57,11 @@ impl Consortium {
         let governance = governance::SigningKey::from_seed(&draw()).expect("a seed is a key");
         let analyst = governance::SigningKey::from_seed(&draw()).expect("a seed is a key");
         let coordinator_key = engine::SigningKey::from_seed(&draw());
-        let agent_keys: Vec<_> = (0..agents).map(|_| engine::SigningKey::from_seed(&draw())).collect();
+        let seeds: Vec<[u8; 32]> = (0..agents).map(|_| draw()).collect();
+        let agent_keys: Vec<_> = seeds.iter().map(engine::SigningKey::from_seed).collect();
+        let people = |seed: &[u8; 32]| governance::SigningKey::from_seed(seed).expect("a seed is a key");
+        let act_keys = seeds.iter().map(people).collect();
+        let steward_keys: Vec<_> = (0..agents).map(|_| people(&draw())).collect();
         let names: Vec<AgentId> = (0..agents).map(|i| AgentId::from(format!("site-{i:02}"))).collect();
         let tls = |name: &str| ContentHash::of("tls", &[name.as_bytes()]);
         let agent = |(name, key): (&AgentId, &engine::SigningKey)| Agent {
@@ -76,6 +83,14 @@ impl Consortium {
                 key: analyst.public(),
                 tls_key: tls(ANALYST),
             }],
+            stewards: (steward_keys.iter().enumerate())
+                .map(|(i, key)| Steward {
+                    id: format!("steward-{i:02}"),
+                    organisation: format!("{} organisation", names[i]),
+                    key: key.public(),
+                    tls_key: tls(&format!("steward-{i:02}")),
+                })
+                .collect(),
             coordinator: CoordinatorEntry {
                 id: "coordinator".to_owned(),
                 tls_key: tls("coordinator"),
@@ -92,6 +107,8 @@ impl Consortium {
             workloads: work.workloads(),
             coordinator_key: Arc::new(coordinator_key),
             agent_keys: agent_keys.into_iter().map(Arc::new).collect(),
+            act_keys,
+            steward_keys,
             names,
         }
     }
@@ -125,9 +142,12 @@ impl Consortium {
             governance_key: self.governance.public(),
             roster: self.signed_roster.clone(),
             workloads: self.workloads.clone(),
-            rules: Arc::new(LocalRules {
-                analysts: BTreeMap::from([(self.contract.name.clone(), BTreeSet::from(["*".to_owned()]))]),
-                ..LocalRules::default()
+            rules: Arc::new(match options.by_grant {
+                true => LocalRules::default(),
+                false => LocalRules {
+                    analysts: BTreeMap::from([(self.contract.name.clone(), BTreeSet::from(["*".to_owned()]))]),
+                    ..LocalRules::default()
+                },
             }),
             datasets: vec![Dataset {
                 contract: self.contract.clone(),

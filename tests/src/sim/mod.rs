@@ -7,6 +7,7 @@
 //! A run has a safety phase with faults and a healed phase in which every job must end. The checkers of [`checks`] run after
 //! every event. A seed costs some tens of milliseconds: five agents, real masks, vectors of a few values.
 
+pub mod acts;
 pub mod checks;
 pub mod consortium;
 pub mod hostile;

@@ -7,6 +7,8 @@ pub fn told(message: &ToAgent) -> String {
     use ToAgent as M;
     match message {
         M::Roster(_) => "roster".to_owned(),
+        M::Acts(acts) => format!("acts {} from {}", acts.acts.len(), acts.from.count),
+        M::Heartbeat(end) => format!("beat, {} acts", end.count),
         M::EpochOpen(open) => format!("open epoch {} of {}", open.epoch, open.members.len()),
         M::Setup(setup) => format!("setup of epoch {}: {:?}", setup.epoch, setup.step),
         M::EpochClosed { epoch } => format!("close epoch {epoch}"),
@@ -31,6 +33,8 @@ pub fn answered(message: &ToCoordinator) -> String {
     use ToCoordinator as M;
     match message {
         M::Offers(offers) => format!("offers {}", offers.len()),
+        M::Act(signed) => format!("act {}", signed.hash()),
+        M::ActsWanted { from } => format!("acts from {from} wanted"),
         M::Setup(setup) => format!("setup of epoch {}: {:?}", setup.epoch, setup.step),
         M::EpochLeft { epoch, refused, .. } => format!("leaves epoch {epoch}: {refused}"),
         M::Accept { at, .. } => format!("{at}: accept"),

@@ -38,9 +38,12 @@ pub fn copy(message: &ToCoordinator) -> ToCoordinator {
             refused: refused.clone(),
             dispute: dispute.clone(),
         },
-        M::Accept { at, accept } => M::Accept {
+        M::Act(signed) => M::Act(signed.clone()),
+        M::ActsWanted { from } => M::ActsWanted { from: *from },
+        M::Accept { at, accept, grant } => M::Accept {
             at: *at,
             accept: accept.clone(),
+            grant: *grant,
         },
         M::Refuse { at, refused } => M::Refuse {
             at: *at,

@@ -41,6 +41,9 @@ pub struct Options {
     pub budget: u32,
     /// Every owner allows sums without noise.
     pub without_noise: bool,
+    /// No owner's list names the analyst: grants are asked for, offered and taken back.
+    #[serde(default)]
+    pub by_grant: bool,
     /// Length of the safety phase.
     pub faults_ms: u64,
 }
@@ -69,6 +72,7 @@ impl Options {
             tick_ms: None,
             budget: 200,
             without_noise: false,
+            by_grant: false,
             faults_ms: 0,
         }
     }
@@ -112,6 +116,7 @@ impl Options {
             budget: 200,
             without_noise: false,
             faults_ms: rng.random_range(2_000..=120_000),
+            by_grant: rng.random_bool(0.4),
         }
     }
 }

@@ -7,11 +7,15 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use super::acts::Decision;
 use super::world::START_MS;
 use super::{Options, World};
 
 /// How long a healed world may take to end every job.
 const HEALED_MS: u64 = 900_000;
+
+/// How long it may take until everybody heard what was decided: a few beats.
+const SETTLED_MS: u64 = 30_000;
 
 /// How a seed went.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +99,23 @@ fn phases(world: &mut World) -> Result<(), String> {
         faults_ms,
         ..
     } = world.options;
+    if world.options.by_grant {
+        world.decide(1, Decision::Ask);
+        for _ in 0..world.rng.random_range(1..=4) {
+            let after_ms = world.rng.random_range(0..=faults_ms);
+            let owner = world.rng.random_range(0..world.options.agents);
+            let here = world.rng.random_bool(0.7);
+            let revoke = if here {
+                Decision::RevokeHere { owner }
+            } else {
+                Decision::Revoke { owner }
+            };
+            world.decide(after_ms, revoke);
+            if world.rng.random_bool(0.5) {
+                world.decide(after_ms + 3_000, Decision::Ask);
+            }
+        }
+    }
     for _ in 0..jobs {
         let after_ms = world.rng.random_range(0..=faults_ms);
         let request = world.question(rounds);
@@ -106,6 +127,11 @@ fn phases(world: &mut World) -> Result<(), String> {
     let deadline_ms = world.now_ms + HEALED_MS;
     if !world.run_until(deadline_ms, World::every_job_ended)? {
         return Err("every job ends".to_owned());
+    }
+    if world.options.by_grant {
+        world.decide(0, Decision::Ask); // whatever was revoked, somebody may ask again
+        let settled_ms = world.now_ms + SETTLED_MS;
+        world.run_until(settled_ms, |_| false)?;
     }
     let last = world.question(rounds);
     let last = world.ask(0, last);
@@ -122,6 +148,17 @@ fn phases(world: &mut World) -> Result<(), String> {
     }
     world.checks.recovered_coordinator_equals_live_one(&world.coordinator);
     world.checks.no_request_costs_more_than_it_says(rounds, 5);
+    let agents = world.participants.iter().zip(&world.consortium.roster.agents);
+    if let Some(coordinator) = &world.coordinator.engine {
+        for (node, agent) in agents {
+            if let Some(participant) = &node.engine {
+                let name = &agent.organisation;
+                world
+                    .checks
+                    .every_agent_holds_the_acts_that_concern_it(coordinator, participant, name);
+            }
+        }
+    }
     match world.checks.broken.take() {
         Some(broken) => Err(broken),
         None => Ok(()),

@@ -11,6 +11,7 @@ use governance::{Request, SignedRequest};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::{ChaCha8Rng, ChaCha20Rng};
 
+use super::acts::Decision;
 use super::checks::Checks;
 use super::consortium::SeededEntropy;
 use super::hostile::Adversary;
@@ -34,6 +35,8 @@ pub struct World {
     pub checks: Checks,
     /// Every request that was ever submitted.
     pub requests: BTreeMap<JobId, SignedRequest>,
+    /// Grants that were asked for, the newest last.
+    pub grants: Vec<governance::ContentHash>,
     /// Whether faults happen now.
     pub faults: bool,
     /// Agents that are connected and dead to the world.
@@ -90,6 +93,7 @@ pub(super) enum Happening {
     Submit {
         request: Box<Request>,
     },
+    Decide(Decision),
 }
 
 impl World {
@@ -113,6 +117,7 @@ impl World {
             trace: Vec::new(),
             checks: Checks::new(&options),
             requests: BTreeMap::new(),
+            grants: Vec::new(),
             faults: false,
             hung: BTreeSet::new(),
             slow: BTreeSet::new(),
@@ -340,6 +345,7 @@ impl World {
             Happening::Connect { agent } => self.connect(agent),
             Happening::RestartCoordinator => self.restart_coordinator(),
             Happening::RestartAgent { agent } => self.restart_agent(agent),
+            Happening::Decide(decision) => self.decided(decision),
             Happening::Submit { request } => {
                 let signed = self.consortium.signed(&request);
                 let reply = self.tell_coordinator(coordinator::Input::Submit(signed));

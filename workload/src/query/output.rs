@@ -6,6 +6,7 @@
 use super::{Arithmetic, Comparison, Function};
 use governance::canonical::Real;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,6 +75,30 @@ pub enum Aggregate {
     /// The value below which a share p of the tree's rows lies.
     /// If `steps`, the middle of a leaf (leaves are single values), else interpolated within the leaf.
     Quantile { tree: usize, p: Real, steps: bool },
+}
+
+impl Aggregate {
+    /// As grants name it: one of `governance::grant::AGGREGATES`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Count { .. } => "COUNT",
+            Self::Sum { .. } => "SUM",
+            Self::Average { .. } => "AVG",
+            Self::Variance { root: true, .. } => "STDDEV",
+            Self::Variance { root: false, .. } => "VARIANCE",
+            Self::Covariance { .. } => "COVARIANCE",
+            Self::Correlation { .. } => "CORR",
+            Self::Quantile { .. } => "QUANTILE",
+        }
+    }
+}
+
+impl Output {
+    /// What the table shows, each once, as grants name it.
+    pub fn shows(&self) -> BTreeSet<&'static str> {
+        let histogram = self.histogram.map(|_| "HISTOGRAM");
+        self.aggregates.iter().map(Aggregate::name).chain(histogram).collect()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -91,6 +91,7 @@ impl QueryPlan {
             variance: self.noise.variance,
             charge: self.charge(),
             columns: self.columns.iter().map(|c| c.name.clone()).collect(),
+            aggregates: self.output.shows().into_iter().map(str::to_owned).collect(),
         })
     }
 

@@ -245,6 +245,7 @@ impl TrainPlan {
             variance: self.noise.variance,
             charge: self.charge(),
             columns: self.columns.iter().map(|c| c.name.clone()).collect(),
+            aggregates: Vec::new(),
         })
     }
 

@@ -159,12 +159,17 @@ impl Coordinator {
             let workload = self.config.workloads.get(&entry.request.kind)?;
             workload.adds(&entry.request, release.release.body.as_bytes())
         });
+        let grants = match release.release.receipt.repeated {
+            Some(first) => self.books.grants_of(&first).clone(),
+            None => self.jobs.grants(&job).clone(),
+        };
         self.record(
             CoordinatorRecord::Released {
                 release,
                 identity,
                 at_ms,
                 adds,
+                grants,
             },
             turn,
         );

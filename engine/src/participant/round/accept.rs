@@ -12,10 +12,11 @@ use crate::codes;
 use crate::context::{Planned, context_hash};
 use crate::ids::JobId;
 use crate::message::{RoundStart, ToCoordinator};
+use crate::participant::payer::Payer;
 use crate::participant::{Dataset, Participant, Turn};
 use crate::refused::Refused;
 use crate::step::ParticipantEvent;
-use crate::workload::{CohortTerms, Refusal};
+use crate::workload::{CohortTerms, Plan, Refusal};
 
 impl Participant {
     pub(in crate::participant) fn round_start(&mut self, start: RoundStart, turn: &mut Turn<'_>) {
@@ -57,6 +58,7 @@ impl Participant {
         }
         let members = live.members.clone();
         let hash = start.request.hash();
+        self.is_fresh(turn.now_ms)?;
         let request = self.verified(&start, hash, turn.now_ms)?;
         if job != JobId::of(&hash.0) {
             return Err(Refusal::new(
@@ -78,8 +80,12 @@ impl Participant {
             s_min,
         };
         // Whoever is not admitted makes nobody work: these rules need no plan.
-        self.budgeted(&dataset.population, &request.analyst)?;
-        self.decide(&request, &dataset, &[], s_min, turn.now_ms)?;
+        let grant = self.decide(&request, &dataset, None, s_min, turn.now_ms)?;
+        let payer = |grant| Payer {
+            request: &request,
+            grant,
+        };
+        self.budgeted(&dataset.population, payer(grant))?;
         let planned = self.planned(hash, &request, &dataset, terms)?;
         if planned.hash.0 != start.plan_hash {
             return Err(Refusal::new(
@@ -100,9 +106,9 @@ impl Participant {
         }
         self.check_token(hash, &request, &planned, &start)?;
         self.in_time(start.timeout_ms)?;
-        self.decide(&request, &dataset, &planned.plan.columns, s_min, turn.now_ms)?;
+        let grant = self.decide(&request, &dataset, Some(&planned.plan), s_min, turn.now_ms)?;
         let link = self.linked(self.runs.get(&hash), &request, &dataset.contract, &planned, &start)?;
-        self.reserve(hash, &request, &dataset, &planned, (round, round + attempt), turn)?;
+        self.reserve(hash, payer(grant), &dataset, &planned, (round, round + attempt), turn)?;
 
         let context = context_hash(&start, &hash, &request.contract, &planned);
         let live = self
@@ -123,6 +129,7 @@ impl Participant {
         let part = Part {
             job,
             hash,
+            grant,
             dataset: request.dataset.clone(),
             population: dataset.population,
             request,
@@ -150,6 +157,7 @@ impl Participant {
         turn.send(ToCoordinator::Accept {
             at,
             accept: accept.encode().into(),
+            grant,
         });
         Ok(())
     }
@@ -263,15 +271,15 @@ impl Participant {
         Ok(())
     }
 
-    /// The owner's rules: where grants, consent and policy plug in.
+    /// The owner's rules, and the grant that admits the analyst if the owner's list does not. Without a plan yet: only whether anything is.
     pub(super) fn decide(
         &self,
         request: &Request,
         dataset: &Dataset,
-        columns: &[String],
+        plan: Option<&Plan>,
         s_min: u32,
         now_ms: u64,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<ContentHash>, Refusal> {
         let analyst = self.roster.analyst(&request.analyst);
         let analyst =
             analyst.ok_or_else(|| Refusal::new(codes::REQUEST_REFUSED, "the analyst is not in the roster"))?;
@@ -280,36 +288,51 @@ impl Participant {
             contract: &dataset.contract,
             contract_hash: request.contract,
             organisation: &analyst.organisation,
-            owner: self
-                .roster
-                .agent(self.config.agent.as_str())
-                .map_or("", |agent| agent.organisation.as_str()),
-            register: &governance::Register::default(),
-            witnessed: &governance::grant::Unlogged,
-            aggregates: &[],
-            columns,
+            owner: self.organisation(),
+            register: self.books.heard().register(),
+            witnessed: &self.witnessed(),
+            columns: plan.map_or(&[], |plan| &plan.columns),
+            aggregates: plan.map_or(&[], |plan| &plan.aggregates),
             s_min,
             now_ms,
         };
         match self.config.rules.decide(&question) {
-            Verdict::Allow { .. } => Ok(()),
+            Verdict::Allow { grant } => Ok(grant),
             Verdict::Deny { rule, reason, remedy } => {
-                Err(Refusal::new(codes::RULES, format!("{reason} [{rule}]")).remedy(remedy))
+                let code = match rule.split_once('.') {
+                    Some(("grant", _)) => codes::NO_GRANT,
+                    Some(("suspended", _)) => codes::SUSPENDED_HERE,
+                    _ => codes::RULES,
+                };
+                Err(Refusal::new(code, format!("{reason} [{rule}]")).remedy(remedy))
             }
         }
     }
 
     /// Asked again right before data is touched and before a vector leaves: a revocation never waits.
     pub(super) fn still_allowed(&self, part: &Part, now_ms: u64) -> Result<(), Refusal> {
+        self.is_fresh(now_ms)?;
         let dataset = self.served(&part.request)?;
-        self.budgeted(&dataset.population, &part.request.analyst)?;
-        let planned = &part.planned;
-        self.decide(
-            &part.request,
-            &dataset,
-            &planned.plan.columns,
-            planned.terms.s_min,
-            now_ms,
-        )
+        let payer = Payer {
+            request: &part.request,
+            grant: part.grant,
+        };
+        self.budgeted(&dataset.population, payer)?;
+        self.permitted(part, now_ms)
+    }
+
+    /// Whether contract, rules and acts allow this part as it was admitted: what one grant paid for, no other covers.
+    pub(in crate::participant) fn permitted(&self, part: &Part, now_ms: u64) -> Result<(), Refusal> {
+        let found = self.datasets.iter().find(|(hash, _)| *hash == part.request.contract);
+        let Some((_, dataset)) = found else {
+            return Err(Refusal::new(codes::NOT_SERVED, "the dataset is not served any more"));
+        };
+        let (plan, s_min) = (&part.planned.plan, part.planned.terms.s_min);
+        let grant = self.decide(&part.request, dataset, Some(plan), s_min, now_ms)?;
+        if grant != part.grant {
+            let text = "the grant that the round was accepted under no longer covers it";
+            return Err(Refusal::new(codes::NO_GRANT, text).remedy("ask again"));
+        }
+        Ok(())
     }
 }

@@ -275,6 +275,7 @@ impl EvaluatePlan {
             variance: self.variance,
             charge: self.charge(),
             columns: self.columns.iter().map(|c| c.name.clone()).collect(),
+            aggregates: Vec::new(),
         })
     }
 

@@ -1,0 +1,389 @@
+//! `sotto grant`: who may ask what of whose data, asked for, approved on both sides, stopped and ended by id.
+
+use clap::{Args, Subcommand};
+use governance::canonical::Real;
+use governance::grant::{Action, Extent, Terms};
+use governance::register::GrantView;
+use serde_json::{Value, json};
+
+use super::remote::{Remote, Shown};
+use crate::client::now_ms;
+use crate::grants::{Stop, short, status};
+use crate::output::{Kind, Sheet};
+use crate::released::minute;
+use crate::{Client, Problem};
+
+const DAY_MS: u64 = 86_400_000;
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "\
+Examples:
+  sotto grant request --dataset heart --purpose DUO:0000006 --action query --epsilon 2 --days 90 --columns age,chol
+  sotto grant list                                  yours, or those that concern your organisation
+  sotto grant approve 3f9c2b6e8d0a                  as a steward of the owner; then the requester's side
+  sotto grant approve 3f9c2b6e8d0a --epsilon 1      offers less, which the requester's side must agree to
+  sotto grant revoke 3f9c2b6e8d0a --note \"the study ended\"
+
+A grant is asked for by an analyst, offered by a steward of each owner, and agreed by a steward of the analyst's
+organisation, or by the analyst where it has none. Either side may suspend or revoke it at any time.")]
+pub struct Grant {
+    #[command(subcommand)]
+    act: Option<Act>,
+    #[command(flatten)]
+    remote: Remote,
+    #[command(flatten)]
+    shown: Shown,
+}
+
+#[derive(Debug, Subcommand)]
+enum Act {
+    /// Ask for a grant, as an analyst
+    Request(Box<Request>),
+    /// Grants that you may see
+    List(List),
+    /// Terms, versions and history of one grant
+    Show(Show),
+    /// Approve for your side
+    Approve(Box<Approve>),
+    /// Hold it up until you resume it
+    Suspend(Stopped),
+    /// Let it go on after you suspended it
+    Resume(Stopped),
+    /// End it, now and for good
+    Revoke(Stopped),
+    /// Say that it has served its end, for good
+    Complete(Stopped),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  sotto grant request --dataset heart --purpose DUO:0000006 --action query --epsilon 2 --days 90 --columns age,chol")]
+struct Request {
+    #[arg(long)]
+    dataset: String,
+    /// Organisations whose data it is [default: all that offer the dataset now]
+    #[arg(long)]
+    owner: Vec<String>,
+    /// Purposes, `sotto purpose list`
+    #[arg(long, required = true)]
+    purpose: Vec<String>,
+    /// query, train, evaluate
+    #[arg(long, required = true, value_parser = action)]
+    action: Vec<Action>,
+    /// What may be spent under it at each owner
+    #[arg(long)]
+    epsilon: f64,
+    /// [default: the contract's]
+    #[arg(long)]
+    delta: Option<f64>,
+    /// Columns, separated by commas, or `all`
+    #[arg(long, default_value = "all", value_parser = extent)]
+    columns: Extent,
+    /// Aggregates, separated by commas, or `all`
+    #[arg(long, default_value = "all", value_parser = aggregates)]
+    aggregates: Extent,
+    /// Days from now on
+    #[arg(long, default_value_t = 90)]
+    days: u64,
+    /// Why; the owners read it
+    #[arg(long, default_value = "")]
+    note: String,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  sotto grant list --json")]
+struct List {
+    #[command(flatten)]
+    remote: Remote,
+    #[command(flatten)]
+    shown: Shown,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  sotto grant show 3f9c2b6e8d0a")]
+struct Show {
+    grant: String,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sotto grant approve 3f9c2b6e8d0a
+  sotto grant approve 3f9c2b6e8d0a --epsilon 1 --days 30 --columns age    a steward of the owner offers less")]
+struct Approve {
+    grant: String,
+    /// Offer no more than this
+    #[arg(long)]
+    epsilon: Option<f64>,
+    /// Offer it for no more days from now on
+    #[arg(long)]
+    days: Option<u64>,
+    /// Offer these columns alone
+    #[arg(long, value_parser = extent)]
+    columns: Option<Extent>,
+    /// Offer these aggregates alone
+    #[arg(long, value_parser = aggregates)]
+    aggregates: Option<Extent>,
+    /// Offer these purposes alone
+    #[arg(long)]
+    purpose: Vec<String>,
+    /// Offer these actions alone
+    #[arg(long, value_parser = action)]
+    action: Vec<Action>,
+    #[arg(long, default_value = "")]
+    note: String,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  sotto grant revoke 3f9c2b6e8d0a --note \"the study ended\"")]
+struct Stopped {
+    grant: String,
+    /// Why; the other side reads it
+    #[arg(long, default_value = "")]
+    note: String,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+impl Grant {
+    pub async fn run(self, json: bool) -> Result<(), Problem> {
+        match self.act {
+            None => listed(&self.remote, &self.shown, json).await,
+            Some(Act::List(list)) => listed(&list.remote, &list.shown, json).await,
+            Some(Act::Request(request)) => request.run(json).await,
+            Some(Act::Show(show)) => {
+                let (mut client, _) = show.remote.connect().await?;
+                shown(&mut client, &show.grant, json).await
+            }
+            Some(Act::Approve(approve)) => approve.run(json).await,
+            Some(Act::Suspend(stopped)) => stopped.run(Stop::Suspend, json).await,
+            Some(Act::Resume(stopped)) => stopped.run(Stop::Resume, json).await,
+            Some(Act::Revoke(stopped)) => stopped.run(Stop::Revoke, json).await,
+            Some(Act::Complete(stopped)) => stopped.run(Stop::Complete, json).await,
+        }
+    }
+}
+
+impl Request {
+    async fn run(self, json: bool) -> Result<(), Problem> {
+        let (mut client, _) = self.remote.connect().await?;
+        let dataset = client.dataset(&self.dataset).await?;
+        let mut owners = self.owner;
+        if owners.is_empty() {
+            let offers = |site: &&proto::v1::Participant| site.datasets.contains(&self.dataset);
+            let sites = client.participants().await?;
+            owners = sites
+                .iter()
+                .filter(offers)
+                .map(|site| site.organisation.clone())
+                .collect();
+        }
+        let by = client.by();
+        let from_ms = now_ms();
+        let terms = Terms {
+            requester: by.id,
+            organisation: by.organisation,
+            dataset: self.dataset,
+            owners: owners.into_iter().collect(),
+            columns: self.columns,
+            aggregates: self.aggregates,
+            purposes: self.purpose.into_iter().collect(),
+            actions: self.action.into_iter().collect(),
+            epsilon: real("epsilon", self.epsilon)?,
+            delta: self
+                .delta
+                .map_or(Ok(dataset.contract.delta), |delta| real("delta", delta))?,
+            from_ms,
+            until_ms: from_ms.saturating_add(self.days.saturating_mul(DAY_MS)),
+        };
+        let grant = client.request_grant(terms, &self.note).await?;
+        match json {
+            true => println!("{}", json!({ "grant": grant })),
+            false => {
+                println!("Requested: {grant}");
+                println!(
+                    "Next: a steward of each owner runs `sotto grant approve {}`.",
+                    short(&grant)
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Approve {
+    async fn run(self, json: bool) -> Result<(), Problem> {
+        let (mut client, _) = self.remote.connect().await?;
+        let epsilon = self.epsilon.map(|epsilon| real("epsilon", epsilon)).transpose()?;
+        let until_ms = self
+            .days
+            .map(|days| now_ms().saturating_add(days.saturating_mul(DAY_MS)));
+        let narrow = |terms: &mut Terms| {
+            terms.epsilon = epsilon.unwrap_or(terms.epsilon);
+            terms.until_ms = until_ms.unwrap_or(terms.until_ms);
+            terms.columns = self.columns.clone().unwrap_or_else(|| terms.columns.clone());
+            terms.aggregates = self.aggregates.clone().unwrap_or_else(|| terms.aggregates.clone());
+            if !self.purpose.is_empty() {
+                terms.purposes = self.purpose.iter().cloned().collect();
+            }
+            if !self.action.is_empty() {
+                terms.actions = self.action.iter().copied().collect();
+            }
+        };
+        let done = client.approve_grant(&self.grant, &self.note, narrow).await?;
+        match json {
+            true => println!(
+                "{}",
+                Value::from_iter(
+                    done.iter()
+                        .map(|(owner, status)| json!({ "owner": owner, "status": status }))
+                )
+            ),
+            false => done
+                .iter()
+                .for_each(|(owner, status)| println!("{owner}: {}", status.spelling())),
+        }
+        Ok(())
+    }
+}
+
+impl Stopped {
+    async fn run(self, stop: Stop, json: bool) -> Result<(), Problem> {
+        let (mut client, _) = self.remote.connect().await?;
+        let grant = client.stop_grant(&self.grant, stop, &self.note).await?;
+        shown(&mut client, &grant.to_string(), json).await
+    }
+}
+
+async fn listed(remote: &Remote, shown: &Shown, json: bool) -> Result<(), Problem> {
+    let (mut client, _) = remote.connect().await?;
+    let decided = client.decided().await?;
+    let mut sheet = Sheet::new([
+        ("grant", Kind::Text),
+        ("owner", Kind::Text),
+        ("status", Kind::Text),
+        ("requester", Kind::Text),
+        ("dataset", Kind::Text),
+        ("purposes", Kind::Text),
+        ("epsilon", Kind::Number),
+        ("until", Kind::Text),
+    ]);
+    for view in decided.grants() {
+        for (owner, line) in &view.lines {
+            let terms = line.terms();
+            sheet.push([
+                short(&view.grant.id).into(),
+                (*owner).into(),
+                status(line).spelling().into(),
+                terms.requester.as_str().into(),
+                terms.dataset.as_str().into(),
+                list(&terms.purposes).into(),
+                crate::output::Cell::Number(terms.epsilon.get()),
+                minute(terms.until_ms).into(),
+            ]);
+        }
+    }
+    shown.target(json)?.write(&sheet)
+}
+
+async fn shown(client: &mut Client, wanted: &str, json: bool) -> Result<(), Problem> {
+    let decided = client.decided().await?;
+    let view = decided.find(wanted)?;
+    match json {
+        true => println!("{:#}", as_json(&view)),
+        false => print!("{}", words(&view)),
+    }
+    Ok(())
+}
+
+fn as_json(view: &GrantView<'_>) -> Value {
+    let line = |(owner, line): &(&str, &governance::grant::Line)| {
+        let history = line
+            .history
+            .iter()
+            .map(|entry| json!({ "what": entry.what, "by": entry.by, "at_ms": entry.at_ms, "note": entry.note }));
+        json!({
+            "owner": owner, "status": status(line), "version": line.versions().len(), "terms": line.terms(),
+            "approved_by": line.approvals(), "history": history.collect::<Vec<_>>(),
+        })
+    };
+    json!({ "grant": view.grant.id, "requested": view.grant.requested, "lines": view.lines.iter().map(line).collect::<Vec<_>>() })
+}
+
+fn words(view: &GrantView<'_>) -> String {
+    let asked = &view.grant.requested;
+    let mut text = format!(
+        "grant {}\n{} of {} asks for {}\n",
+        view.grant.id, asked.requester, asked.organisation, asked.dataset
+    );
+    for (owner, line) in &view.lines {
+        let terms = line.terms();
+        text += &format!(
+            "\n{owner}: {} (version {})\n  {} for {}; columns {}; aggregates {}\n  epsilon {} and delta {:e} from {} until {}\n",
+            status(line).spelling(),
+            line.versions().len(),
+            terms
+                .actions
+                .iter()
+                .map(|action| action.spelling())
+                .collect::<Vec<_>>()
+                .join(", "),
+            list(&terms.purposes),
+            extent_words(&terms.columns),
+            extent_words(&terms.aggregates),
+            terms.epsilon,
+            terms.delta.get(),
+            minute(terms.from_ms),
+            minute(terms.until_ms),
+        );
+        for entry in &line.history {
+            let (when, what, who) = (minute(entry.at_ms), entry.what.spelling(), &entry.by.id);
+            text += format!("  {when}  {what} by {who}  {}", entry.note).trim_end();
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn list(names: &std::collections::BTreeSet<String>) -> String {
+    names.iter().cloned().collect::<Vec<_>>().join(", ")
+}
+
+fn extent_words(extent: &Extent) -> String {
+    match extent {
+        Extent::All => "all".to_owned(),
+        Extent::Only(names) => list(names),
+    }
+}
+
+fn extent(text: &str) -> Result<Extent, String> {
+    match text {
+        "all" => Ok(Extent::All),
+        names => Ok(Extent::Only(
+            names.split(',').map(|name| name.trim().to_owned()).collect(),
+        )),
+    }
+}
+
+fn aggregates(text: &str) -> Result<Extent, String> {
+    match text {
+        "all" => extent(text),
+        names => extent(&names.to_uppercase()),
+    }
+}
+
+fn action(text: &str) -> Result<Action, String> {
+    Action::of_kind(text).ok_or_else(|| "expected query, train or evaluate".to_owned())
+}
+
+fn real(what: &str, value: f64) -> Result<Real, Problem> {
+    Real::new(value).ok_or_else(|| Problem::usage(format!("{what} {value}: expected a finite number")))
+}

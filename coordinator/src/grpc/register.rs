@@ -1,0 +1,95 @@
+//! What people decide, at the door: an act's own signature is its authority, and the connection must be its signer's. Governance has
+//! no connection, so its acts may be carried by anybody enrolled. Everybody reads what concerns them and nothing else.
+
+use std::sync::Arc;
+
+use governance::act::By;
+use governance::log::event::Role as Signer;
+use governance::{ContentHash, SignedAct, What};
+use proto::identity::{PeerError, Role, peer};
+use proto::v1;
+use proto::v1::register_server::Register;
+use tokio::sync::watch;
+use tonic::{Request, Response, Status};
+
+use super::refusal::status;
+use crate::driver::{Desk, Driver, Event};
+use crate::roster::Membership;
+
+/// The service that analysts and stewards call.
+pub struct RegisterDoor {
+    driver: Driver,
+    members: watch::Receiver<Arc<Membership>>,
+}
+
+impl RegisterDoor {
+    pub fn new(driver: Driver, members: watch::Receiver<Arc<Membership>>) -> Self {
+        Self { driver, members }
+    }
+
+    /// The caller as it would sign.
+    fn caller<T>(&self, request: &Request<T>) -> Result<By, Status> {
+        let members = self.members.borrow().clone();
+        let roster = &members.roster;
+        let peer = peer(request)?;
+        let (role, signer) = match peer.role {
+            Role::Steward => (Role::Steward, Signer::Steward),
+            _ => (Role::Analyst, Signer::Analyst),
+        };
+        let name = peer.enrolled_as(role, roster)?.name;
+        let organisation = match signer {
+            Signer::Steward => roster.steward(&name).map(|steward| &steward.organisation),
+            _ => roster.analyst(&name).map(|analyst| &analyst.organisation),
+        };
+        let organisation = organisation.cloned();
+        let organisation = organisation.ok_or_else(|| PeerError::NotInRoster {
+            role,
+            name: name.clone(),
+        })?;
+        Ok(By {
+            role: signer,
+            id: name,
+            organisation,
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl Register for RegisterDoor {
+    async fn act(&self, request: Request<v1::SignedAct>) -> Result<Response<v1::Acted>, Status> {
+        let caller = self.caller(&request)?;
+        let malformed = |error: &dyn std::fmt::Display| Status::invalid_argument(error.to_string());
+        let signed = SignedAct::try_from(request.into_inner()).map_err(|error| malformed(&error))?;
+        let by = signed.read().map_err(|error| malformed(&error))?.by;
+        if by != caller && by.role != Signer::Governance {
+            let text = format!("mismatched signer: signed by `{}`, sent by `{}`", by.id, caller.id);
+            return Err(Status::permission_denied(text));
+        }
+        let id = signed.hash();
+        let taken = self.driver.ask(|reply| Event::Act { signed, reply }).await?;
+        taken.map_err(|refusal| status(&refusal))?;
+        let id = id.0.to_vec().into();
+        Ok(Response::new(v1::Acted { id }))
+    }
+
+    async fn list_acts(&self, request: Request<v1::ListActsRequest>) -> Result<Response<v1::ActList>, Status> {
+        let caller = self.caller(&request)?;
+        let acts = self.driver.read(move |desk| visible(desk, &caller)).await?;
+        Ok(Response::new(v1::ActList { acts }))
+    }
+}
+
+/// Acts that a caller may see: of grants, those that it may see; of the rest, those that concern its organisation.
+fn visible(desk: &Desk<'_>, caller: &By) -> Vec<v1::SignedAct> {
+    let (acts, register) = (desk.engine.books().acts(), desk.engine.books().register());
+    let sees = |signed: &&SignedAct| {
+        let Ok(act) = signed.read() else { return false };
+        let grant = match &act.what {
+            What::GrantRequested { .. } => Some(signed.hash()),
+            what => what.grant().copied(),
+        };
+        let own = |grant: &ContentHash| register.grant(grant, caller).is_some();
+        grant.as_ref().is_none_or(own) && register.concerns(&act, &caller.organisation)
+    };
+    acts.iter().filter(sees).cloned().map(Into::into).collect()
+}

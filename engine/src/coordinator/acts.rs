@@ -1,0 +1,256 @@
+//! Acts at the coordinator: checked at the door, durable before anybody hears of them, told to the agents that they concern, and
+//! enforced on what is open here. Each agent hears its own list: numbered, hashed along, from the place that it names.
+//!
+//! Every five seconds each agent gets a beat with the end of its list. Costs a filter over new acts per agent and act,
+//! and one small message per agent and beat.
+
+use std::collections::BTreeMap;
+
+use governance::act::Subject;
+use governance::grant::Unlogged;
+use governance::log::event::Role;
+use governance::register::AtDoor;
+use governance::{ContentHash, Request, SignedAct, Status};
+
+use super::{Coordinator, Turn, round};
+use crate::codes;
+use crate::ids::{AgentId, JobId, SlotId};
+use crate::message::{Acts, Cursor, ToAgent};
+use crate::record::CoordinatorRecord;
+use crate::refused::of_act;
+use crate::step::CoordinatorEvent;
+use crate::workload::Refusal;
+
+/// Acts in one message: a list of thousands comes in pieces.
+const PIECE: usize = 64;
+
+/// Each organisation's list, as far as it was looked at, and the next beat. Rebuilt from the books after a restart.
+#[derive(Default)]
+pub(super) struct Feeds {
+    lists: BTreeMap<String, List>,
+    pub(super) beat_at_ms: Option<u64>,
+}
+
+#[derive(Default)]
+struct List {
+    /// Of all acts, those that were looked at.
+    seen: usize,
+    /// Places in the books' list, and the cursor before each.
+    acts: Vec<(usize, Cursor)>,
+    end: Cursor,
+}
+
+impl Coordinator {
+    /// Takes an act, or says why not. The same act twice is one act.
+    pub(super) fn take_act(&mut self, signed: SignedAct, turn: &mut Turn) -> Result<JobId, Refusal> {
+        let hash = signed.hash();
+        let register = self.books.register();
+        let door = register.at_door(&signed, &self.roster, &self.config.governance_key, turn.now_ms);
+        let AtDoor::New(act) = door.map_err(|error| of_act(&error))? else {
+            return Ok(JobId::of(&hash.0));
+        };
+        self.may_move(&act)?;
+        let at_ms = turn.now_ms;
+        self.record(CoordinatorRecord::ActTaken { signed, at_ms }, turn);
+        turn.event(CoordinatorEvent::ActTaken {
+            act: hash,
+            what: act.what.name(),
+        });
+        for agent in self.connected() {
+            if let Some(organisation) = self.organisation_of(&agent)
+                && self.books.register().concerns(&act, &organisation)
+            {
+                let end = self.list(&organisation).end;
+                self.tell_acts(&agent, end.count - 1, turn);
+            }
+        }
+        self.enforce(turn);
+        Ok(JobId::of(&hash.0))
+    }
+
+    /// What an agent's operator decided. It signs for itself alone.
+    pub(super) fn act_of_agent(&mut self, from: &AgentId, signed: SignedAct, turn: &mut Turn) {
+        let own = signed
+            .read()
+            .is_ok_and(|act| act.by.role == Role::Agent && act.by.id == from.as_str());
+        let taken = match own {
+            true => self.take_act(signed, turn).map(drop),
+            false => Err(Refusal::new(codes::ACT, "an act of somebody else's, sent by an agent")),
+        };
+        if let Err(refusal) = taken {
+            turn.misbehaved(from, refusal);
+        }
+    }
+
+    /// The acts of an agent's list from a place on, and the end of it.
+    pub(super) fn tell_acts(&mut self, agent: &AgentId, from: u64, turn: &mut Turn) {
+        let Some(organisation) = self.organisation_of(agent) else {
+            return;
+        };
+        let list = self.list(&organisation);
+        let (end, start) = (list.end, usize::try_from(from).unwrap_or(usize::MAX));
+        let rest: Vec<(usize, Cursor)> = list.acts.get(start..).unwrap_or_default().to_vec();
+        for piece in rest.chunks(PIECE) {
+            let acts = piece.iter().map(|(place, _)| self.books.acts()[*place].clone());
+            let (from, acts) = (piece[0].1, acts.collect());
+            turn.send(agent, ToAgent::Acts(Acts { from, acts }));
+        }
+        turn.send(agent, ToAgent::Heartbeat(end));
+    }
+
+    /// The beat, if it is due. Nobody there: nobody to wake for.
+    pub(super) fn beat(&mut self, turn: &mut Turn) {
+        let agents = self.connected();
+        if agents.is_empty() {
+            self.feeds.beat_at_ms = None;
+            return;
+        }
+        let due = self.feeds.beat_at_ms.is_none_or(|at_ms| at_ms <= turn.now_ms);
+        if !due {
+            return;
+        }
+        self.feeds.beat_at_ms = Some(turn.now_ms + self.config.limits.beat_ms);
+        for agent in agents {
+            if let Some(organisation) = self.organisation_of(&agent) {
+                let end = self.list(&organisation).end;
+                turn.send(&agent, ToAgent::Heartbeat(end));
+            }
+        }
+    }
+
+    /// Ends open jobs that the acts no longer allow, with their rounds: no sum of them is opened here any more.
+    fn enforce(&mut self, turn: &mut Turn) {
+        let open = self.books.open_jobs().to_vec();
+        for job in open {
+            let Some(request) = self.books.job(&job).map(|entry| entry.request.clone()) else {
+                continue;
+            };
+            let ended = self
+                .suspended(&request)
+                .or_else(|| self.ended(self.jobs.grants(&job), turn.now_ms));
+            if let Some(refusal) = ended {
+                if let Some(at) = self.jobs.slot(&job) {
+                    self.abandon_round(at, turn);
+                }
+                self.fail_job(job, refusal, turn);
+            }
+        }
+    }
+
+    /// Why nothing of this request is answered, wherever it is asked.
+    pub(super) fn suspended(&self, request: &Request) -> Option<Refusal> {
+        let organisation = &self.roster.analyst(&request.analyst)?.organisation;
+        let subjects = [
+            ("your organisation", Subject::Organisation(organisation.clone())),
+            ("the dataset", Subject::Dataset(request.dataset.clone())),
+        ];
+        // As nobody's data: only what reaches everywhere stops it here. What an owner stops, its own agent refuses.
+        subjects.iter().find_map(|(what, subject)| {
+            let suspension = self.books.register().suspension("", subject)?;
+            let by = &suspension.by;
+            let text = format!("{what} is suspended by `{}` of `{}`", by.id, by.organisation);
+            let remedy = format!("ask `{}`: `sotto reinstate` lifts it", by.organisation);
+            Some(Refusal::new(codes::SUSPENDED, text).remedy(remedy))
+        })
+    }
+
+    /// The first of some grants of which an owner's line is not active, and what became of it.
+    pub(super) fn ended<'a>(
+        &self,
+        grants: impl IntoIterator<Item = &'a (ContentHash, String)>,
+        now_ms: u64,
+    ) -> Option<Refusal> {
+        grants.into_iter().find_map(|(id, owner)| {
+            let status = self.grant_status(id, owner, now_ms);
+            if status == Some(Status::Active) {
+                return None;
+            }
+            let status = status.map_or("gone", Status::spelling);
+            let text = format!("grant {} of `{owner}` is {status}", &id.to_string()[..12]);
+            let remedy = "`sotto grant show` says who ended it and why; `sotto grant request` asks for a new one";
+            Some(Refusal::new(codes::GRANT_ENDED, text).remedy(remedy))
+        })
+    }
+
+    fn grant_status(&self, id: &ContentHash, owner: &str, now_ms: u64) -> Option<Status> {
+        let line = self.books.register().any_grant(id)?.lines.get(owner)?;
+        Some(line.status(now_ms, &Unlogged))
+    }
+
+    /// Whether what was released before may be said again to this request: what it was asked under still holds, and no owner stopped it.
+    pub(super) fn may_repeat(
+        &self,
+        earlier: &JobId,
+        request: &Request,
+        owners: &[(AgentId, String)],
+        now_ms: u64,
+    ) -> bool {
+        let Some(analyst) = self.roster.analyst(&request.analyst) else {
+            return false;
+        };
+        let asking = Subject::Organisation(analyst.organisation.clone());
+        let stopped = owners
+            .iter()
+            .filter_map(|(agent, _)| self.organisation_of(agent))
+            .any(|owner| self.books.register().suspension(&owner, &asking).is_some());
+        !stopped && self.ended(self.books.grants_of(earlier), now_ms).is_none()
+    }
+
+    /// Under which grant an owner admitted a job, as its agent says with its Accept.
+    pub(super) fn admitted(&mut self, from: &AgentId, at: SlotId, grant: Option<ContentHash>, turn: &mut Turn) {
+        let Some((grant, owner)) = grant.zip(self.organisation_of(from)) else {
+            return;
+        };
+        let Some(head) = self.rounds.get(&at).map(round::Round::head) else {
+            return;
+        };
+        let known = self.books.register().any_grant(&grant);
+        if !known
+            .is_some_and(|known| known.requested.requester == head.request.analyst && known.lines.contains_key(&owner))
+        {
+            return turn.misbehaved(
+                from,
+                Refusal::new(codes::ACT, "an Accept under a grant that is not the analyst's"),
+            );
+        }
+        let (job, active) = (
+            head.start.job,
+            self.grant_status(&grant, &owner, turn.now_ms) == Some(Status::Active),
+        );
+        self.jobs.admitted(&job, (grant, owner));
+        if !active {
+            self.enforce(turn); // it ended while the Accept was on its way
+        }
+    }
+
+    /// Grants under which a release was made that were revoked since, with their owners: whoever uses it should know.
+    pub fn revoked_under(&self, job: &JobId) -> Vec<(ContentHash, String)> {
+        let revoked = |(id, owner): &&(ContentHash, String)| self.grant_status(id, owner, 0) == Some(Status::Revoked);
+        self.books.grants_of(job).iter().filter(revoked).cloned().collect()
+    }
+
+    pub(super) fn organisation_of(&self, agent: &AgentId) -> Option<String> {
+        Some(self.roster.agent(agent.as_str())?.organisation.clone())
+    }
+
+    fn connected(&self) -> Vec<AgentId> {
+        self.catalogue.agents().map(|(agent, _)| agent.clone()).collect()
+    }
+
+    /// An organisation's list, brought up to date.
+    fn list(&mut self, organisation: &str) -> &List {
+        let list = self.feeds.lists.entry(organisation.to_owned()).or_default();
+        let acts = self.books.acts();
+        for (place, signed) in acts.iter().enumerate().skip(list.seen) {
+            if signed
+                .read()
+                .is_ok_and(|act| self.books.register().concerns(&act, organisation))
+            {
+                list.acts.push((place, list.end));
+                list.end = list.end.after(&signed.hash());
+            }
+        }
+        list.seen = acts.len();
+        list
+    }
+}

@@ -1,0 +1,85 @@
+//! Who pays for a request at this owner: the analyst's own part of a population's budget, or a grant's. A grant has a line of its
+//! own in the ledger, named by its id, with its cap; what the population may spend holds besides.
+
+use governance::{ContentHash, Request};
+use privacy::{Cap, Ledger, PopulationId, Renewal};
+
+use super::{Participant, Turn};
+use crate::codes;
+use crate::step::ParticipantEvent;
+use crate::workload::Refusal;
+
+/// One request, and the grant that admits it if it is not the owner's own list.
+#[derive(Clone, Copy)]
+pub(super) struct Payer<'a> {
+    pub request: &'a Request,
+    pub grant: Option<ContentHash>,
+}
+
+impl Payer<'_> {
+    /// The line of the ledger.
+    pub fn line(&self) -> String {
+        match &self.grant {
+            Some(grant) => super::acts::line(grant),
+            None => self.request.analyst.clone(),
+        }
+    }
+}
+
+impl Participant {
+    /// Whether the configuration grants this payer anything, whatever cap a ledger remembers from before: no entry, no budget.
+    pub(super) fn budgeted(&self, population: &str, payer: Payer<'_>) -> Result<(), Refusal> {
+        let analyst = &payer.request.analyst;
+        let budget = self.config.budgets.get(population);
+        if budget.is_some_and(|budget| {
+            payer.grant.is_some() || budget.analysts.contains_key(analyst) || budget.analysts.contains_key("*")
+        }) {
+            return Ok(());
+        }
+        let text = format!("no budget for analyst `{analyst}` over these people: an absent budget is zero");
+        Err(Refusal::new(codes::BUDGET, text).remedy("the owner sets a budget in the agent's configuration"))
+    }
+
+    /// Opens the payer's line where it has none: at the grant's cap, or at the default one for an analyst who is not named.
+    pub(super) fn admit(&mut self, population: &str, payer: Payer<'_>, turn: &mut Turn<'_>) {
+        let (cap, approvals) = match &payer.grant {
+            None => {
+                let Some(budget) = self.config.budgets.get(population) else {
+                    return;
+                };
+                let named = budget.analysts.contains_key(&payer.request.analyst);
+                let Some(cap) = budget.analysts.get("*").filter(|_| !named) else {
+                    return;
+                };
+                (*cap, budget.approvals.clone())
+            }
+            Some(grant) => {
+                let grant = self.books.heard().register().any_grant(grant);
+                let Some(line) = grant.and_then(|grant| grant.lines.get(self.organisation())) else {
+                    return;
+                };
+                let (terms, approvals) = (line.terms(), line.approvals().map_or_else(Vec::new, |two| two.to_vec()));
+                match Cap::new(terms.epsilon.get(), terms.delta.get(), Renewal::Never) {
+                    Ok(cap) => (cap, approvals),
+                    Err(error) => {
+                        let (population, reason) = (population.to_owned(), error.to_string());
+                        return turn.event(ParticipantEvent::BudgetUnchanged { population, reason });
+                    }
+                }
+            }
+        };
+        let line = payer.line();
+        let ledger = self.ledger(population);
+        if ledger.analyst_cap(&line) != Some(cap) {
+            let entry = ledger.set_analyst_cap(turn.now_ms, &line, cap, &approvals);
+            self.write(population, entry, turn);
+        }
+    }
+
+    pub(super) fn ledger(&self, population: &str) -> std::borrow::Cow<'_, Ledger> {
+        match self.books.ledger(population) {
+            Some(ledger) => std::borrow::Cow::Borrowed(ledger),
+            None => std::borrow::Cow::Owned(Ledger::new(PopulationId::new(population))),
+        }
+    }
+}
