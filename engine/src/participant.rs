@@ -11,11 +11,11 @@ mod config;
 mod epoch;
 mod payer;
 mod round;
+mod shown;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use governance::act::Subject;
-use governance::contract::Visibility;
 use governance::{ContentHash, Roster, SignedRoster};
 use secagg::Entropy;
 
@@ -171,16 +171,6 @@ impl Participant {
             admitted: self.admitted_to(&dataset.contract),
         };
         self.config.datasets.iter().map(offer).collect()
-    }
-
-    /// Who may read a contract that does not show itself to everybody; of one that does, nobody is named.
-    fn admitted_to(&self, contract: &governance::Contract) -> BTreeSet<String> {
-        if contract.visibility == Visibility::Schema {
-            return BTreeSet::new();
-        }
-        let ids = self.roster.analysts.iter().map(|analyst| analyst.id.as_str());
-        let admitted = ids.filter(|id| self.config.rules.admits(&contract.name, id));
-        admitted.map(str::to_owned).collect()
     }
 
     /// The datasets that are served now, the operator's own view.

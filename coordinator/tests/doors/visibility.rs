@@ -48,8 +48,11 @@ async fn world(hub: &Hub, consortium: &Consortium) -> Vec<Stream> {
         ];
         let identity = consortium.identity(name);
         let stream = dial(hub, &identity, greeting(name)).await.unwrap();
-        let epochs = Vec::new();
-        stream.send.send(join_frame(Join { offers, epochs })).await.unwrap();
+        let join = Join {
+            offers,
+            ..Join::default()
+        };
+        stream.send.send(join_frame(join)).await.unwrap();
         streams.push(stream);
     }
     streams

@@ -93,7 +93,7 @@ impl Coordinator {
     }
 
     /// Owners that answer this request's analyst under the contract that it names, as far as contracts and acts say.
-    pub(super) fn answering(&self, request: &Request) -> BTreeSet<&AgentId> {
+    pub(super) fn answering<'a>(&'a self, request: &'a Request) -> BTreeSet<&'a AgentId> {
         let shown = self.shown_to(Reader::Analyst(&request.analyst), self.now_ms);
         let answers = shown.filter(|shown| {
             shown.contract == request.contract && shown.level == Visibility::Schema && shown.standing.is_served()
