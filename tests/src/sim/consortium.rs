@@ -76,7 +76,6 @@ impl Consortium {
             c,
             min_cohort: c + 2,
             agents: names.iter().zip(&agent_keys).map(agent).collect(),
-            stewards: Vec::new(),
             analysts: vec![Analyst {
                 id: ANALYST.to_owned(),
                 organisation: "university".to_owned(),
