@@ -16,6 +16,7 @@ pub struct Answer {
     released: Released,
     table: Table,
     sql: String,
+    notes: Vec<String>,
 }
 
 impl Deref for Answer {
@@ -45,7 +46,14 @@ impl Answer {
             released,
             table,
             sql: task.sql,
+            notes: Vec::new(),
         })
+    }
+
+    /// Adds what a reader must know beside the figures and the receipt: that the contract is on its way out.
+    pub fn noted(mut self, note: Option<String>) -> Self {
+        self.notes.extend(note);
+        self
     }
 
     pub fn sql(&self) -> &str {
@@ -82,6 +90,9 @@ impl Answer {
             }
         }
         text += "intervals are 95 % and cover the noise only\n";
+        for note in &self.notes {
+            text += &format!("note: {note}\n");
+        }
         text += &match self.repeated() {
             true => format!("release {}, answered before: this cost nothing", self.first_id()),
             false => format!("release {}; asking the same again is free", self.id()),
@@ -108,6 +119,7 @@ impl Answer {
             "columns": self.table.columns,
             "rows": json_rows(&self.sheet()),
             "receipt": self.receipt_json(),
+            "notes": self.notes,
         })
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use workload::query::{KIND, QueryTask};
 
 use crate::answer::Answer;
-use crate::client::{Dataset, Question};
+use crate::client::Question;
+use crate::datasets::Dataset;
 use crate::{Client, Problem};
 
 /// How long a request stays valid; a coordinator that comes back within this time still answers it.

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use governance::{ContentHash, Contract, Request, SignedMove, SignedRequest, SigningKey};
+use governance::{ContentHash, Request, SignedMove, SignedRequest, SigningKey};
 use proto::identity::Identity;
 use proto::printable;
 use proto::v1;
@@ -12,6 +12,7 @@ use proto::v1::register_client::RegisterClient;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::audit::KeptRelease;
+use crate::datasets::{Catalogue, Dataset};
 use crate::released::{Released, unreadable};
 use crate::train::registry::Models;
 use crate::{Exit, Problem};
@@ -58,14 +59,6 @@ pub enum Event {
     Progress(v1::Progress),
     Released(Box<Released>),
     Failed(Problem),
-}
-
-/// A dataset as its owners publish it; the contract's hash was recomputed.
-#[derive(Clone, Debug)]
-pub struct Dataset {
-    pub name: String,
-    pub contract: Contract,
-    pub sites: Vec<v1::DatasetSite>,
 }
 
 impl Client {
@@ -221,30 +214,24 @@ impl Client {
             .try_into()
     }
 
-    pub async fn datasets(&mut self) -> Result<Vec<Dataset>, Problem> {
-        let datasets = self
-            .rpc
-            .list_datasets(timed(v1::ListDatasetsRequest {}))
+    /// Every version of every dataset that this analyst may read, and what is listed only.
+    pub async fn catalogue(&mut self) -> Result<Catalogue, Problem> {
+        let request = timed(v1::ListDatasetsRequest {});
+        self.rpc
+            .list_datasets(request)
             .await
-            .map_err(refused)?;
-        datasets.into_inner().datasets.into_iter().map(read_dataset).collect()
+            .map_err(refused)?
+            .into_inner()
+            .try_into()
     }
 
-    pub async fn dataset(&mut self, name: &str) -> Result<Dataset, Problem> {
-        let datasets = self.datasets().await?;
-        let names: Vec<String> = datasets.iter().map(|dataset| dataset.name.clone()).collect();
-        datasets
-            .into_iter()
-            .find(|dataset| dataset.name == name)
-            .ok_or_else(|| {
-                let known = if names.is_empty() {
-                    "nobody offers one now".to_owned()
-                } else {
-                    names.join(", ")
-                };
-                Problem::new(Exit::Refused, "SOTTO-2001", format!("unknown dataset `{name}`"))
-                    .remedy(format!("datasets here: {known}"))
-            })
+    pub async fn datasets(&mut self) -> Result<Vec<Dataset>, Problem> {
+        Ok(self.catalogue().await?.datasets)
+    }
+
+    /// The dataset that `name` or `name@version` means.
+    pub async fn dataset(&mut self, wanted: &str) -> Result<Dataset, Problem> {
+        self.catalogue().await?.find(wanted).cloned()
     }
 
     pub async fn participants(&mut self) -> Result<Vec<v1::Participant>, Problem> {
@@ -322,27 +309,6 @@ pub fn now_ms() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_millis() as u64
-}
-
-fn read_dataset(dataset: v1::Dataset) -> Result<Dataset, Problem> {
-    let broken = |what: String| {
-        Problem::new(
-            Exit::Refused,
-            "SOTTO-7202",
-            format!("contract of `{}`: {what}", dataset.name),
-        )
-        .remedy("compare versions with `sotto doctor`: the two sides do not mean the same contract")
-    };
-    let text = std::str::from_utf8(&dataset.contract_json).map_err(|error| broken(error.to_string()))?;
-    let contract = Contract::from_canonical_json(text).map_err(|error| broken(error.message))?;
-    if contract.hash().0[..] != dataset.contract_hash[..] {
-        return Err(broken(format!("expected hash {}, got another", contract.hash())));
-    }
-    Ok(Dataset {
-        name: dataset.name,
-        contract,
-        sites: dataset.sites,
-    })
 }
 
 fn failed(failure: v1::Failure) -> Problem {

@@ -18,16 +18,19 @@ pub mod ask;
 pub mod audit;
 pub mod cli;
 pub mod client;
+pub mod datasets;
 #[cfg(feature = "agents")]
 pub mod demo;
 pub mod enroll;
 pub mod grants;
+pub mod lineage;
 #[cfg(feature = "agents")]
 pub mod local;
 pub mod output;
 pub mod plot;
 mod problem;
 pub mod profile;
+pub mod publish;
 mod released;
 mod sql;
 pub mod train;

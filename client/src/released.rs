@@ -83,6 +83,11 @@ impl Released {
         &self.request
     }
 
+    /// Names the request behind it.
+    pub fn request_hash(&self) -> governance::ContentHash {
+        self.release.request_hash
+    }
+
     pub fn dataset(&self) -> &str {
         &self.release.dataset
     }

@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod analysts;
 mod answers;
+mod catalogue;
 mod outbox;
 mod refusal;
 pub mod register;

@@ -3,6 +3,8 @@
 
 #[path = "doors/consortium.rs"]
 mod consortium;
+#[path = "doors/visibility.rs"]
+mod visibility;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -151,6 +153,10 @@ async fn online(client: &mut AnalystsClient<Channel>, expected: usize) {
 }
 
 fn signed(analyst: &str, seed: u8, nonce: u8) -> v1::SignedRequest {
+    signed_for(analyst, (seed, nonce), "heart", ContentHash([1; 32]))
+}
+
+fn signed_for(analyst: &str, (seed, nonce): (u8, u8), dataset: &str, contract: ContentHash) -> v1::SignedRequest {
     let now_ms = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap()
@@ -158,8 +164,8 @@ fn signed(analyst: &str, seed: u8, nonce: u8) -> v1::SignedRequest {
     let request = Asked {
         nonce: ContentHash([nonce; 32]),
         analyst: analyst.to_owned(),
-        dataset: "heart".to_owned(),
-        contract: ContentHash([1; 32]),
+        dataset: dataset.to_owned(),
+        contract,
         purpose: "research".to_owned(),
         kind: "query".to_owned(),
         task: "{}".to_owned(),

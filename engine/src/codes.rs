@@ -29,6 +29,12 @@ pub const UNKNOWN_JOB: &str = "SOTTO-2011";
 pub const JOB_ENDED: &str = "SOTTO-2012";
 /// A model cannot be moved so.
 pub const MODEL_MOVE: &str = "SOTTO-2013";
+/// The dataset's owners show its contract only to whom they admit.
+pub const LISTED_ONLY: &str = "SOTTO-2031";
+/// A contract cannot be moved so.
+pub const CONTRACT_MOVE: &str = "SOTTO-2032";
+/// The version that the request names is proposed, or retired by its owners.
+pub const NOT_ACTIVE: &str = "SOTTO-2033";
 
 /// The answer is there, and too few witnesses signed the log that holds it.
 pub const NO_QUORUM: &str = "SOTTO-2041";

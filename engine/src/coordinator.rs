@@ -14,6 +14,7 @@ mod log;
 mod models;
 mod pace;
 mod round;
+mod shown;
 mod terms;
 mod uploads;
 mod view;
@@ -26,6 +27,7 @@ pub use books::{Books, Inconsistent, Job, JobState, Progress};
 pub use catalogue::{Catalogue, Offered, Presence};
 pub use config::{Config, Input, Limits, Workloads};
 pub use log::LogBooks;
+pub use shown::{Reader, Shown};
 pub use view::{EpochView, JobView, Phase as JobPhase};
 
 use crate::codes;

@@ -6,7 +6,7 @@
 //! vector, receipt, survivors, Reveal. Where somebody is missing a vote and its certificate add 2n, and where uploads wait
 //! for a grant that adds 2n. Beside it an agent hands in two small batches of events and answers a checkpoint. The end of round r carries the start of round r + 1.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use governance::log::TreeHash;
@@ -183,6 +183,8 @@ pub struct Offer {
     pub budget: Option<BudgetView>,
     /// Where it shows its budget: the epsilon left of each analyst's own part of it.
     pub left_for: BTreeMap<String, f64>,
+    /// Where the contract does not show itself to everybody: the analysts who may read it all the same.
+    pub admitted: BTreeSet<String>,
 }
 
 /// What is left of one owner's budget for a dataset, for people to read: it decides nothing.

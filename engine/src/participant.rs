@@ -13,6 +13,7 @@ mod epoch;
 mod log;
 mod payer;
 mod round;
+mod shown;
 
 use std::collections::BTreeMap;
 
@@ -184,6 +185,7 @@ impl Participant {
                 true => self.left_for(&dataset.population, now_ms),
                 false => BTreeMap::new(),
             },
+            admitted: self.admitted_to(&dataset.contract),
         };
         self.config.datasets.iter().map(offer).collect()
     }
@@ -285,6 +287,8 @@ impl Participant {
                 self.roster = roster;
                 self.forget_verified();
                 self.record(ParticipantRecord::RosterAdopted { roster: signed }, turn);
+                // Analysts came or went: who is admitted and what is left for whom is said anew.
+                self.send_offers(turn);
             }
             Err(error) => turn.suspicious(None, Refusal::new(codes::ROSTER, error.to_string())),
         }

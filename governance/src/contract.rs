@@ -9,12 +9,15 @@ mod check;
 pub mod compat;
 mod file;
 pub mod mock;
+pub mod versions;
+pub mod visibility;
 
 use crate::{ContentHash, canonical, canonical::Real};
 use serde::{Deserialize, Serialize};
 use std::ops::Deref;
 
 pub use file::spell_date;
+pub use visibility::Visibility;
 
 /// A valid contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +42,10 @@ pub struct Terms {
     pub max_rows: u64,
     pub purposes: Vec<String>,
     pub delta: Real,
+    /// What somebody who is not admitted may know. Absent from the canonical JSON where it is the default, so that contracts
+    /// from before there was a choice keep their hashes.
+    #[serde(default, skip_serializing_if = "Visibility::is_default")]
+    pub visibility: Visibility,
 }
 
 /// What one unit may contribute at one participant, and at how many participants it may appear.

@@ -6,8 +6,8 @@
 
 use crate::act::Subject;
 use crate::grant::{Action, Witnessed};
-use crate::register::{Uncovered, Wanted};
-use crate::{ContentHash, Contract, Register, Request, Stage};
+use crate::register::{ContractStanding, Uncovered, Wanted};
+use crate::{ContentHash, Contract, Register, Request};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a participant is asked to contribute to.
@@ -49,6 +49,11 @@ pub enum Verdict {
 
 pub trait Decide: Send + Sync {
     fn decide(&self, question: &Question<'_>) -> Verdict;
+
+    /// Whether an analyst may know of a dataset whose contract does not show itself to everybody. Absent permission is none.
+    fn admits(&self, _dataset: &str, _analyst: &str) -> bool {
+        false
+    }
 }
 
 /// The owner's own rules. The default allows nothing, because nobody is on its list.
@@ -74,8 +79,7 @@ impl Decide for LocalRules {
         if let Some(denied) = retired(q).or_else(|| suspended(q)) {
             return denied;
         }
-        let admitted = self.analysts.get(dataset);
-        let grant = match admitted.is_some_and(|list| list.contains(analyst) || list.contains("*")) {
+        let grant = match self.admits(dataset, analyst) {
             true => None,
             false => match q.grant() {
                 Ok(grant) => Some(grant),
@@ -114,6 +118,11 @@ impl Decide for LocalRules {
         }
         Verdict::Allow { grant }
     }
+
+    fn admits(&self, dataset: &str, analyst: &str) -> bool {
+        let admitted = self.analysts.get(dataset);
+        admitted.is_some_and(|list| list.contains(analyst) || list.contains("*"))
+    }
 }
 
 impl Question<'_> {
@@ -142,19 +151,14 @@ impl Question<'_> {
 /// The owner's acts may have moved the contract along, whatever its configuration still serves.
 fn retired(q: &Question<'_>) -> Option<Verdict> {
     let dataset = &q.request.dataset;
-    let remedy = "fetch the contract that is active now with `sotto dataset` and ask again".to_owned();
-    match q.register.contract(q.owner, &q.contract_hash)?.stage {
-        Stage::Proposed => {
-            let reason = format!("this contract of `{dataset}` is proposed and not active yet");
-            Some(deny("contract.proposed", reason, remedy))
-        }
-        Stage::Deprecated { until_ms } if q.now_ms < until_ms => None,
-        Stage::Deprecated { .. } | Stage::Retired => {
-            let reason = format!("this contract of `{dataset}` is retired");
-            Some(deny("contract.retired", reason, remedy))
-        }
-        Stage::Active => None,
-    }
+    let (rule, stands) = match q.register.standing(q.owner, dataset, &q.contract_hash, q.now_ms) {
+        ContractStanding::Proposed => ("contract.proposed", "is proposed and not active yet"),
+        ContractStanding::Retired => ("contract.retired", "is retired"),
+        _ => return None,
+    };
+    let reason = format!("version {} of `{dataset}` {stands}", q.contract.version);
+    let remedy = format!("`sotto dataset show {dataset}` names the version that is active now: ask under it");
+    Some(deny(rule, reason, remedy))
 }
 
 fn suspended(q: &Question<'_>) -> Option<Verdict> {

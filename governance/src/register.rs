@@ -11,11 +11,13 @@
 //!
 //! Costs: an act one walk over what it names; a decision a walk over one analyst's grants.
 
+pub mod contracts;
 mod cover;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use contracts::{MoveError as ContractMoveError, Standing as ContractStanding};
 pub use cover::{Uncovered, Wanted};
 pub use view::GrantView;
 

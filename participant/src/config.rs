@@ -57,6 +57,8 @@ pub struct Population {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
     pub contract: PathBuf,
+    /// Further versions of it that are served over the same files.
+    pub other_versions: Vec<PathBuf>,
     /// Globs of CSV (`.csv`) or Parquet (`.parquet`, `.pq`) files.
     pub files: Vec<String>,
     /// A declared population's id.

@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 use crate::compute;
 use crate::config::{self, Config, Population, Renews};
 use crate::consent::{self, Consents, Terms};
-use crate::data::Dataset;
+use crate::data::{Dataset, Version, versions};
 use crate::driver::{Executor, now_ms};
 use crate::watch::{Served, Watch};
 
@@ -47,16 +47,27 @@ impl Serving {
     pub fn open(config: &Config) -> Result<Self, ServingError> {
         let key = bounding_key(&config.store.with_extension("key"))?;
         let mut rules = LocalRules::default();
-        let mut readable: Vec<(&config::Dataset, Contract)> = Vec::new();
+        let mut readable: Vec<(config::Dataset, Contract)> = Vec::new();
         let mut hopeless = BTreeMap::new();
         for entry in &config.datasets {
-            match Dataset::contract_of(entry) {
-                Ok(contract) => readable.push((entry, contract)),
-                Err(error) => {
-                    tracing::error!(contract = %entry.contract.display(), %error, "dataset refused");
-                    hopeless.insert(entry.contract.display().to_string(), error.to_string());
+            let mut name = None;
+            for Version { entry, contract } in versions(entry) {
+                match contract {
+                    Ok(contract) => {
+                        name.get_or_insert_with(|| contract.name.clone());
+                        readable.push((entry, contract));
+                    }
+                    Err(error) => {
+                        tracing::error!(contract = %entry.contract.display(), %error, "dataset refused");
+                        hopeless.insert(entry.contract.display().to_string(), error.to_string());
+                    }
                 }
             }
+            let Some(name) = name else { continue };
+            if rules.analysts.insert(name.clone(), entry.analysts.clone()).is_some() {
+                return Err(ServingError::Twice(name));
+            }
+            rules.forbidden_columns.insert(name, entry.forbidden_columns.clone());
         }
         let consents = consents(config, &readable, &key)?;
         let mut executor = compute::Engine::new([], &key);
@@ -73,18 +84,11 @@ impl Serving {
             consents.clone(),
         );
         for (entry, contract) in readable {
-            let name = &contract.name;
-            if rules.analysts.insert(name.clone(), entry.analysts.clone()).is_some() {
-                return Err(ServingError::Twice(name.clone()));
-            }
-            rules
-                .forbidden_columns
-                .insert(name.clone(), entry.forbidden_columns.clone());
             let opened = Dataset::open(contract.clone(), &entry.files, entry.mapping.clone());
             if let Err(error) = &opened {
                 tracing::error!(contract = %entry.contract.display(), %error, "dataset refused");
             }
-            watch.add(entry.clone(), contract, opened);
+            watch.add(entry, contract, opened);
         }
         let budgets = config
             .populations
@@ -145,10 +149,10 @@ impl Executor for compute::Engine {
 /// The consents that some dataset requires, published for the period that has begun.
 fn consents(
     config: &Config,
-    datasets: &[(&config::Dataset, Contract)],
+    datasets: &[(config::Dataset, Contract)],
     key: &[u8; 32],
 ) -> Result<Option<Arc<Consents>>, ServingError> {
-    let datasets = datasets.iter().map(|(entry, contract)| (*entry, contract));
+    let datasets = datasets.iter().map(|(entry, contract)| (entry, contract));
     let Some(terms) = Terms::of(config, datasets)? else {
         return Ok(None);
     };
@@ -159,8 +163,8 @@ fn consents(
 
 /// The consents of a configuration whose agent does not run.
 pub fn consents_of(config: &Config) -> Result<Option<Arc<Consents>>, ServingError> {
-    let read = |entry| Some((entry, Dataset::contract_of(entry).ok()?));
-    let readable: Vec<_> = config.datasets.iter().filter_map(read).collect();
+    let read = |version: Version| Some((version.entry, version.contract.ok()?));
+    let readable: Vec<_> = config.datasets.iter().flat_map(versions).filter_map(read).collect();
     let key = bounding_key(&config.store.with_extension("key"))?;
     consents(config, &readable, &key)
 }
@@ -246,7 +250,7 @@ pub(crate) fn recovered(store: &impl Store) -> Result<Vec<ParticipantRecord>, Se
 /// What stops an agent from starting.
 #[derive(Debug, thiserror::Error)]
 pub enum ServingError {
-    #[error("two datasets are called `{0}`: one agent offers a dataset once")]
+    #[error("two datasets are called `{0}`: further versions of one stand in its `other_versions`")]
     Twice(String),
     #[error("budget of population `{population}`: {error}")]
     Budget {

@@ -240,6 +240,9 @@ fn dataset_view(dataset: &Dataset, engine: &Participant, now_ms: u64) -> Value {
     });
     json!({
         "dataset": dataset.contract.name,
+        "version": dataset.contract.version,
+        "contract": dataset.contract.hash(),
+        "stage": engine.standing(dataset, now_ms).name(),
         "snapshot": dataset.snapshot,
         "min_cohort": dataset.min_cohort,
         "paused": engine.is_paused(dataset),

@@ -104,10 +104,19 @@ impl Watch {
                     without_noise: entry.without_noise_approved_by.clone(),
                     show_budget: entry.show_budget,
                 }),
-                State::Gone { why, .. } => drop(served.refused.insert(contract.name.clone(), why.clone())),
+                State::Gone { why, .. } => drop(served.refused.insert(self.label(contract), why.clone())),
             }
         }
         served
+    }
+
+    /// What people call a version: the dataset's name, and which version where there are several.
+    fn label(&self, contract: &Contract) -> String {
+        let named = self.watched.iter().filter(|other| other.contract.name == contract.name);
+        match named.count() {
+            0 | 1 => contract.name.clone(),
+            _ => format!("{} {}", contract.name, contract.version),
+        }
     }
 
     /// Looks at all files; answers what is served if that is not what it was.
@@ -123,7 +132,7 @@ impl Watch {
                 State::Gone { again_at_ms, .. } if now_ms < *again_at_ms => continue,
                 State::Gone { .. } => Dataset::open(Contract::clone(contract), &entry.files, entry.mapping.clone()),
             };
-            let name = contract.name.clone();
+            let name = self.label(contract);
             match &found {
                 Ok(_) => tracing::info!(dataset = %name, "served again"),
                 Err(error) => tracing::error!(dataset = %name, %error, "not served"),

@@ -1,6 +1,8 @@
 //! `sotto budget`: what the owners say is left, as the largest epsilon that one more question may ask for. A query costs
 //! every participant the same, so what can still be asked is the smallest figure of a column.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 
 use super::remote::{Remote, Shown};
@@ -45,8 +47,13 @@ pub async fn sheet(client: &mut Client, only: Option<&str>) -> Result<Sheet, Pro
         Some(name) => vec![client.dataset(name).await?],
         None => client.datasets().await?,
     };
+    let mut told = BTreeSet::new();
     for dataset in datasets {
         for site in dataset.sites {
+            // All versions of a dataset charge the same people.
+            if !told.insert((dataset.name.clone(), site.participant.clone())) {
+                continue;
+            }
             sheet.push([
                 dataset.name.as_str().into(),
                 site.participant.into(),

@@ -1,5 +1,6 @@
-//! `sotto contract`: contracts in files, before anybody serves them. Needs no connection and no profile, reads nothing but
-//! the files that it is given, and spends nothing; `diff` is made for the pipeline that a contract's repository has.
+//! `sotto contract`: contracts in files, before anybody serves them, and the acts that move them along. `check` and `diff` need no
+//! connection and no profile, read nothing but the files that they are given, and spend nothing; `diff` is made for the pipeline
+//! that a contract's repository has. The acts are in `publish.rs`.
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,7 @@ use governance::contract::compat::{Change, Claim, Verdict, claim, compare, overa
 use serde_json::{Value, json};
 
 use super::dataset::{columns, heading};
+use super::publish;
 use crate::output::{Cell, Format, Kind, Sheet, Target};
 use crate::{Exit, Problem};
 
@@ -17,7 +19,10 @@ use crate::{Exit, Problem};
 Examples:
   sotto contract check heart.toml
   sotto contract diff heart-1.0.0.toml heart-1.1.0.toml
-  sotto contract diff old.toml new.toml --require backward     in CI: exit 3 if old questions break")]
+  sotto contract diff old.toml new.toml --require backward     in CI: exit 3 if old questions break
+  sotto contract publish heart-1.1.0.toml                      as a steward: the version becomes active
+  sotto contract deprecate heart@1.0.0 --notice 90d
+  sotto contract retire heart@1.0.0")]
 pub struct ContractCommand {
     #[command(subcommand)]
     act: Act,
@@ -29,6 +34,12 @@ enum Act {
     Check(Check),
     /// What a new version changes: a verdict for each change and for all, exit 3 if it is BREAKING
     Diff(Diff),
+    /// Make a version active that your agent offers; refuses what breaks questions, unless people get a notice
+    Publish(publish::Publish),
+    /// Announce until when a version is served
+    Deprecate(publish::Deprecate),
+    /// Serve a version no longer, from now on
+    Retire(publish::Retire),
 }
 
 #[derive(Debug, Args)]
@@ -65,10 +76,13 @@ enum Required {
 }
 
 impl ContractCommand {
-    pub fn run(self, json: bool) -> Result<(), Problem> {
+    pub async fn run(self, json: bool) -> Result<(), Problem> {
         match self.act {
             Act::Check(check) => check.run(json),
             Act::Diff(diff) => diff.run(json),
+            Act::Publish(publish) => publish.run(json).await,
+            Act::Deprecate(deprecate) => deprecate.run(json).await,
+            Act::Retire(retire) => retire.run(json).await,
         }
     }
 }

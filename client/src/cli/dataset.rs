@@ -1,13 +1,17 @@
 //! `sotto dataset`: what can be asked about; `show` lists a contract's columns with the bounds that decide over accuracy,
 //! `mock` makes a twin of nothing but the contract.
 
+use std::collections::BTreeSet;
+
 use clap::{Args, Subcommand};
 use governance::{Column, Contract, LogicalType, NullRule};
+use serde_json::{Value, json};
 
 use super::mock::Mock;
 use super::remote::{Remote, Shown};
 use crate::Problem;
-use crate::output::{Cell, Kind, Sheet, plain};
+use crate::datasets::{Catalogue, Dataset as Offered};
+use crate::output::{Cell, Format, Kind, Sheet, plain};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -15,6 +19,7 @@ use crate::output::{Cell, Kind, Sheet, plain};
 Examples:
   sotto dataset
   sotto dataset show heart
+  sotto dataset show heart@1.0.0                 one version of several
   sotto dataset mock heart -o heart.csv          made-up rows to develop against")]
 pub struct Dataset {
     #[command(subcommand)]
@@ -34,8 +39,12 @@ enum Act {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  sotto dataset show heart --format json")]
+#[command(after_help = "\
+Examples:
+  sotto dataset show heart                  the version that the name means, and the others there are
+  sotto dataset show heart@1.0.0 --json")]
 struct Show {
+    /// NAME: the version that most owners serve, of two the newer; NAME@VERSION: just that one
     name: String,
     #[command(flatten)]
     remote: Remote,
@@ -54,41 +63,118 @@ impl Dataset {
 
     async fn list(self, json: bool) -> Result<(), Problem> {
         let (mut client, _) = self.remote.connect().await?;
-        let mut sheet = Sheet::new([
-            ("dataset", Kind::Text),
-            ("version", Kind::Text),
-            ("participants", Kind::Integer),
-            ("online", Kind::Integer),
-            ("unit", Kind::Text),
-            ("purposes", Kind::Text),
-            ("description", Kind::Text),
-        ]);
-        for dataset in client.datasets().await? {
-            let online = dataset.sites.iter().filter(|site| site.online && !site.paused).count();
-            sheet.push([
-                dataset.name.into(),
-                dataset.contract.version.as_str().into(),
-                (dataset.sites.len() as u32).into(),
-                (online as u32).into(),
-                dataset.contract.privacy_unit.as_deref().unwrap_or("row").into(),
-                dataset.contract.purposes.join(", ").into(),
-                dataset.contract.description.as_str().into(),
-            ]);
-        }
-        self.shown.target(json)?.write(&sheet)
+        self.shown.target(json)?.write(&listing(&client.catalogue().await?))
     }
 }
 
 impl Show {
     async fn run(self, json: bool) -> Result<(), Problem> {
         let (mut client, _) = self.remote.connect().await?;
-        let dataset = client.dataset(&self.name).await?;
+        let catalogue = client.catalogue().await?;
+        let dataset = catalogue.find(&self.name)?;
         let target = self.shown.target(json)?;
-        if target.format == crate::output::Format::Table && target.file.is_none() {
+        if json {
+            let text =
+                serde_json::to_string_pretty(&as_json(&catalogue, dataset)).map_err(|e| Problem::local("json", e))?;
+            return target.write_bytes(format!("{text}\n").as_bytes());
+        }
+        if target.format == Format::Table && target.file.is_none() {
             heading(&dataset.contract);
+            println!("{}", standing(&catalogue, dataset));
         }
         target.write(&columns(&dataset.contract))
     }
+}
+
+/// Every version that may be read, the newest of a name first; then what is listed only.
+fn listing(catalogue: &Catalogue) -> Sheet {
+    let mut sheet = Sheet::new([
+        ("dataset", Kind::Text),
+        ("version", Kind::Text),
+        ("stage", Kind::Text),
+        ("owners", Kind::Text),
+        ("participants", Kind::Integer),
+        ("online", Kind::Integer),
+        ("unit", Kind::Text),
+        ("purposes", Kind::Text),
+        ("description", Kind::Text),
+    ]);
+    let names: BTreeSet<&str> = catalogue.datasets.iter().map(|dataset| dataset.name.as_str()).collect();
+    for dataset in names.into_iter().flat_map(|name| catalogue.versions(name)) {
+        sheet.push([
+            dataset.name.as_str().into(),
+            dataset.contract.version.as_str().into(),
+            dataset.stage().into(),
+            dataset.owners().join(", ").into(),
+            (dataset.sites.len() as u32).into(),
+            (dataset.serving().count() as u32).into(),
+            dataset.contract.privacy_unit.as_deref().unwrap_or("row").into(),
+            dataset.contract.purposes.join(", ").into(),
+            dataset.contract.description.as_str().into(),
+        ]);
+    }
+    for listed in &catalogue.listed {
+        let unsaid = || Cell::Null;
+        sheet.push([
+            listed.name.as_str().into(),
+            unsaid(),
+            "listed only".into(),
+            listed.owners.join(", ").into(),
+            unsaid(),
+            unsaid(),
+            unsaid(),
+            listed.purposes.join(", ").into(),
+            unsaid(),
+        ]);
+    }
+    sheet
+}
+
+/// Where a version stands and which others there are, in lines.
+fn standing(catalogue: &Catalogue, dataset: &Offered) -> String {
+    let mut text = format!("{}; owners: {}", dataset.stage(), dataset.owners().join(", "));
+    if let Some(notice) = catalogue.notice(dataset) {
+        text += &format!("\nnote: {notice}");
+    }
+    for other in others(catalogue, dataset) {
+        text += &format!(
+            "\nalso {}: {}; owners: {}; questions for it under {}: {}",
+            other.label(),
+            other.stage(),
+            other.owners().join(", "),
+            dataset.contract.version,
+            dataset.verdict_from(other)
+        );
+    }
+    text
+}
+
+fn others<'a>(catalogue: &'a Catalogue, dataset: &'a Offered) -> impl Iterator<Item = &'a Offered> {
+    let hash = dataset.contract.hash();
+    let versions = catalogue.versions(&dataset.name).into_iter();
+    versions.filter(move |other| other.contract.hash() != hash)
+}
+
+fn as_json(catalogue: &Catalogue, dataset: &Offered) -> Value {
+    let version = |dataset: &Offered| {
+        json!({
+            "version": dataset.contract.version, "contract": dataset.contract.hash(), "stage": dataset.stage(),
+            "served_until_ms": dataset.served_until_ms(), "owners": dataset.owners(),
+        })
+    };
+    let mut told = version(dataset);
+    told["name"] = dataset.name.as_str().into();
+    told["notice"] = catalogue.notice(dataset).into();
+    told["others"] = others(catalogue, dataset)
+        .map(|other| {
+            let mut told = version(other);
+            told["verdict"] = json!(dataset.verdict_from(other));
+            told
+        })
+        .collect();
+    let columns = crate::output::json_rows(&columns(&dataset.contract));
+    told["columns"] = columns;
+    told
 }
 
 pub(super) fn heading(contract: &Contract) {

@@ -1,5 +1,6 @@
 //! `sotto doctor`: everything that stands between this machine and an answer, checked in the order in which it would fail.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use clap::Args;
@@ -11,6 +12,7 @@ use serde_json::json;
 
 use super::remote::{Remote, load_identity};
 use crate::client::now_ms;
+use crate::datasets::Dataset;
 use crate::output::Paint;
 use crate::profile::{self, Profile};
 use crate::{Client, Exit, Problem};
@@ -276,10 +278,13 @@ fn cohort(status: &v1::Status) -> Finding {
 }
 
 async fn contracts(client: &mut Client, status: &v1::Status) -> Vec<Finding> {
-    let datasets = match client.datasets().await {
-        Ok(datasets) => datasets,
+    let catalogue = match client.catalogue().await {
+        Ok(catalogue) => catalogue,
         Err(problem) => return vec![wrong("contract", problem)],
     };
+    // Of several versions the one that the name means: the others may well be on their way in or out.
+    let names: BTreeSet<&str> = catalogue.datasets.iter().map(|dataset| dataset.name.as_str()).collect();
+    let datasets: Vec<&Dataset> = names.into_iter().filter_map(|name| catalogue.find(name).ok()).collect();
     if datasets.is_empty() {
         let remedy = "owners list datasets in participant.toml; `sotto-participant check` says why one is not served";
         return vec![finding(
@@ -291,7 +296,7 @@ async fn contracts(client: &mut Client, status: &v1::Status) -> Vec<Finding> {
     }
     let mut findings = Vec::new();
     for dataset in datasets {
-        let serving = dataset.sites.iter().filter(|site| site.online && !site.paused).count();
+        let serving = dataset.serving().count();
         let owners = dataset
             .sites
             .iter()

@@ -71,6 +71,8 @@ impl Explain {
             "cohort": { "members": asked.terms.n, "at_least": asked.terms.s_min, "colluders": asked.terms.c },
             "expected": expected(predictions),
             "left": asked.left().map(|(left, at)| json!({ "epsilon": left, "participant": at })),
+            "version": asked.dataset.contract.version,
+            "notice": asked.notice,
         })
     }
 }
@@ -151,6 +153,9 @@ fn words(asked: &Asked, chosen: Option<f64>, plan: Option<&QueryPlan>) -> String
         ),
         None => "left: no owner that is online and not paused publishes its budget\n".to_owned(),
     };
+    if let Some(notice) = &asked.notice {
+        text += &format!("note: {notice}\n");
+    }
     text + "nothing was asked and nothing was spent\n"
 }
 

@@ -195,12 +195,19 @@ pub(super) async fn state(client: &mut Client, job: &str) -> String {
     }
 }
 
+/// A job that was asked from here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Note {
+pub(super) struct Note {
     job: String,
-    dataset: String,
-    sql: String,
-    asked_ms: u64,
+    pub dataset: String,
+    /// Of a question; of a run `train ..`.
+    pub sql: String,
+    pub asked_ms: u64,
+}
+
+/// What is noted of a job, if it was asked from here.
+pub(super) fn note_of(profile: &Profile, job: &str) -> Option<Note> {
+    notes(profile).into_iter().find(|note| note.job == job)
 }
 
 fn file(profile: &Profile) -> PathBuf {

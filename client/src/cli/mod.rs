@@ -13,12 +13,14 @@ mod enroll;
 mod explain;
 mod grant;
 mod job;
+mod lineage;
 mod mock;
 mod model;
 mod participant;
 #[cfg(feature = "agents")]
 mod predict;
 mod profile;
+mod publish;
 mod purpose;
 mod query;
 mod question;
@@ -101,7 +103,7 @@ enum Command {
     Suspend(suspend::Suspend),
     /// Let it go on
     Reinstate(suspend::Reinstate),
-    /// Contracts in files: check one, compare two
+    /// Contracts: check a file, compare two; as a steward publish, deprecate and retire versions
     Contract(contract::ContractCommand),
     /// Check clock, identity, connection, roster, cohort and contracts; a remedy for whatever is wrong
     Doctor(doctor::Doctor),
@@ -166,7 +168,6 @@ fn misused(error: &clap::Error) -> Problem {
 fn run(command: Command, json: bool) -> Result<(), Problem> {
     match command {
         Command::Completions(command) => command.run(),
-        Command::Contract(command) => command.run(json),
         Command::Init(command) => command.run(json),
         Command::Enroll(command) => command.run(json),
         Command::Profile(command) => command.run(json),
@@ -206,6 +207,7 @@ async fn run_async(command: Command, json: bool) -> Result<(), Problem> {
         Command::Budget(command) => command.run(json).await,
         Command::Participant(command) => command.run(json).await,
         Command::Dataset(command) => command.run(json).await,
+        Command::Contract(command) => command.run(json).await,
         Command::Doctor(command) => command.run(json).await,
         Command::Grant(command) => command.run(json).await,
         Command::Purpose(command) => command.run(json).await,

@@ -26,6 +26,7 @@ Examples:
   sotto model evaluate heart.num@2 --epsilon 1 --group sex
   sotto model promote heart.num@2                   candidate -> validated -> production
   sotto model rollback heart.num                    back to the version before it
+  sotto model lineage heart.num                     where it came from, as OpenLineage events
   sotto model export heart.num -o heart.onnx        or .safetensors, .json
 
 A model is named by NAME (the one in production), NAME@VERSION, its run, or the first digits of its hash.")]
@@ -50,6 +51,8 @@ enum Act {
     Promote(Promote),
     /// Take the version in production back; its name then stands for the one before it
     Rollback(Rollback),
+    /// Where a version came from: OpenLineage run events, as JSON
+    Lineage(super::lineage::OfModel),
     /// Write the model for other programs
     Export(Export),
 }
@@ -134,6 +137,7 @@ impl Model {
                 let (mut client, _) = self.remote.connect().await?;
                 self.shown.target(json)?.write(&listed(&client.models().await?))
             }
+            Some(Act::Lineage(lineage)) => lineage.run().await,
             Some(Act::Show(show)) => {
                 let (mut client, _) = show.remote.connect().await?;
                 let models = client.models().await?;

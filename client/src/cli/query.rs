@@ -22,6 +22,7 @@ Examples:
   sotto query \"SELECT AVG(thalch) FROM heart\" --target-error 2          finds the epsilon
   sotto query -f question.sql --epsilon 0.5 -o answer.parquet
   sotto query \"SELECT COUNT(*) FROM heart\" --epsilon 1 --json           rows and privacy receipt
+  sotto query \"SELECT COUNT(*) FROM heart\" --epsilon 1 --dataset heart@1.0.0   under just that version
   sotto query \"SELECT COUNT(*) FROM heart\" --epsilon 1 --detach         prints the job; `sotto job watch ID`
 
 The same question again costs nothing: the stored answer is returned, and says so. Values carry the half-width of a
@@ -86,7 +87,7 @@ impl Query {
                 .map_err(|problem| explained(problem, short.as_deref()))?
             }
         };
-        print(&Answer::of(*released)?, &self.shown, json)
+        print(&Answer::of(*released)?.noted(asked.notice), &self.shown, json)
     }
 
     fn refuse_without_epsilon(&self, asked: &Asked) -> Problem {

@@ -10,7 +10,7 @@ use proto::v1;
 use workload::query::{self, QueryPlan};
 
 use super::remote::Remote;
-use crate::client::Dataset;
+use crate::datasets::Dataset;
 use crate::profile::Profile;
 use crate::{Client, Exit, Problem};
 
@@ -30,7 +30,7 @@ pub struct QuestionArgs {
     /// Half-width of the widest 95 % interval that you can use; Sottovoce finds the epsilon
     #[arg(long, value_name = "X", conflicts_with = "epsilon", allow_negative_numbers = true)]
     pub target_error: Option<f64>,
-    /// Dataset [default: the table after FROM]
+    /// Dataset, or just one version of it as NAME@VERSION [default: the table after FROM]
     #[arg(long)]
     dataset: Option<String>,
     #[command(flatten)]
@@ -43,6 +43,8 @@ pub struct Asked {
     pub profile: Profile,
     pub sql: String,
     pub dataset: Dataset,
+    /// That the version is on its way out, when, and what takes its place.
+    pub notice: Option<String>,
     pub terms: CohortTerms,
 }
 
@@ -66,7 +68,9 @@ impl QuestionArgs {
             })?,
         };
         let (mut client, profile) = self.remote.connect().await?;
-        let dataset = client.dataset(&name).await?;
+        let catalogue = client.catalogue().await?;
+        let dataset = catalogue.find(&name)?.clone();
+        let notice = catalogue.notice(&dataset);
         let status = client.status().await?;
         let terms = terms(&status, &dataset);
         Ok(Asked {
@@ -74,6 +78,7 @@ impl QuestionArgs {
             profile,
             sql,
             dataset,
+            notice,
             terms,
         })
     }
@@ -143,8 +148,7 @@ impl Asked {
 
     /// The least that is left at any owner that would be asked and shows its budget.
     pub fn left(&self) -> Option<(f64, &str)> {
-        let asked = self.dataset.sites.iter().filter(|site| site.online && !site.paused);
-        let shown = asked.filter_map(|site| {
+        let shown = self.dataset.serving().filter_map(|site| {
             site.budget
                 .as_ref()
                 .map(|budget| (budget.epsilon_left, site.participant.as_str()))
@@ -174,8 +178,7 @@ pub fn purpose(given: Option<String>, profile: &Profile, dataset: &Dataset) -> R
 /// The cohort that the coordinator will plan for: all members of the epoch, and the largest minimum cohort among the owners
 /// whose own minimum can be met.
 pub fn terms(status: &v1::Status, dataset: &Dataset) -> CohortTerms {
-    let serving = dataset.sites.iter().filter(|site| site.online && !site.paused);
-    let mut owners: Vec<u32> = serving.map(|site| site.min_cohort).collect();
+    let mut owners: Vec<u32> = dataset.serving().map(|site| site.min_cohort).collect();
     loop {
         let count = owners.len();
         owners.retain(|min_cohort| *min_cohort as usize <= count);

@@ -23,7 +23,8 @@ Examples:
   sotto release show 3f9c..             one again, free
   sotto release show 3f9c.. -o answer.csv
   sotto release verify 3f9c.. --keep answer.json                    signature and place in the log; kept as a file
-  sotto release verify answer.json --trust trust.toml               offline, by anybody")]
+  sotto release verify answer.json --trust trust.toml               offline, by anybody
+  sotto release lineage 3f9c..          where it came from, as OpenLineage events")]
 pub struct Release {
     #[command(subcommand)]
     act: Option<Act>,
@@ -42,6 +43,8 @@ enum Act {
     Show(Show),
     /// Check that the coordinator signed an answer and that a quorum of witnesses saw it in the log
     Verify(Verify),
+    /// Where one came from: OpenLineage run events, as JSON
+    Lineage(super::lineage::OfRelease),
 }
 
 #[derive(Debug, Args)]
@@ -78,9 +81,11 @@ impl Release {
                 let (mut client, profile) = show.remote.connect().await?;
                 let id = named(&mut client, &profile, &show.id).await?;
                 let answer = Answer::of(client.release(&id).await?)?;
-                return print(&answer, &show.shown, json);
+                let noted = client.catalogue().await?.noted(answer);
+                return print(&noted, &show.shown, json);
             }
             Some(Act::Verify(verify)) => return verify.run(json).await,
+            Some(Act::Lineage(lineage)) => return lineage.run().await,
             None => {}
         }
         let (mut client, _) = self.remote.connect().await?;

@@ -13,7 +13,7 @@ use super::job::remember;
 use super::question::{purpose, terms};
 use super::remote::Remote;
 use super::wait::{Noun, wait_telling};
-use crate::client::Dataset;
+use crate::datasets::Dataset;
 use crate::output::plain;
 use crate::profile::Profile;
 use crate::train::export::Format;

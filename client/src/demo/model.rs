@@ -5,7 +5,7 @@ use governance::canonical::Real;
 use workload::training::{Holdout, ModelKind, TrainTask};
 
 use super::data::heart;
-use crate::client::Dataset;
+use crate::datasets::Dataset;
 use crate::train::{self, Evaluated, Trained, predict};
 use crate::{Client, Problem};
 

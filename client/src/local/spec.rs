@@ -197,8 +197,10 @@ fn absolute(mut dataset: Table, folder: &Path) -> Table {
     if let Some(contract) = dataset.get_mut("contract") {
         place(contract);
     }
-    if let Some(Value::Array(files)) = dataset.get_mut("files") {
-        files.iter_mut().for_each(place);
+    for key in ["files", "other_versions"] {
+        if let Some(Value::Array(paths)) = dataset.get_mut(key) {
+            paths.iter_mut().for_each(place);
+        }
     }
     dataset
 }

@@ -20,7 +20,8 @@ use workload::training::{EVALUATE_KIND, EvaluateTask, KIND, Part, TrainPlan, Tra
 pub use run_file::{Falls, Method, Model, RunFile};
 pub use trained::{Evaluated, Trained};
 
-use crate::client::{Dataset, Question};
+use crate::client::Question;
+use crate::datasets::Dataset;
 use crate::{Client, Exit, Problem};
 
 /// A run may wait for participants and survive restarts for this long.

@@ -15,6 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use super::answers;
+use super::catalogue::{self, Caller};
 use super::refusal::status;
 use crate::driver::{Driver, Event, now_ms};
 use crate::jobs::{Following, News};
@@ -39,6 +40,19 @@ impl AnalystsDoor {
     fn caller<T>(&self, request: &Request<T>) -> Result<String, Status> {
         let members = self.members.borrow().clone();
         Ok(peer(request)?.enrolled_as(Role::Analyst, &members.roster)?.name)
+    }
+
+    /// The calling analyst, or the organisation that a calling steward speaks for: both may read the catalogue.
+    fn reader<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        let peer = peer(request)?;
+        if peer.role != Role::Steward {
+            return Ok(Caller::Analyst(self.caller(request)?));
+        }
+        let members = self.members.borrow().clone();
+        let name = peer.enrolled_as(Role::Steward, &members.roster)?.name;
+        let steward = members.roster.steward(&name);
+        let steward = steward.ok_or_else(|| Status::permission_denied(format!("`{name}` is not in the roster")))?;
+        Ok(Caller::Steward(steward.organisation.clone()))
     }
 }
 
@@ -154,17 +168,20 @@ impl Analysts for AnalystsDoor {
     }
 
     async fn list_datasets(&self, request: Request<v1::ListDatasetsRequest>) -> Result<Response<v1::Datasets>, Status> {
-        let analyst = self.caller(&request)?;
-        let datasets = self.driver.read(move |desk| answers::datasets(desk, &analyst)).await?;
-        Ok(Response::new(v1::Datasets { datasets }))
+        let caller = self.reader(&request)?;
+        let datasets = self.driver.read(move |desk| catalogue::datasets(desk, &caller)).await?;
+        Ok(Response::new(datasets))
     }
 
     async fn list_participants(
         &self,
         request: Request<v1::ListParticipantsRequest>,
     ) -> Result<Response<v1::Participants>, Status> {
-        self.caller(&request)?;
-        let participants = self.driver.read(answers::participants).await?;
+        let caller = self.reader(&request)?;
+        let participants = self
+            .driver
+            .read(move |desk| catalogue::participants(desk, &caller))
+            .await?;
         Ok(Response::new(v1::Participants { participants }))
     }
 
@@ -186,7 +203,7 @@ impl Analysts for AnalystsDoor {
     }
 
     async fn get_status(&self, request: Request<v1::GetStatusRequest>) -> Result<Response<v1::Status>, Status> {
-        self.caller(&request)?;
+        self.reader(&request)?;
         let signed = self.members.borrow().signed.clone();
         let status = self.driver.read(|desk| answers::status(desk, signed)).await?;
         Ok(Response::new(status))

@@ -1,13 +1,10 @@
 //! What an analyst may read, from the engine's state. Runs on the driver's thread, so it is short and copies little. Another
 //! analyst's jobs and releases do not exist here.
 
-use std::collections::BTreeMap;
-
 use engine::coordinator::{JobPhase, JobState};
-use engine::message::BudgetView;
-use engine::{AgentId, JobId, Refusal, codes};
+use engine::{JobId, Refusal, codes};
 use governance::model::Version;
-use governance::{ContentHash, SignedRequest, SignedRoster};
+use governance::{SignedRequest, SignedRoster};
 use proto::analysts::{Answer, revoked_grant};
 use proto::handshake::{PROTOCOL_MAX, PROTOCOL_MIN, SOFTWARE};
 use proto::v1;
@@ -102,61 +99,6 @@ pub fn progress(news: News) -> v1::JobEvent {
     v1::JobEvent {
         event: Some(Event::Progress(progress)),
     }
-}
-
-/// What is offered now, by dataset and contract; budgets as far as this analyst may use them.
-pub fn datasets(desk: &Desk<'_>, analyst: &str) -> Vec<v1::Dataset> {
-    let mut sites: BTreeMap<(&String, ContentHash), Vec<v1::DatasetSite>> = BTreeMap::new();
-    for (agent, presence) in desk.engine.catalogue().agents() {
-        for (name, offered) in &presence.datasets {
-            sites
-                .entry((name, offered.contract))
-                .or_default()
-                .push(v1::DatasetSite {
-                    participant: agent.as_str().to_owned(),
-                    online: true,
-                    paused: offered.paused,
-                    min_cohort: offered.min_cohort,
-                    budget: offered.budget.map(|mut budget: BudgetView| {
-                        let own = offered.left_for.get(analyst).copied();
-                        budget.epsilon_left = own.map_or(budget.epsilon_left, |own| own.min(budget.epsilon_left));
-                        budget.into()
-                    }),
-                });
-        }
-    }
-    let dataset = |((name, hash), sites): ((&String, ContentHash), _)| {
-        let contract = desk.engine.contract(&hash)?;
-        Some(v1::Dataset {
-            name: name.clone(),
-            contract_json: contract.canonical_json().into_bytes().into(),
-            contract_hash: hash.0.to_vec().into(),
-            sites,
-        })
-    };
-    sites.into_iter().filter_map(dataset).collect()
-}
-
-/// Every agent of the roster, online or not.
-pub fn participants(desk: &Desk<'_>) -> Vec<v1::Participant> {
-    let epoch = desk.engine.epoch().map(|epoch| epoch.epoch);
-    let participant = |entry: &governance::Agent| {
-        let agent = AgentId::from(entry.id.as_str());
-        let presence = desk.engine.catalogue().agent(&agent);
-        v1::Participant {
-            id: entry.id.clone(),
-            organisation: entry.organisation.clone(),
-            online: presence.is_some(),
-            in_epoch: presence
-                .zip(epoch)
-                .is_some_and(|(presence, epoch)| presence.epochs.contains(&epoch)),
-            software: desk.links.software(&agent).unwrap_or_default().to_owned(),
-            datasets: presence
-                .map(|presence| presence.datasets.keys().cloned().collect())
-                .unwrap_or_default(),
-        }
-    };
-    desk.engine.roster().agents.iter().map(participant).collect()
 }
 
 /// Versions, clock, cohort.

@@ -49,6 +49,7 @@ impl Coordinator {
         let AtDoor::New(act) = door.map_err(|error| of_act(&error))? else {
             return Ok(JobId::of(&hash.0));
         };
+        self.may_move(&act)?;
         let at_ms = turn.now_ms;
         self.record(CoordinatorRecord::ActTaken { signed, at_ms }, turn);
         self.log_act(&act, hash, turn);

@@ -20,20 +20,21 @@ pub struct Catalogue {
 
 /// One connected agent.
 pub struct Presence {
-    pub datasets: BTreeMap<String, Offered>,
+    /// By name, and by contract: several versions of a dataset may be served at once.
+    pub datasets: BTreeMap<String, BTreeMap<ContentHash, Offered>>,
     /// Epochs whose secrets it holds.
     pub epochs: BTreeSet<EpochSeq>,
 }
 
-/// One dataset of one agent.
+/// One version of one dataset of one agent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Offered {
-    pub contract: ContentHash,
     pub snapshot: String,
     pub min_cohort: u32,
     pub paused: bool,
     pub budget: Option<BudgetView>,
     pub left_for: BTreeMap<String, f64>,
+    pub admitted: BTreeSet<String>,
 }
 
 impl Catalogue {
@@ -79,15 +80,6 @@ impl Catalogue {
         self.contracts.get(hash)
     }
 
-    /// Whether anybody connected offers `dataset`, and under which contracts.
-    pub fn contracts_of(&self, dataset: &str) -> BTreeSet<ContentHash> {
-        let offered = self
-            .agents
-            .values()
-            .filter_map(|presence| presence.datasets.get(dataset));
-        offered.map(|offered| offered.contract).collect()
-    }
-
     /// Members of an epoch that can contribute to a dataset now: connected, holding the epoch, offering this contract,
     /// not paused.
     pub fn owners<'a>(
@@ -99,21 +91,21 @@ impl Catalogue {
     ) -> impl Iterator<Item = (&'a AgentId, &'a Offered)> {
         members.iter().filter_map(move |member| {
             let presence = self.agents.get(member).filter(|p| p.epochs.contains(&epoch))?;
-            let offered = presence.datasets.get(dataset)?;
-            (offered.contract == *contract && !offered.paused).then_some((member, offered))
+            let offered = presence.datasets.get(dataset)?.get(contract)?;
+            (!offered.paused).then_some((member, offered))
         })
     }
 
     /// Forgets contracts that nobody offers any more and that are not `needed`: agents cannot fill this memory.
     pub(crate) fn forget_contracts(&mut self, needed: &BTreeSet<ContentHash>) {
         let offered = self.agents.values().flat_map(|presence| presence.datasets.values());
-        let offered: BTreeSet<ContentHash> = offered.map(|offered| offered.contract).collect();
+        let offered: BTreeSet<ContentHash> = offered.flat_map(|versions| versions.keys().copied()).collect();
         self.contracts
             .retain(|hash, _| offered.contains(hash) || needed.contains(hash));
     }
 
-    fn read(&mut self, offers: Vec<Offer>) -> (BTreeMap<String, Offered>, Vec<Refused>) {
-        let mut datasets = BTreeMap::new();
+    fn read(&mut self, offers: Vec<Offer>) -> (BTreeMap<String, BTreeMap<ContentHash, Offered>>, Vec<Refused>) {
+        let mut datasets: BTreeMap<String, BTreeMap<_, _>> = BTreeMap::new();
         let mut faults = Vec::new();
         for offer in offers {
             let contract = match Contract::from_canonical_json(&offer.contract_json) {
@@ -135,14 +127,14 @@ impl Catalogue {
             let hash = contract.hash();
             self.contracts.entry(hash).or_insert_with(|| Arc::new(contract));
             let offered = Offered {
-                contract: hash,
                 snapshot: offer.snapshot,
                 min_cohort: offer.min_cohort,
                 paused: offer.paused,
                 budget: offer.budget,
                 left_for: offer.left_for,
+                admitted: offer.admitted,
             };
-            datasets.insert(offer.dataset, offered);
+            datasets.entry(offer.dataset).or_default().insert(hash, offered);
         }
         (datasets, faults)
     }

@@ -156,23 +156,9 @@ impl Coordinator {
                 format!("unknown kind of request: `{}`", request.kind),
             ));
         }
+        self.may_name(&request)?;
         if let Some(refusal) = self.suspended(&request) {
             return Err(refusal);
-        }
-        let offered = self.catalogue.contracts_of(&request.dataset);
-        let online = self.catalogue.agents().count();
-        if offered.is_empty() && online > 0 && online >= self.roster.min_cohort as usize {
-            let text = format!("no participant offers a dataset `{}`", request.dataset);
-            return Err(Refusal::new(codes::UNKNOWN_DATASET, text).remedy("`sotto dataset` lists what is offered"));
-        }
-        if !offered.is_empty() && !offered.contains(&request.contract) {
-            let text = format!(
-                "the contract of `{}` is not the one that the request names",
-                request.dataset
-            );
-            return Err(
-                Refusal::new(codes::OTHER_CONTRACT, text).remedy("ask again: the client fetches the current contract")
-            );
         }
         let limit = self.config.limits.queued_jobs;
         if self.books.open_jobs().len() >= limit {
@@ -282,7 +268,7 @@ impl Coordinator {
                 run.and_then(|run| run.last.as_ref()),
             ));
         }
-        let (terms, owners) = match self.terms_of(&request.dataset, &request.contract) {
+        let (terms, owners) = match self.terms_of(&request) {
             Ok(found) => found,
             Err(refusal) => return Prepared::Wait(refusal),
         };

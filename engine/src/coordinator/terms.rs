@@ -1,7 +1,7 @@
 //! With whom a dataset can be asked now, and under which terms: the members of the serving epoch that offer it, and the smallest
 //! cohort that the threshold, the roster and every one of them allow.
 
-use governance::ContentHash;
+use governance::Request;
 
 use super::epoch::Live;
 use super::{Coordinator, Offered};
@@ -10,12 +10,10 @@ use crate::ids::AgentId;
 use crate::workload::{CohortTerms, Refusal};
 
 impl Coordinator {
-    /// Who would contribute to a dataset now, from which snapshots, and under which terms.
-    pub(super) fn terms_of(
-        &self,
-        dataset: &str,
-        contract: &ContentHash,
-    ) -> Result<(CohortTerms, Vec<(AgentId, String)>), Refusal> {
+    /// Who would contribute to an answer now, from which snapshots, and under which terms. An owner that does not show its contract
+    /// to the analyst, or has retired it, does not count.
+    pub(super) fn terms_of(&self, request: &Request) -> Result<(CohortTerms, Vec<(AgentId, String)>), Refusal> {
+        let (dataset, contract) = (&request.dataset, &request.contract);
         let who = "`sotto participant` shows who is missing";
         let Some(live) = self.epochs.serving().filter(|live| self.is_usable(live)) else {
             let connected = self.catalogue.agents().count();
@@ -27,7 +25,8 @@ impl Coordinator {
         };
         let least = (live.members.threshold() as u32).max(self.roster.min_cohort);
         let offered = self.catalogue.owners(&live.names, live.seq, dataset, contract);
-        let all: Vec<Owner<'_>> = offered.collect();
+        let answering = self.answering(request);
+        let all: Vec<Owner<'_>> = offered.filter(|(agent, _)| answering.contains(agent)).collect();
         let found = all.len();
         let modest = all.iter().map(|(_, offered)| offered.min_cohort).min().unwrap_or(0);
         let fit = all
@@ -88,12 +87,12 @@ mod tests {
     #[test]
     fn an_owner_whose_minimum_cannot_be_met_is_not_asked() {
         let offer = |min_cohort| Offered {
-            contract: ContentHash([0; 32]),
             snapshot: "1".to_owned(),
             min_cohort,
             paused: false,
             budget: None,
             left_for: Default::default(),
+            admitted: Default::default(),
         };
         let (names, offers) = (["a", "b", "c", "d"].map(AgentId::from), [0, 3, 5, 3].map(offer));
         let owners: Vec<Owner<'_>> = names.iter().zip(&offers).collect();

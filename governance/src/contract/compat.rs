@@ -10,7 +10,7 @@
 
 mod columns;
 
-use super::{Contract, Terms};
+use super::{Contract, Terms, Visibility};
 use serde::Serialize;
 use std::fmt;
 
@@ -175,6 +175,10 @@ fn names(old: &Terms, new: &Terms, found: &mut Found) {
     let described = (old.description.as_str(), new.description.as_str());
     found.term("description", described, text, |_, _| {
         documentation("words for people; questions do not read them")
+    });
+    let level = |level: &Visibility| Some(level.to_string());
+    found.term("visibility", (old.visibility, new.visibility), level, |_, _| {
+        documentation("who may read the contract; whoever is admitted asks as before")
     });
     let list = |purposes: &&Vec<String>| Some(purposes.join(", "));
     found.term("purposes", (&old.purposes, &new.purposes), list, |old, new| {

@@ -1,6 +1,7 @@
 //! The TOML file of a contract, read into terms. Every error names the line and what to write instead.
 
 use super::check::{self, Part};
+use super::visibility::{self, CustomProperty};
 use super::{Bounds, Column, ContractError, Contribution, LogicalType, NullRule, Scalar, Terms};
 use crate::canonical::Real;
 use serde::Deserialize;
@@ -20,6 +21,8 @@ struct File {
     purposes: Spanned<Vec<String>>,
     privacy: Spanned<Privacy>,
     schema: Schema,
+    #[serde(default)]
+    custom_properties: Vec<Spanned<CustomProperty>>,
 }
 
 #[derive(Deserialize)]
@@ -131,6 +134,7 @@ pub(super) fn parse(text: &str) -> Result<Terms, ContractError> {
         purposes: file.purposes.get_ref().clone(),
         delta: Real::new(privacy.delta)
             .ok_or_else(|| at(file.privacy.span().start, "delta is not a finite number".into()))?,
+        visibility: visibility::of(&file.custom_properties).map_err(|(offset, message)| at(offset, message))?,
     };
     check::check(&terms).map_err(|fault| {
         let offset = match fault.part {

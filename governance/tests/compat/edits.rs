@@ -100,6 +100,7 @@ pub const EDITS: &[Edit] = &[
     ("a purpose more",                         "\"quality\"]", "\"quality\", \"planning\"]",       Backward, Same),
     ("a purpose less",                         ", \"quality\"]", "]",                              Forward,  Same),
     ("a purpose for another",                  "\"quality\"]", "\"planning\"]",                    Breaking, Same),
+    ("hidden from who is not admitted",        "[privacy]", "customProperties = [{ property = \"visibility\", value = \"hidden\" }]\n[privacy]", Full, Same),
     ("purposes in another order",              "\"research\", \"quality\"", "\"quality\", \"research\"", Full, Same),
     // What epsilon is about.
     ("the row is the unit",                    "unit = \"person\"\nmaxRows = 500\ndelta = 1e-6\ncontribution = { rows = 4, groups = 4, rowsPerGroup = 2, participants = 2 }", "maxRows = 500\ndelta = 1e-6", Breaking, Unit),

@@ -1,6 +1,7 @@
 //! Grants and other acts as analysts, stewards, agents and governance meet them: who may say what, where it leads, and that no
 //! schedule of acts leads anywhere else.
 
+mod contracts;
 mod schedules;
 mod world;
 

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use sotto_participant::{config::Config, consent, data, driver, serving, socket, status::Command as Local};
+use sotto_participant::config::Config;
+use sotto_participant::data::{self, Version, versions};
+use sotto_participant::{consent, driver, serving, socket, status::Command as Local};
 
 #[derive(Parser)]
 #[command(
@@ -191,8 +193,11 @@ fn mirror(config: &std::path::Path, file: &std::path::Path) -> Result<(), Box<dy
 fn check(config: &std::path::Path, json: bool) -> Result<(), Box<dyn std::error::Error>> {
     let config = Config::load(config)?;
     let mut bad = 0;
-    for entry in &config.datasets {
-        match data::Dataset::load(entry).and_then(|dataset| dataset.check()) {
+    let all: Vec<Version> = config.datasets.iter().flat_map(versions).collect();
+    let count = all.len();
+    for Version { entry, contract } in all {
+        let opened = contract.and_then(|contract| data::Dataset::open(contract, &entry.files, entry.mapping));
+        match opened.and_then(|dataset| dataset.check()) {
             Ok(report) if json => println!("{}", serde_json::to_string(&report)?),
             Ok(report) => println!("{report}"),
             Err(error) => {
@@ -202,7 +207,7 @@ fn check(config: &std::path::Path, json: bool) -> Result<(), Box<dyn std::error:
         }
     }
     if bad > 0 {
-        return Err(format!("{bad} of {} datasets would be refused", config.datasets.len()).into());
+        return Err(format!("{bad} of {count} datasets would be refused").into());
     }
     Ok(())
 }

@@ -119,8 +119,11 @@ fn check_paths(file: &File) -> Result<(), Fault> {
     for dataset in &file.datasets {
         let d = dataset.get_ref();
         let files = d.files.iter().map(|glob| (glob.get_ref().as_str(), glob.span()));
-        let contract = d.contract.get_ref().to_string_lossy();
-        for (path, span) in files.chain([(&*contract, d.contract.span())]) {
+        let contracts = [&d.contract].into_iter().chain(&d.other_versions);
+        let contracts: Vec<_> = contracts
+            .map(|path| (path.get_ref().to_string_lossy(), path.span()))
+            .collect();
+        for (path, span) in files.chain(contracts.iter().map(|(path, span)| (&**path, span.clone()))) {
             let pattern = glob::Pattern::new(path).ok();
             let meets = |used: &Path| {
                 plain(Path::new(path)) == used || pattern.as_ref().is_some_and(|pattern| pattern.matches_path(used))
@@ -163,7 +166,14 @@ fn check_population(population: &Spanned<PopulationFile>) -> Result<(), Fault> {
 
 fn check_dataset(dataset: &Spanned<DatasetFile>, populations: &BTreeSet<&str>) -> Result<(), Fault> {
     let d = dataset.get_ref();
-    local(&d.contract.get_ref().to_string_lossy(), d.contract.span())?;
+    let mut contracts = BTreeSet::new();
+    for path in [&d.contract].into_iter().chain(&d.other_versions) {
+        local(&path.get_ref().to_string_lossy(), path.span())?;
+        if !contracts.insert(plain(path.get_ref())) {
+            let message = format!("contract `{}` is named twice", path.get_ref().display());
+            return Err((path.span(), message));
+        }
+    }
     if d.files.is_empty() {
         return Err((
             dataset.span(),

@@ -47,6 +47,8 @@ pub(super) struct PopulationFile {
 #[serde(deny_unknown_fields)]
 pub(super) struct DatasetFile {
     pub contract: Spanned<PathBuf>,
+    #[serde(default)]
+    pub other_versions: Vec<Spanned<PathBuf>>,
     pub files: Vec<Spanned<String>>,
     pub population: Spanned<String>,
     #[serde(default)]
@@ -245,6 +247,11 @@ fn dataset(d: DatasetFile, folder: &Path) -> Dataset {
     let file = |glob: Spanned<String>| folder.join(glob.get_ref()).to_string_lossy().into_owned();
     Dataset {
         contract: folder.join(d.contract.get_ref()),
+        other_versions: d
+            .other_versions
+            .iter()
+            .map(|path| folder.join(path.get_ref()))
+            .collect(),
         files: d.files.into_iter().map(file).collect(),
         population: d.population.into_inner(),
         min_cohort: d.min_cohort,

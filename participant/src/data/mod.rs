@@ -12,6 +12,7 @@ mod files;
 mod lines;
 mod mapping;
 mod table;
+mod versions;
 
 use crate::config;
 use files::FileSet;
@@ -24,6 +25,7 @@ pub use check::{ColumnReport, Report};
 pub use elementwise::{map_options, map_values};
 pub use mapping::TypeMismatch;
 pub(crate) use table::Table;
+pub use versions::{Version, versions};
 
 /// Files that match a contract.
 #[derive(Clone)]
@@ -46,6 +48,14 @@ pub struct Source<'a> {
 pub enum DataError {
     #[error("contract {} cannot be read: {message}", .path.display())]
     Contract { path: PathBuf, message: String },
+    #[error("contract {} is of `{found}`: expected another version of `{expected}`; give `{found}` a [[dataset]] of its own", .path.display())]
+    OtherName {
+        path: PathBuf,
+        expected: String,
+        found: String,
+    },
+    #[error("contract {} is version {version} again: give it a version of its own", .path.display())]
+    SameVersion { path: PathBuf, version: String },
     #[error("no file matches `{glob}`: correct files in the configuration")]
     NoFile { glob: String },
     #[error("{} cannot be read: {message}", .path.display())]
@@ -77,11 +87,6 @@ pub enum DataError {
 }
 
 impl Dataset {
-    /// Reads the contract, then opens its files.
-    pub fn load(dataset: &config::Dataset) -> Result<Self, DataError> {
-        Self::open(Self::contract_of(dataset)?, &dataset.files, dataset.mapping.clone())
-    }
-
     /// The contract alone, whatever the files are like.
     pub fn contract_of(dataset: &config::Dataset) -> Result<Contract, DataError> {
         let unreadable = |message: String| DataError::Contract {

@@ -71,7 +71,8 @@ prop_compose! {
             BudgetView { epsilon_left, epsilon_cap, delta_cap }
         });
         let left_for = budget.map(|budget: BudgetView| (snapshot.clone(), budget.epsilon_left)).into_iter().collect();
-        Offer { dataset, contract_json, snapshot, min_cohort, paused, budget, left_for }
+        let admitted = paused.then(|| dataset.clone()).into_iter().collect();
+        Offer { dataset, contract_json, snapshot, min_cohort, paused, budget, left_for, admitted }
     }
 }
 

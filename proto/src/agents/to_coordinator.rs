@@ -301,6 +301,7 @@ impl From<Offer> for v1::Offer {
             paused: offer.paused,
             budget: offer.budget.map(Into::into),
             left_for: offer.left_for.into_iter().collect(),
+            admitted: offer.admitted.into_iter().collect(),
         }
     }
 }
@@ -310,11 +311,14 @@ impl TryFrom<v1::Offer> for Offer {
 
     fn try_from(offer: v1::Offer) -> Result<Self, Malformed> {
         at_most("analysts of an offer", 100_000, offer.left_for.len())?;
+        at_most("admitted analysts", 100_000, offer.admitted.len())?;
         let left_for = offer
             .left_for
             .into_iter()
             .map(|(analyst, left)| Ok((text("analyst", MAX_NAME, analyst)?, quantity("left epsilon", left)?)));
+        let admitted = offer.admitted.into_iter().map(|id| text("analyst", MAX_NAME, id));
         Ok(Self {
+            admitted: admitted.collect::<Result<_, Malformed>>()?,
             left_for: left_for.collect::<Result<_, Malformed>>()?,
             dataset: text("dataset name", MAX_NAME, offer.dataset)?,
             contract_json: text("contract", MAX_DOCUMENT, offer.contract_json)?,

@@ -2,6 +2,7 @@
 //! a second or two, over the four hospitals of the heart data.
 
 mod consent;
+mod contracts;
 mod log;
 mod training;
 mod wire;

@@ -18,6 +18,11 @@ impl World {
     }
 
     pub async fn with(change: impl FnOnce(&mut Spec)) -> Self {
+        Self::placed(|_, spec| change(spec)).await
+    }
+
+    /// The same, with files of the story's own in the world's folder.
+    pub async fn placed(change: impl FnOnce(&Path, &mut Spec)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut spec = sottovoce::demo::consortium(folder.path()).unwrap();
         // A coordinator that is killed must come back at the same address.
@@ -25,7 +30,7 @@ impl World {
             .unwrap()
             .local_addr()
             .unwrap();
-        change(&mut spec);
+        change(folder.path(), &mut spec);
         let state = State::prepare(&folder.path().join("state"), &spec).unwrap();
         let party = Path::new(env!("CARGO_BIN_EXE_party"));
         let running = start(party, &spec, &state, &[("SOTTO_LOG", "debug")], &mut |_| {})

@@ -15,7 +15,7 @@ mod evaluation;
 mod privacy;
 mod run;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::path::{Path, PathBuf};
 

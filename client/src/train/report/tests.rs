@@ -69,7 +69,7 @@ fn released(kind: &str, task: String, plan: &Plan, epsilon: f64, body: Vec<u8>) 
     Released::of(release, request, true)
 }
 
-fn ran() -> Trained {
+pub(crate) fn ran() -> Trained {
     let mut task = TrainTask::dp_sgd(&["age", "sex", "trestbps"], "num", ModelKind::Logistic, 12);
     task.positive_above = Real::new(0.0);
     task.holdout = Some(Holdout {
