@@ -10,5 +10,5 @@ mod spec;
 mod state;
 
 pub use process::{Running, start};
-pub use spec::{Analyst, Site, Spec};
+pub use spec::{Analyst, Site, Spec, Steward};
 pub use state::State;
