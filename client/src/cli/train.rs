@@ -135,7 +135,13 @@ impl Train {
             print_run(&ready, json);
             return Ok(());
         }
-        let purpose = purpose(ready.run.purpose.clone(), &ready.profile, &ready.dataset)?;
+        let purpose = purpose(
+            ready.run.purpose.clone(),
+            &ready.profile,
+            &ready.dataset,
+            &mut ready.client,
+        )
+        .await?;
         let question = train::question(
             &ready.dataset,
             &ready.task,

@@ -3,6 +3,7 @@
 
 mod consent;
 mod contracts;
+mod grants;
 mod log;
 mod training;
 mod wire;
