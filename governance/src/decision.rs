@@ -1,8 +1,8 @@
 //! The decision step: the one place where a participant says yes or no to a question.
 //!
-//! Grants, consent and Cedar policy plug in here later, behind `Decide`. What ships now is `LocalRules`, the owner's own
-//! rules from the agent's configuration. Everything here is independent of data, so a refusal names its rule, its reason
-//! and what would help. Absent permission is a refusal.
+//! Grants and consent plug in here later, behind `Decide`; Cedar policy (crate `policy`) does. What stands here is `LocalRules`,
+//! the owner's own rules from the agent's configuration. Everything is independent of data, so a refusal names its rule, its
+//! reason and what would help. Absent permission is a refusal.
 
 use crate::{ContentHash, Contract, Request};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +35,12 @@ pub enum Verdict {
 
 pub trait Decide: Send + Sync {
     fn decide(&self, question: &Question<'_>) -> Verdict;
+
+    /// Asked before there is a plan, and so without columns: a rule that needs none may refuse here already and spare the
+    /// work. An allow settles nothing, `decide` is asked in any case.
+    fn decide_early(&self, question: &Question<'_>) -> Verdict {
+        self.decide(question)
+    }
 }
 
 /// The owner's own rules. The default allows nothing, because nobody is on its list.
