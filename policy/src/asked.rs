@@ -1,6 +1,6 @@
 //! A request as policies see it: who asks what of which dataset, under which terms. Nothing of it depends on data.
 //!
-//! Becomes Cedar's request and entities of the schema, some 5 us. They are not validated again for each decision: they are made
+//! Becomes Cedar's request and entities of the schema, some 15 us. They are not validated again for each decision: they are made
 //! here and nowhere else, and a test holds them against the schema.
 
 use std::collections::{BTreeSet, HashMap, HashSet};

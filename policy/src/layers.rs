@@ -1,5 +1,5 @@
 //! The layers of one agent and what they say together: allowed only if every layer that is there allows. Nothing is parsed for
-//! a decision; each policy of each layer is evaluated once, about a microsecond a policy.
+//! a decision; each policy of each layer is evaluated once, half a microsecond a policy.
 //!
 //! A layer allows if no `forbid` of it applies, some `permit` of it does, and *every* policy of it could be evaluated: Cedar
 //! skips a policy that fails, which for a `forbid` means "go ahead". A layer that is not there says nothing, unless it is the

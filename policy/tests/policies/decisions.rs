@@ -137,10 +137,10 @@ fn a_policy_that_reads_aggregates_refuses_where_they_are_not_known() {
     let text = r#"
         @id("open") permit (principal, action, resource);
         @id("no-extremes") forbid (principal, action, resource)
-        when { context.aggregates.containsAny(["min", "max"]) };"#;
+        when { context.aggregates.containsAny(["MIN", "MAX"]) };"#;
     let layers = layers(&[(Layer::Owner, text)]);
-    assert!(allows(&layers, "aggregates = ['sum']"));
-    assert!(!allows(&layers, "aggregates = ['sum', 'max']"));
+    assert!(allows(&layers, "aggregates = ['SUM']"));
+    assert!(!allows(&layers, "aggregates = ['SUM', 'MAX']"));
     let decision = ask(&layers, "");
     assert!(
         matches!(decision.refusal().unwrap().outcome, Outcome::Failed(_)),
