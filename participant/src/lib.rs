@@ -2,7 +2,7 @@
 //! which order is `engine::participant`'s decision, what a query means is `workload`'s.
 //!
 //! - [`config`]: the operator's file; [`data`]: local files as a contract's columns; [`compute`]: plans over them, with polars
-//! - [`serving`]: what this agent offers, from configuration and files; [`watch`]: whether it still can
+//! - [`serving`]: what this agent offers, from configuration and files; [`watch`]: whether it still can; [`rules`]: who may ask
 //! - `link`: the one outbound stream; `driver`: records, then messages, then data; `socket`: the local operator's door
 //!
 //! Deliberately absent: a network listener, a path with a scheme, a log line with data, and any way for a vector to leave without the
@@ -14,6 +14,7 @@ pub mod config;
 pub mod data;
 pub mod driver;
 mod link;
+pub mod rules;
 pub mod serving;
 pub mod socket;
 pub mod status;

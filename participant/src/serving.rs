@@ -25,6 +25,7 @@ use crate::compute;
 use crate::config::{self, Config, Population, Renews};
 use crate::data::Dataset;
 use crate::driver::Executor;
+use crate::rules::{self, PolicyError, Rules};
 use crate::watch::{Served, Watch};
 
 /// Everything an agent brings to a round beside its identity.
@@ -32,7 +33,7 @@ pub struct Serving {
     pub datasets: Vec<participant::Dataset>,
     /// Dataset or contract file, and why it is not served.
     pub refused: BTreeMap<String, String>,
-    pub rules: LocalRules,
+    pub rules: Rules,
     pub budgets: BTreeMap<String, Budget>,
     pub executor: Arc<dyn Executor>,
     /// Takes datasets off the offers when their files change; none where no files are behind them.
@@ -44,7 +45,8 @@ impl Serving {
     pub fn open(config: &Config) -> Result<Self, ServingError> {
         let key = bounding_key(&config.store.with_extension("key"))?;
         let executor = Arc::new(compute::Engine::new([], &key));
-        let mut rules = LocalRules::default();
+        let policies = rules::policies(config)?;
+        let mut owner = LocalRules::default();
         let mut readable: Vec<(&config::Dataset, Contract)> = Vec::new();
         let mut hopeless = BTreeMap::new();
         for entry in &config.datasets {
@@ -60,10 +62,10 @@ impl Serving {
         let mut watch = Watch::new(executor.clone(), hopeless, snapshot_key, config.reopen_s);
         for (entry, contract) in readable {
             let name = &contract.name;
-            if rules.analysts.insert(name.clone(), entry.analysts.clone()).is_some() {
+            if owner.analysts.insert(name.clone(), entry.analysts.clone()).is_some() {
                 return Err(ServingError::Twice(name.clone()));
             }
-            rules
+            owner
                 .forbidden_columns
                 .insert(name.clone(), entry.forbidden_columns.clone());
             let opened = Dataset::open(contract.clone(), &entry.files, entry.mapping.clone());
@@ -81,7 +83,7 @@ impl Serving {
         Ok(Self {
             datasets,
             refused,
-            rules,
+            rules: Rules { owner, policies },
             budgets,
             executor,
             watch: Some(watch),
@@ -205,6 +207,8 @@ pub enum ServingError {
     },
     #[error("{}: the key that chooses a unit's rows cannot be read or made: {error}", .path.display())]
     BoundingKey { path: PathBuf, error: io::Error },
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     #[error(transparent)]
     Store(#[from] proto::store::StoreError),
     #[error("the store holds a record this version cannot read: {0}")]

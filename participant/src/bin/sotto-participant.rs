@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use sotto_participant::{config::Config, data, socket, status::Command as Local};
+use sotto_participant::{config::Config, data, rules, socket, status::Command as Local};
 
 #[derive(Parser)]
 #[command(
@@ -22,7 +22,7 @@ struct Cli {
         global = true
     )]
     config: PathBuf,
-    /// Check the configuration and stop
+    /// Check the configuration and the policies, and stop
     #[arg(long)]
     check_config: bool,
     /// Print JSON
@@ -36,7 +36,7 @@ struct Cli {
 enum Act {
     /// Run the agent (the default)
     Run,
-    /// Compare the data with contract and mapping, without connecting to anything
+    /// Check the policies, and compare the data with contract and mapping, without connecting to anything
     Check,
     /// What the running agent is doing
     Status,
@@ -65,7 +65,7 @@ fn main() -> ExitCode {
 fn act(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
     let local = match cli.act.unwrap_or(Act::Run) {
         _ if cli.check_config => {
-            Config::load(&cli.config)?;
+            rules::policies(&Config::load(&cli.config)?)?;
             println!("{}: good", cli.config.display());
             return Ok(());
         }
@@ -111,6 +111,7 @@ fn run(config: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
 
 fn check(config: &std::path::Path, json: bool) -> Result<(), Box<dyn std::error::Error>> {
     let config = Config::load(config)?;
+    rules::policies(&config)?;
     let mut bad = 0;
     for entry in &config.datasets {
         match data::Dataset::load(entry).and_then(|dataset| dataset.check()) {

@@ -79,7 +79,7 @@ impl Participant {
         };
         // Whoever is not admitted makes nobody work: these rules need no plan.
         self.budgeted(&dataset.population, &request.analyst)?;
-        self.decide(&request, &dataset, &[], s_min, turn.now_ms)?;
+        self.decide(&request, &dataset, None, s_min, turn.now_ms)?;
         let planned = self.planned(hash, &request, &dataset, terms)?;
         if planned.hash.0 != start.plan_hash {
             return Err(Refusal::new(
@@ -100,7 +100,7 @@ impl Participant {
         }
         self.check_token(hash, &request, &planned, &start)?;
         self.in_time(start.timeout_ms)?;
-        self.decide(&request, &dataset, &planned.plan.columns, s_min, turn.now_ms)?;
+        self.decide(&request, &dataset, Some(&planned.plan.columns), s_min, turn.now_ms)?;
         let link = self.linked(self.runs.get(&hash), &request, &dataset.contract, &planned, &start)?;
         self.reserve(hash, &request, &dataset, &planned, (round, round + attempt), turn)?;
 
@@ -263,12 +263,12 @@ impl Participant {
         Ok(())
     }
 
-    /// The owner's rules: where grants, consent and policy plug in.
+    /// The owner's rules: where grants, consent and policy plug in. Without `columns` there is no plan yet.
     pub(super) fn decide(
         &self,
         request: &Request,
         dataset: &Dataset,
-        columns: &[String],
+        columns: Option<&[String]>,
         s_min: u32,
         now_ms: u64,
     ) -> Result<(), Refusal> {
@@ -280,11 +280,16 @@ impl Participant {
             contract: &dataset.contract,
             contract_hash: request.contract,
             organisation: &analyst.organisation,
-            columns,
+            columns: columns.unwrap_or_default(),
             s_min,
             now_ms,
         };
-        match self.config.rules.decide(&question) {
+        let rules = &self.config.rules;
+        let verdict = match columns {
+            None => rules.decide_early(&question),
+            Some(_) => rules.decide(&question),
+        };
+        match verdict {
             Verdict::Allow => Ok(()),
             Verdict::Deny { rule, reason, remedy } => {
                 Err(Refusal::new(codes::RULES, format!("{reason} [{rule}]")).remedy(remedy))
@@ -300,7 +305,7 @@ impl Participant {
         self.decide(
             &part.request,
             &dataset,
-            &planned.plan.columns,
+            Some(&planned.plan.columns),
             planned.terms.s_min,
             now_ms,
         )
