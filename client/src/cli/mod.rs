@@ -14,6 +14,7 @@ mod job;
 mod mock;
 mod model;
 mod participant;
+mod policy;
 #[cfg(feature = "agents")]
 mod predict;
 mod profile;
@@ -89,6 +90,8 @@ enum Command {
     Dataset(dataset::Dataset),
     /// Contracts in files: check one, compare two
     Contract(contract::ContractCommand),
+    /// Policies in files: check, test, explain and sign them
+    Policy(policy::PolicyCommand),
     /// Check clock, identity, connection, roster, cohort and contracts; a remedy for whatever is wrong
     Doctor(doctor::Doctor),
     /// Write or show the profile, so that nobody types addresses and folders
@@ -153,6 +156,7 @@ fn run(command: Command, json: bool) -> Result<(), Problem> {
     match command {
         Command::Completions(command) => command.run(),
         Command::Contract(command) => command.run(json),
+        Command::Policy(command) => command.run(json),
         Command::Init(command) => command.run(json),
         Command::Enroll(command) => command.run(json),
         Command::Profile(command) => command.run(json),

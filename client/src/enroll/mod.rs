@@ -11,7 +11,7 @@
 
 mod approve;
 mod consortium;
-mod files;
+pub(crate) mod files;
 mod install;
 mod pki;
 mod request;
@@ -169,7 +169,7 @@ fn new_seed() -> Result<[u8; 32], EnrollError> {
     Ok(seed)
 }
 
-fn signing_key(path: &Path) -> Result<SigningKey, EnrollError> {
+pub(crate) fn signing_key(path: &Path) -> Result<SigningKey, EnrollError> {
     let mut seed = [0; 32];
     let bad = || EnrollError::Malformed(format!("{}: expected a key of 64 hexadecimal digits", path.display()));
     hex::decode_to_slice(files::read_text(path)?.trim(), &mut seed).map_err(|_| bad())?;
