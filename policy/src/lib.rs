@@ -4,12 +4,12 @@
 //! - [`Asked`], [`Layers`], [`Decision`]: a request as policies see it, the layers that answer it, and who decided what
 //! - [`Casebook`]: requests and the answers that a steward expects, for a pipeline
 //!
-//! Cedar itself fails open in two places, so this crate does not: a `forbid` that cannot be evaluated is skipped by Cedar and is
-//! a refusal here, and a text without a policy is an empty set to Cedar and a fault here. A [`Policies`] exists only if every
-//! policy has an `@id` of its own and the whole set passes Cedar's strict validation without so much as a warning.
+//! Cedar fails open where a `forbid` cannot be evaluated: it skips that policy. Here any policy that fails refuses. A [`Policies`]
+//! exists only if no source of it is empty, every policy has an `@id` of its own, and the whole set passes Cedar's strict
+//! validation without so much as a warning.
 //!
-//! Text is read when a layer is loaded (milliseconds); a decision of three layers parses nothing and takes 20 us, and half a microsecond for each
-//! policy beyond a few.
+//! Text is read when a layer is loaded (milliseconds); a decision of three layers parses nothing and takes 20 us, and half a
+//! microsecond for each policy beyond a few.
 //! Deliberately absent: sockets, files, a clock, templates, and any attribute that depends on data.
 #![forbid(unsafe_code)]
 
