@@ -106,7 +106,7 @@ fn plain_serving(drops: bool) -> Serving {
     Serving {
         datasets: vec![dataset],
         refused: BTreeMap::new(),
-        rules,
+        rules: rules.into(),
         budgets: [("nobody".to_owned(), budget)].into(),
         executor: Arc::new(PlainExecutor { drops }),
         consents: None,

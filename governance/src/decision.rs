@@ -1,7 +1,7 @@
 //! The decision step: the one place where a participant says yes or no to a question.
 //!
 //! What ships is `LocalRules`: contract AND nothing suspended AND (the owner's own list OR an active grant that covers the question).
-//! Consent and Cedar policy plug in behind `Decide` and can only narrow it. Everything here is independent of data, so a refusal
+//! Cedar policy (crate `policy`) plugs in behind `Decide` and can only narrow it. Everything here is independent of data, so a refusal
 //! names its rule, its reason and what would help. Absent permission is a refusal.
 
 use crate::act::Subject;
@@ -24,6 +24,8 @@ pub struct Question<'a> {
     pub register: &'a Register,
     /// Which of them count: see [`Witnessed`].
     pub witnessed: &'a dyn Witnessed,
+    /// Its name, which the layer of policies of all carries.
+    pub consortium: &'a str,
     /// The columns that the plan reads.
     pub columns: &'a [String],
     /// The aggregates that it releases, as in SQL and in capitals; none for training.
@@ -49,6 +51,12 @@ pub enum Verdict {
 
 pub trait Decide: Send + Sync {
     fn decide(&self, question: &Question<'_>) -> Verdict;
+
+    /// Asked before there is a plan, and so without columns: a rule that needs none may refuse here already and spare the
+    /// work. An allow settles nothing, `decide` is asked in any case.
+    fn decide_early(&self, question: &Question<'_>) -> Verdict {
+        self.decide(question)
+    }
 
     /// Whether an analyst may know of a dataset whose contract does not show itself to everybody. Absent permission is none.
     fn admits(&self, _dataset: &str, _analyst: &str) -> bool {

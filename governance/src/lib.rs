@@ -6,7 +6,7 @@
 //! (`decision`), and the transparency log with its witnesses (`log`). Everything is a value made from bytes: a type of this crate exists only if its bytes were valid.
 //!
 //! Deliberately absent: sockets, files, clocks and randomness. Time comes in as an argument, keys come in as seeds.
-//! Consent and Cedar policy have their place behind `decision::Decide` and are not here.
+//! Cedar policy is the crate `policy`, behind `decision::Decide`; consent lives beside the data alone.
 #![forbid(unsafe_code)]
 
 pub mod act;

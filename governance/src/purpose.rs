@@ -117,6 +117,11 @@ impl Vocabulary {
         allowed == purpose || self.above.get(purpose).is_some_and(|above| above.contains(allowed))
     }
 
+    /// Every purpose that allows this one as well.
+    pub fn broader(&self, purpose: &str) -> impl Iterator<Item = &str> {
+        self.above.get(purpose).into_iter().flatten().map(String::as_str)
+    }
+
     pub fn contains(&self, purpose: &str) -> bool {
         self.terms.contains_key(purpose)
     }

@@ -322,6 +322,7 @@ fn the_owner_decides_and_absence_is_refusal() {
         contract_hash: contract.hash(),
         organisation: "university",
         owner: "hospital 1",
+        consortium: "hospitals",
         register: &Register::default(),
         witnessed: &Unlogged,
         columns: &columns,

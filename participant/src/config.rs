@@ -36,6 +36,8 @@ pub struct Config {
     /// How often a dataset that could not be read is tried again.
     pub reopen_s: u64,
     pub consent: Consent,
+    /// A file or a folder of Cedar policies: the local layer. `None`: this owner has no policies of its own.
+    pub local_policies: Option<PathBuf>,
     pub populations: Vec<Population>,
     pub datasets: Vec<Dataset>,
 }
@@ -203,6 +205,30 @@ mod tests {
         assert!(error.message.contains("tick_ms"), "{error}");
         let error = parse(&example().replace("reopen_s = 60", "reopen_s = 0")).unwrap_err();
         assert!(error.message.contains("reopen_s"), "{error}");
+    }
+
+    #[test]
+    fn a_policy_table_names_its_policies_or_is_an_error() {
+        assert_eq!(parse(&example()).unwrap().local_policies, None);
+        let with = |keys: &str| {
+            let text = example().replace("[[dataset]]\n", &format!("[policy]\n{keys}\n[[dataset]]\n"));
+            parse(&text).map(|config| config.local_policies)
+        };
+        assert_eq!(
+            with("local = \"policies\"").unwrap().unwrap(),
+            Path::new("/etc/sotto/policies")
+        );
+        for (keys, says) in [
+            ("", "local"),
+            ("locale = \"policies\"", "locale"),
+            ("local = \"\"", "is empty"),
+            ("local = \"https://policies\"", "https://policies"),
+            ("local = \"state/participant.sqlite\"", "is used"),
+        ] {
+            let error = with(keys).unwrap_err();
+            assert!(error.message.contains(says), "{keys}: {error}");
+            assert!(error.place.starts_with("p.toml:"), "{keys}: {error}");
+        }
     }
 
     #[test]

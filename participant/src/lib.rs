@@ -3,7 +3,7 @@
 //!
 //! - [`consent`]: whose rows may be used, and what for
 //! - [`config`]: the operator's file; [`data`]: local files as a contract's columns; [`compute`]: plans over them, with polars
-//! - [`serving`]: what this agent offers, from configuration and files; [`watch`]: whether it still can
+//! - [`serving`]: what this agent offers, from configuration and files; [`watch`]: whether it still can; [`rules`]: who may ask
 //! - `link`: the one outbound stream; `driver`: records, then messages, then data; `socket`: the local operator's door
 //!
 //! Deliberately absent: a network listener, a path with a scheme, a log line with data, and any way for a vector to leave without the
@@ -17,6 +17,7 @@ pub mod data;
 pub mod driver;
 mod grants;
 mod link;
+pub mod rules;
 pub mod serving;
 pub mod socket;
 pub mod status;

@@ -26,6 +26,7 @@ use crate::config::{self, Config, Population, Renews};
 use crate::consent::{self, Consents, Terms};
 use crate::data::{Dataset, Version, versions};
 use crate::driver::{Executor, now_ms};
+use crate::rules::{self, PolicyError, Rules};
 use crate::watch::{Served, Watch};
 
 /// Everything an agent brings to a round beside its identity.
@@ -33,7 +34,7 @@ pub struct Serving {
     pub datasets: Vec<participant::Dataset>,
     /// Dataset or contract file, and why it is not served.
     pub refused: BTreeMap<String, String>,
-    pub rules: LocalRules,
+    pub rules: Rules,
     pub budgets: BTreeMap<String, Budget>,
     pub executor: Arc<dyn Executor>,
     /// Whose rows may be used; none where no dataset requires consent.
@@ -46,7 +47,8 @@ impl Serving {
     /// Opens every dataset of a configuration.
     pub fn open(config: &Config) -> Result<Self, ServingError> {
         let key = bounding_key(&config.store.with_extension("key"))?;
-        let mut rules = LocalRules::default();
+        let policies = rules::policies(config)?;
+        let mut owner = LocalRules::default();
         let mut readable: Vec<(config::Dataset, Contract)> = Vec::new();
         let mut hopeless = BTreeMap::new();
         for entry in &config.datasets {
@@ -64,10 +66,10 @@ impl Serving {
                 }
             }
             let Some(name) = name else { continue };
-            if rules.analysts.insert(name.clone(), entry.analysts.clone()).is_some() {
+            if owner.analysts.insert(name.clone(), entry.analysts.clone()).is_some() {
                 return Err(ServingError::Twice(name));
             }
-            rules.forbidden_columns.insert(name, entry.forbidden_columns.clone());
+            owner.forbidden_columns.insert(name, entry.forbidden_columns.clone());
         }
         let consents = consents(config, &readable, &key)?;
         let mut executor = compute::Engine::new([], &key);
@@ -99,7 +101,7 @@ impl Serving {
         Ok(Self {
             datasets,
             refused,
-            rules,
+            rules: Rules::new(owner, policies),
             budgets,
             executor,
             consents,
@@ -263,6 +265,8 @@ pub enum ServingError {
     Terms(#[from] consent::BadTerms),
     #[error(transparent)]
     Consent(#[from] consent::ConsentError),
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     #[error(transparent)]
     Store(#[from] proto::store::StoreError),
     #[error("the store holds a record this version cannot read: {0}")]

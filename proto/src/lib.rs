@@ -5,6 +5,7 @@
 //! - [`agents`], [`analysts`], `models`, [`handshake`]: conversions to the types of `engine` and `governance`, checked on arrival.
 //! - [`identity`]: an identity directory as mutual TLS, and who is at the other end of a connection.
 //! - [`store`]: the append-only SQLite file in which either shell keeps the engine's records.
+//! - [`texts`]: text files that people keep, one or a folder of them.
 //!
 //! Deliberately absent: sockets, tasks, retries, any decision over a message beyond its shape, any cryptography of the
 //! protocol (signed messages pass through unopened), and any way for a data file to become a message.
@@ -16,6 +17,7 @@ pub mod handshake;
 pub mod identity;
 mod models;
 pub mod store;
+pub mod texts;
 mod wire;
 
 pub use wire::{Malformed, acts, printable};

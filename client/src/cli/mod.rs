@@ -17,6 +17,7 @@ mod lineage;
 mod mock;
 mod model;
 mod participant;
+mod policy;
 #[cfg(feature = "agents")]
 mod predict;
 mod profile;
@@ -105,6 +106,8 @@ enum Command {
     Reinstate(suspend::Reinstate),
     /// Contracts: check a file, compare two; as a steward publish, deprecate and retire versions
     Contract(contract::ContractCommand),
+    /// Policies in files: check, test, explain and sign them
+    Policy(policy::PolicyCommand),
     /// Check clock, identity, connection, roster, cohort and contracts; a remedy for whatever is wrong
     Doctor(doctor::Doctor),
     /// Write or show the profile, so that nobody types addresses and folders
@@ -208,6 +211,7 @@ async fn run_async(command: Command, json: bool) -> Result<(), Problem> {
         Command::Participant(command) => command.run(json).await,
         Command::Dataset(command) => command.run(json).await,
         Command::Contract(command) => command.run(json).await,
+        Command::Policy(command) => command.run(json).await,
         Command::Doctor(command) => command.run(json).await,
         Command::Grant(command) => command.run(json).await,
         Command::Purpose(command) => command.run(json).await,

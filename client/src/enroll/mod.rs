@@ -11,7 +11,7 @@
 
 mod approve;
 pub(crate) mod consortium;
-mod files;
+pub(crate) mod files;
 mod install;
 mod pki;
 mod request;

@@ -199,6 +199,7 @@ fn a_participant_refuses_a_version_that_is_not_active_whatever_its_configuration
             contract_hash: life.hash(i),
             organisation: "university",
             owner: "north",
+            consortium: "heart",
             register: &life.register,
             witnessed: &Unlogged,
             columns: &[],

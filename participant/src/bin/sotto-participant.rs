@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use sotto_participant::config::Config;
 use sotto_participant::data::{self, Version, versions};
-use sotto_participant::{consent, driver, serving, socket, status::Command as Local};
+use sotto_participant::{consent, driver, rules, serving, socket, status::Command as Local};
 
 #[derive(Parser)]
 #[command(
@@ -25,7 +25,7 @@ struct Cli {
         global = true
     )]
     config: PathBuf,
-    /// Check the configuration and stop
+    /// Check the configuration and the policies, and stop
     #[arg(long)]
     check_config: bool,
     /// Print JSON
@@ -39,7 +39,7 @@ struct Cli {
 enum Act {
     /// Run the agent (the default)
     Run,
-    /// Compare the data with contract and mapping, without connecting to anything
+    /// Check the policies, and compare the data with contract and mapping, without connecting to anything
     Check,
     /// What the running agent is doing
     Status,
@@ -109,7 +109,7 @@ fn main() -> ExitCode {
 fn act(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
     let local = match cli.act.unwrap_or(Act::Run) {
         _ if cli.check_config => {
-            Config::load(&cli.config)?;
+            rules::policies(&Config::load(&cli.config)?)?;
             println!("{}: good", cli.config.display());
             return Ok(());
         }
@@ -192,6 +192,7 @@ fn mirror(config: &std::path::Path, file: &std::path::Path) -> Result<(), Box<dy
 
 fn check(config: &std::path::Path, json: bool) -> Result<(), Box<dyn std::error::Error>> {
     let config = Config::load(config)?;
+    rules::policies(&config)?;
     let mut bad = 0;
     let all: Vec<Version> = config.datasets.iter().flat_map(versions).collect();
     let count = all.len();

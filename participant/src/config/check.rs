@@ -39,6 +39,13 @@ fn checked(file: &File) -> Result<(), Fault> {
     for path in [&file.identity, &file.store].into_iter().chain(&file.socket) {
         local(&path.get_ref().to_string_lossy(), path.span())?;
     }
+    if let Some(policy) = &file.policy {
+        if policy.local.get_ref().as_os_str().is_empty() {
+            let message = "local is empty: name a file or a folder of policies, or leave [policy] out";
+            return Err((policy.local.span(), message.into()));
+        }
+        local(&policy.local.get_ref().to_string_lossy(), policy.local.span())?;
+    }
     check_times(file)?;
     check_paths(file)?;
     let mut populations = BTreeSet::new();
@@ -116,24 +123,23 @@ fn check_paths(file: &File) -> Result<(), Fault> {
         }
     }
     used.truncate(4); // a contract may well lie in the identity's folder
+    let mut read: Vec<(String, Range<usize>)> = Vec::new();
     for dataset in &file.datasets {
         let d = dataset.get_ref();
-        let files = d.files.iter().map(|glob| (glob.get_ref().as_str(), glob.span()));
+        read.extend(d.files.iter().map(|glob| (glob.get_ref().clone(), glob.span())));
         let contracts = [&d.contract].into_iter().chain(&d.other_versions);
-        let contracts: Vec<_> = contracts
-            .map(|path| (path.get_ref().to_string_lossy(), path.span()))
-            .collect();
-        for (path, span) in files.chain(contracts.iter().map(|(path, span)| (&**path, span.clone()))) {
-            let pattern = glob::Pattern::new(path).ok();
-            let meets = |used: &Path| {
-                plain(Path::new(path)) == used || pattern.as_ref().is_some_and(|pattern| pattern.matches_path(used))
-            };
-            if let Some((what, _, _)) = used.iter().find(|(_, used, _)| meets(used)) {
-                return Err((
-                    span,
-                    format!("`{path}` is used for {what}, too: keep data apart from it"),
-                ));
-            }
+        read.extend(contracts.map(|path| (path.get_ref().to_string_lossy().into_owned(), path.span())));
+    }
+    let policies = file.policy.iter().map(|policy| &policy.local);
+    read.extend(policies.map(|path| (path.get_ref().to_string_lossy().into_owned(), path.span())));
+    for (path, span) in read {
+        let pattern = glob::Pattern::new(&path).ok();
+        let meets = |used: &Path| {
+            plain(Path::new(&path)) == used || pattern.as_ref().is_some_and(|pattern| pattern.matches_path(used))
+        };
+        if let Some((what, _, _)) = used.iter().find(|(_, used, _)| meets(used)) {
+            let message = format!("`{path}` is used for {what}, too: keep what is read apart from it");
+            return Err((span, message));
         }
     }
     Ok(())

@@ -21,10 +21,17 @@ pub(super) struct File {
     pub identity: Spanned<PathBuf>,
     pub store_max_pages: Option<u32>,
     pub consent: Option<Spanned<ConsentFile>>,
+    pub policy: Option<PolicyFile>,
     #[serde(default, rename = "population")]
     pub populations: Vec<Spanned<PopulationFile>>,
     #[serde(default, rename = "dataset")]
     pub datasets: Vec<Spanned<DatasetFile>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PolicyFile {
+    pub local: Spanned<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -204,6 +211,7 @@ pub(super) fn resolve(file: File, folder: &Path) -> Config {
         tick_ms: file.tick_ms.into_inner(),
         reopen_s: file.reopen_s.into_inner(),
         consent: consent(file.consent.map(Spanned::into_inner)),
+        local_policies: file.policy.map(|policy| folder.join(policy.local.get_ref())),
         populations: file
             .populations
             .into_iter()

@@ -5,6 +5,7 @@ mod consent;
 mod contracts;
 mod grants;
 mod log;
+mod policies;
 mod training;
 mod wire;
 mod world;

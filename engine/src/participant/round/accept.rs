@@ -292,6 +292,7 @@ impl Participant {
             contract_hash: request.contract,
             organisation: &analyst.organisation,
             owner: self.organisation(),
+            consortium: &self.roster.consortium,
             register: self.books.heard().register(),
             witnessed: self.books.log(),
             columns: plan.map_or(&[], |plan| &plan.columns),
@@ -299,7 +300,12 @@ impl Participant {
             s_min,
             now_ms,
         };
-        match self.config.rules.decide(&question) {
+        let rules = &self.config.rules;
+        let verdict = match plan {
+            None => rules.decide_early(&question),
+            Some(_) => rules.decide(&question),
+        };
+        match verdict {
             Verdict::Allow { grant } => Ok(grant),
             Verdict::Deny { rule, reason, remedy } => {
                 let code = match rule.split_once('.') {
