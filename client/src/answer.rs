@@ -97,6 +97,9 @@ impl Answer {
             true => format!("release {}, answered before: this cost nothing", self.first_id()),
             false => format!("release {}; asking the same again is free", self.id()),
         };
+        for flag in self.revoked_words() {
+            text += &format!("\nWARNING: {flag}");
+        }
         if !self.verified() {
             text += "\nWARNING: the release is not signed by the coordinator of your roster";
         }
@@ -111,6 +114,7 @@ impl Answer {
             "sql": self.sql,
             "released_at_ms": self.released_at_ms(),
             "repeated": self.repeated(),
+            "revoked_grants": self.revoked_json(),
             "signature_verified": self.verified(),
             "columns": self.table.columns,
             "rows": json_rows(&self.sheet()),

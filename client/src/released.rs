@@ -108,6 +108,19 @@ impl Released {
         &self.revoked
     }
 
+    /// The same in words, one sentence each.
+    pub fn revoked_words(&self) -> impl Iterator<Item = String> + '_ {
+        self.revoked.iter().map(|(grant, owner)| revoked_words(grant, owner))
+    }
+
+    /// The same for scripts.
+    pub fn revoked_json(&self) -> Value {
+        let flags = self.revoked.iter();
+        flags
+            .map(|(grant, owner)| serde_json::json!({ "grant": grant, "owner": owner }))
+            .collect()
+    }
+
     /// Time of the release in UTC, to the minute.
     pub fn released(&self) -> String {
         minute(self.released_at_ms)
@@ -128,6 +141,12 @@ impl Released {
         }
         json
     }
+}
+
+/// That a release stands on a grant that its owner took back.
+pub(crate) fn revoked_words(grant: &ContentHash, owner: &str) -> String {
+    let short = crate::grants::short(grant);
+    format!("`{owner}` has revoked the grant {short} under which this was made: `sotto grant show {short}`")
 }
 
 /// An epsilon, or that there is none.

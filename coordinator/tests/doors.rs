@@ -3,6 +3,8 @@
 
 #[path = "doors/consortium.rs"]
 mod consortium;
+#[path = "doors/register.rs"]
+mod register;
 #[path = "doors/visibility.rs"]
 mod visibility;
 

@@ -144,8 +144,21 @@ impl Model {
                 let found = detailed(&mut client, models.find(&show.model)?).await?;
                 let parents = parents(&mut client, &models, &found.version).await?;
                 match json {
-                    true => println!("{:#}", as_json(&found, &parents)),
-                    false => print!("{}", words(&found, &parents)),
+                    true => {
+                        let mut json = as_json(&found, &parents);
+                        json["revoked_grants"] = flags(&models, &found.version)
+                            .map(
+                                |(release, grant, owner)| json!({ "release": release, "grant": grant, "owner": owner }),
+                            )
+                            .collect();
+                        println!("{json:#}");
+                    }
+                    false => {
+                        print!("{}", words(&found, &parents));
+                        for (_, grant, owner) in flags(&models, &found.version) {
+                            println!("WARNING: {}", crate::released::revoked_words(grant, owner));
+                        }
+                    }
                 }
                 Ok(())
             }
@@ -195,7 +208,7 @@ impl Evaluate {
         let (mut client, profile) = self.remote.connect().await?;
         let (_, trained) = registry::trained(&mut client, &self.model).await?;
         let dataset = client.dataset(&trained.run.dataset).await?;
-        let purpose = purpose(self.purpose, &profile, &dataset)?;
+        let purpose = purpose(self.purpose, &profile, &dataset, &mut client).await?;
         let group = self.group.as_deref();
         let evaluated = train::evaluate(&mut client, &dataset, &trained, self.epsilon, &purpose, group).await?;
         match json {
@@ -245,6 +258,15 @@ fn listed(models: &Models) -> Sheet {
         ]);
     }
     sheet
+}
+
+/// Revoked grants that a version, or its figures, stand on.
+fn flags<'a>(
+    models: &'a Models,
+    version: &'a Version,
+) -> impl Iterator<Item = &'a (String, governance::ContentHash, String)> {
+    let own = |release: &String| version.release == *release || version.figures.contains(release);
+    models.revoked.iter().filter(move |(release, ..)| own(release))
 }
 
 /// The ancestors, with what each of them cost.

@@ -54,7 +54,7 @@ impl Query {
             return Err(self.refuse_without_epsilon(&asked));
         };
         asked.plan(epsilon)?;
-        let purpose = purpose(self.purpose.clone(), &asked.profile, &asked.dataset)?;
+        let purpose = purpose(self.purpose.clone(), &asked.profile, &asked.dataset, &mut asked.client).await?;
 
         let question = ask::question(&asked.dataset, &asked.sql, epsilon, &purpose, self.attempts);
         let request = asked.client.sign(question)?;

@@ -158,19 +158,32 @@ impl Asked {
 }
 
 /// The purpose that was given, or the profile's, if the contract allows it.
-pub fn purpose(given: Option<String>, profile: &Profile, dataset: &Dataset) -> Result<String, Problem> {
+pub async fn purpose(
+    given: Option<String>,
+    profile: &Profile,
+    dataset: &Dataset,
+    client: &mut Client,
+) -> Result<String, Problem> {
     let allowed = &dataset.contract.purposes;
     let purpose = given.or_else(|| profile.purpose.clone()).ok_or_else(|| {
         Problem::usage("no purpose: every question declares one")
             .remedy(format!("--purpose {}", allowed.join(" or --purpose ")))
     })?;
-    if !allowed.contains(&purpose) {
+    if allowed.contains(&purpose) {
+        return Ok(purpose);
+    }
+    // One that is not written there may be below one that is; the consortium may have purposes of its own.
+    let decided = client.decided().await?;
+    let vocabulary = decided.register.vocabulary();
+    if !allowed.iter().any(|allowed| vocabulary.subsumes(allowed, &purpose)) {
         let message = format!(
             "purpose `{purpose}` is not allowed by the contract of `{}`",
             dataset.name
         );
-        return Err(Problem::new(Exit::Refused, "SOTTO-7304", message)
-            .remedy(format!("allowed purposes: {}", allowed.join(", "))));
+        return Err(Problem::new(Exit::Refused, "SOTTO-7304", message).remedy(format!(
+            "allowed purposes, and what is below them: {}; `sotto purpose list`",
+            allowed.join(", ")
+        )));
     }
     Ok(purpose)
 }

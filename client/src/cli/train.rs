@@ -126,7 +126,13 @@ impl Train {
         // Before anything is spent: a run should not end in a file that cannot be written.
         let format = self.output.as_deref().map(writable).transpose()?;
         let mut ready = ready(self.file, self.settings, &self.remote).await?;
-        let purpose = purpose(ready.run.purpose.clone(), &ready.profile, &ready.dataset)?;
+        let purpose = purpose(
+            ready.run.purpose.clone(),
+            &ready.profile,
+            &ready.dataset,
+            &mut ready.client,
+        )
+        .await?;
         let question = train::question(
             &ready.dataset,
             &ready.task,

@@ -9,7 +9,7 @@ use proto::identity::{Identity, Role};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData};
 
 pub const AGENTS: [&str; 3] = ["north", "south", "west"];
-const GOVERNANCE: u8 = 200;
+pub const GOVERNANCE: u8 = 200;
 
 pub struct Consortium {
     folder: tempfile::TempDir,

@@ -30,14 +30,14 @@ pub struct Heard {
     place: Cursor,
     /// Made here, and not brought by the stream yet.
     made: Vec<SignedAct>,
-    /// What holds: the stream's acts, and on top of them those that were made here.
-    holds: Register,
+    /// What holds while there are such: the stream's acts, and those on top of them.
+    holds: Option<Register>,
 }
 
 impl Heard {
     /// What the acts lead to.
     pub fn register(&self) -> &Register {
-        &self.holds
+        self.holds.as_ref().unwrap_or(&self.stream)
     }
 
     /// How many of the stream's acts are here, and which.
@@ -68,13 +68,16 @@ impl Heard {
     }
 
     fn settle(&mut self) {
-        self.holds = self.stream.clone();
-        for made in &self.made {
-            if let Ok(act) = made.read() {
-                // The stream may have ended meanwhile what the operator stopped.
-                let _ = self.holds.apply(made.hash(), &act);
+        self.holds = (!self.made.is_empty()).then(|| {
+            let mut holds = self.stream.clone();
+            for made in &self.made {
+                if let Ok(act) = made.read() {
+                    // The stream may have ended meanwhile what the operator stopped.
+                    let _ = holds.apply(made.hash(), &act);
+                }
             }
-        }
+            holds
+        });
     }
 }
 

@@ -2,6 +2,7 @@
 //! a second or two, over the four hospitals of the heart data.
 
 mod contracts;
+mod grants;
 mod training;
 mod wire;
 mod world;

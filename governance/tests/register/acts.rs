@@ -1,0 +1,200 @@
+//! The acts beside grants: suspensions, purposes, policies, contracts; and what makes an act its signer's.
+
+use governance::act::{Layer, SignedAct};
+use governance::log::event::Role;
+use governance::purpose::{Term, VocabularyError};
+use governance::{Act, ActError, ContentHash, RegisterError, Stage, What};
+
+use super::Consortium;
+use super::world::*;
+
+#[test]
+fn a_suspension_reaches_as_far_as_its_signer_speaks() {
+    let mut c = Consortium::default();
+    let stops = |c: &Consortium, owner: &str, name: &str| c.register.suspension(owner, &organisation(name)).is_some();
+    let said = |who: &str, name: &str| {
+        says(
+            who,
+            What::Suspended {
+                subject: organisation(name),
+            },
+        )
+    };
+    c.take(&said("nora", "university")).unwrap();
+    assert!(stops(&c, "north", "university") && !stops(&c, "east", "university"));
+    c.take(&said("una", "university")).unwrap();
+    assert!(stops(&c, "east", "university"), "its own people, everywhere");
+    c.take(&said("heart", "institute")).unwrap();
+    assert!(stops(&c, "south", "institute"));
+    assert!(matches!(
+        c.take(&said("ana", "institute")),
+        Err(RegisterError::MayNot { .. })
+    ));
+    let lifts = |who: &str, name: &str| {
+        says(
+            who,
+            What::Reinstated {
+                subject: organisation(name),
+            },
+        )
+    };
+    assert_eq!(
+        c.take(&lifts("nora", "institute")),
+        Err(RegisterError::NotSuspended("north".into()))
+    );
+    c.take(&lifts("heart", "institute")).unwrap();
+    assert!(!stops(&c, "south", "institute"));
+}
+
+#[test]
+fn purposes_and_policies_only_rise_and_only_their_own_people_sign_them() {
+    let mut c = Consortium::default();
+    let term = |id: &str, broader: &str| Term {
+        id: id.to_owned(),
+        label: id.to_owned(),
+        broader: [broader.to_owned()].into(),
+    };
+    let vocabulary = |version, terms: &[Term]| What::VocabularyPublished {
+        version,
+        terms: terms.to_vec(),
+    };
+    let rehab = term("heart:rehab", "DUO:0000007");
+    assert!(matches!(
+        c.take(&says("nora", vocabulary(1, &[rehab.clone()]))),
+        Err(RegisterError::MayNot { .. })
+    ));
+    c.take(&says("heart", vocabulary(1, &[rehab.clone()]))).unwrap();
+    assert!(c.register.vocabulary().subsumes("DUO:0000042", "heart:rehab"));
+    let circle = [term("a", "b"), term("b", "a")];
+    let refused = c.take(&says("heart", vocabulary(2, &circle)));
+    assert_eq!(
+        refused,
+        Err(RegisterError::Vocabulary(VocabularyError::Cycle("a".into())))
+    );
+    assert!(matches!(
+        c.take(&says("heart", vocabulary(1, &[]))),
+        Err(RegisterError::Stale { .. })
+    ));
+    assert_eq!(c.register.vocabulary_version(), 1);
+
+    let policy = |layer: &Layer, version, bundle: &str| What::PolicyPublished {
+        layer: layer.clone(),
+        version,
+        bundle: bundle.to_owned(),
+    };
+    let north = Layer::Owner("north".to_owned());
+    for (who, layer) in [
+        ("ed", &north),
+        ("heart", &north),
+        ("nora", &Layer::Consortium),
+        ("agent-north", &north),
+    ] {
+        assert!(
+            matches!(
+                c.take(&says(who, policy(layer, 1, "x"))),
+                Err(RegisterError::MayNot { .. })
+            ),
+            "{who}"
+        );
+    }
+    c.take(&says("nora", policy(&north, 3, "forbid"))).unwrap();
+    assert!(matches!(
+        c.take(&says("nora", policy(&north, 3, "permit"))),
+        Err(RegisterError::Stale { .. })
+    ));
+    let held = c.register.policy(&north).unwrap();
+    assert_eq!((held.version, held.bundle.as_str()), (3, "forbid"));
+    assert!(c.register.policy(&Layer::Consortium).is_none());
+}
+
+#[test]
+fn a_contract_only_moves_forward() {
+    let mut c = Consortium::default();
+    let contract = ContentHash([5; 32]);
+    let moved = |to| What::ContractMoved {
+        dataset: "heart".to_owned(),
+        contract,
+        to,
+    };
+    let deprecated = Stage::Deprecated { until_ms: NOW + DAY };
+    assert!(matches!(
+        c.take(&says("nora", moved(deprecated))),
+        Err(RegisterError::Contract { .. })
+    ));
+    for to in [Stage::Proposed, Stage::Active, deprecated] {
+        c.take(&says("nora", moved(to))).unwrap();
+        assert_eq!(c.register.contract("north", &contract).unwrap().stage, to);
+    }
+    assert!(matches!(
+        c.take(&says_at("nora", NOW + 1, moved(Stage::Active))),
+        Err(RegisterError::Contract { .. })
+    ));
+    assert!(matches!(
+        c.take(&says("agent-north", moved(Stage::Retired))),
+        Err(RegisterError::MayNot { .. })
+    ));
+    assert!(c.register.contract("east", &contract).is_none());
+}
+
+#[test]
+fn an_act_is_its_signers_words_and_nobody_elses() {
+    let mut c = Consortium::default();
+    let signed = says(
+        "ana",
+        What::GrantRequested {
+            terms: terms("ana"),
+            steward_agrees: true,
+        },
+    );
+    assert_eq!(c.take(&signed).unwrap(), c.take(&signed).unwrap());
+    assert_eq!(c.register.grants(&by("ana")).count(), 1);
+
+    let altered = SignedAct {
+        body: signed.body.replace("chol", "bmi"),
+        ..signed.clone()
+    };
+    assert_eq!(
+        c.take(&altered),
+        Err(RegisterError::Act(ActError::Signature("ana".into())))
+    );
+    let spaced = SignedAct {
+        body: signed.body.replace(":", ": "),
+        ..signed.clone()
+    };
+    assert!(matches!(
+        c.take(&spaced),
+        Err(RegisterError::Act(ActError::Malformed(_)))
+    ));
+    let mut posing: Act = signed.read().unwrap();
+    posing.by.role = Role::Steward;
+    assert!(matches!(
+        c.take(&posing.sign(&key(20)).unwrap()),
+        Err(RegisterError::Act(ActError::Stranger { .. }))
+    ));
+    let mut elsewhere: Act = signed.read().unwrap();
+    elsewhere.by.organisation = "institute".to_owned();
+    assert!(matches!(
+        c.take(&elsewhere.sign(&key(20)).unwrap()),
+        Err(RegisterError::Act(ActError::Stranger { .. }))
+    ));
+    let long = Act {
+        note: "x".repeat(501),
+        ..signed.read().unwrap()
+    };
+    assert!(matches!(long.sign(&key(20)), Err(ActError::Malformed(_))));
+}
+
+#[test]
+fn a_person_is_never_both_analyst_and_steward() {
+    let mut by_name = roster();
+    by_name.stewards[0].id = "ana".to_owned();
+    let mut by_key = roster();
+    by_key.stewards[0].key = by_key.analysts[0].key;
+    for roster in [by_name, by_key] {
+        assert!(roster.sign(&key(99)).unwrap_err().to_string().contains("appears twice"));
+    }
+    // A roster without stewards keeps the bytes that it had before there were any.
+    let mut plain = roster();
+    plain.stewards.clear();
+    assert!(!plain.sign(&key(99)).unwrap().body.contains("stewards"));
+}

@@ -1,0 +1,205 @@
+//! Grants in a consortium, told as stories: nobody is on an owner's list, and a question is answered as long as both sides of a
+//! grant want it to be.
+
+use engine::codes;
+use engine::message::{Acts, Cursor, ToAgent};
+use engine::participant::Input;
+use governance::grant::Unlogged;
+use governance::{ContentHash, Status};
+use tests::sim::acts::Decision;
+use tests::sim::{Options, Story};
+
+/// Four owners who list nobody.
+fn unlisted() -> Story {
+    Story::with(Options {
+        by_grant: true,
+        ..Options::quiet(4, 1)
+    })
+}
+
+/// The same, with a grant of all four.
+fn granted() -> (Story, ContentHash) {
+    let mut w = unlisted();
+    w.world.decide(0, Decision::Ask);
+    w.wait(2_000);
+    let grant = w.world.newest_grant().unwrap();
+    (w, grant)
+}
+
+fn status_at(w: &Story, place: usize, grant: &ContentHash) -> Status {
+    let engine = w.world.participants[place].engine.as_ref().unwrap();
+    let owner = &w.world.consortium.roster.agents[place].organisation;
+    let line = &engine.books().heard().register().any_grant(grant).unwrap().lines[owner];
+    line.status(w.world.now_ms, &Unlogged)
+}
+
+#[test]
+fn a_grant_admits_what_no_list_does_and_pays_from_a_line_of_its_own() {
+    let mut w = unlisted();
+    let question = w.question();
+    let job = w.submit(question);
+    w.run();
+    let message = w.expect_failed(job, codes::OWNERS_REFUSED);
+    assert!(message.contains("[grant.none]"), "{message}");
+
+    w.world.decide(0, Decision::Ask);
+    w.wait(2_000);
+    let grant = w.world.newest_grant().unwrap();
+    assert_eq!(status_at(&w, 0, &grant), Status::Active);
+    let question = w.question();
+    let job = w.submit(question);
+    w.run();
+    assert_eq!(w.expect_released(job).receipt.contributors, 4);
+    let engine = w.world.participants[0].engine.as_ref().unwrap();
+    let ledger = engine.books().ledger("people").unwrap();
+    assert!(ledger.left_for(&format!("grant/{grant}"), w.world.now_ms).is_some());
+    assert!(
+        ledger.left_for("ada", w.world.now_ms).is_none(),
+        "the analyst's own part is untouched"
+    );
+    let coordinator = w.world.coordinator.engine.as_ref().unwrap();
+    assert_eq!(coordinator.books().grants_of(&job).len(), 4);
+}
+
+#[test]
+fn a_local_revocation_ends_what_is_under_way_with_the_coordinator_gone() {
+    let (mut w, grant) = granted();
+    w.participant(3).slow_down();
+    let question = w.question();
+    let job = w.submit(question);
+    w.until("site-03: Charged");
+    w.world.crash_coordinator(Some(60_000));
+    w.world.revoke_here(3);
+    assert_eq!(status_at(&w, 3, &grant), Status::Revoked);
+    assert!(w.heard("site-03: Aborted"), "{:?}", w.world.trace.last());
+    w.run();
+    w.wait(20_000);
+    // The others heard of it when the coordinator did; the job, if it was asked again, was refused by site-03 alone.
+    let coordinator = w.world.coordinator.engine.as_ref().unwrap();
+    let owner = &w.world.consortium.roster.agents[3].organisation;
+    let line = &coordinator.books().register().any_grant(&grant).unwrap().lines[owner];
+    assert_eq!(line.status(w.world.now_ms, &Unlogged), Status::Revoked);
+    let held = w.world.participants[3].engine.as_ref().unwrap().books().heard();
+    assert!(
+        held.made().is_empty(),
+        "what was decided while cut off came back as heard"
+    );
+    assert_eq!(w.tokens(3, job), 1);
+}
+
+#[test]
+fn a_revocation_ends_the_job_that_runs_under_the_grant_and_says_so() {
+    let (mut w, _) = granted();
+    w.participant(3).slow_down();
+    let question = w.question();
+    let job = w.submit(question);
+    w.until("site-03: Charged");
+    w.world.decide(0, Decision::Revoke { owner: 1 });
+    w.run();
+    let message = w.expect_failed(job, codes::GRANT_ENDED);
+    assert!(message.contains("is revoked"), "{message}");
+}
+
+#[test]
+fn an_answer_is_not_repeated_after_its_grant_ended_and_carries_the_flag() {
+    let (mut w, grant) = granted();
+    let question = w.question();
+    let first = w.submit(question);
+    w.run();
+    let question = w.question();
+    let second = w.submit(question);
+    w.run();
+    assert_eq!(w.expect_released(second).receipt.repeated, Some(first));
+    w.world.decide(0, Decision::Revoke { owner: 2 });
+    w.wait(1_000);
+    let question = w.question();
+    let third = w.submit(question);
+    w.run();
+    let release = w.expect_released(third);
+    assert_eq!((release.receipt.repeated, release.receipt.contributors), (None, 3));
+    let coordinator = w.world.coordinator.engine.as_ref().unwrap();
+    let owner = w.world.consortium.roster.agents[2].organisation.clone();
+    for job in [first, second] {
+        assert_eq!(coordinator.revoked_under(&job), [(grant, owner.clone())]);
+    }
+    assert_eq!(coordinator.revoked_under(&third), []);
+}
+
+#[test]
+fn an_agent_that_hears_nothing_for_three_beats_answers_nothing() {
+    let (mut w, _) = granted();
+    let question = w.question();
+    let job = w.submit(question);
+    w.run();
+    w.expect_released(job);
+    let question = w.question();
+    let mut start = w.last_start(0);
+    let signed = w.world.consortium.signed(&question);
+    start.job = engine::JobId::of(&signed.hash().0);
+    start.request = signed.into();
+    start.at.slot += 1;
+    // The link is dead and nobody noticed: time passes at the agent alone.
+    w.world.now_ms += 15_001;
+    w.say(0, ToAgent::RoundStart(start.clone()));
+    assert!(w.heard(codes::STALE), "{:?}", w.world.trace.last());
+    let end = w.world.participants[0].engine.as_ref().unwrap().books().heard().place();
+    w.say(0, ToAgent::Heartbeat(end));
+    w.say(0, ToAgent::RoundStart(start));
+    assert!(w.heard("Accepted"), "{:?}", w.world.trace.last());
+}
+
+#[test]
+fn acts_that_are_lost_swapped_or_meant_for_others_are_not_taken() {
+    let (mut w, _) = granted();
+    let heard = |w: &Story| w.world.participants[0].engine.as_ref().unwrap().books().heard().place();
+    let before = heard(&w);
+    let next = w.last_message(
+        1,
+        |message| matches!(message, ToAgent::Acts(acts) if !acts.acts.is_empty()),
+    );
+    let ToAgent::Acts(foreign) = next else { unreachable!() };
+    // A neighbour's act in this agent's place; an act twice; a list that goes on where nothing is.
+    let swapped = Acts {
+        from: before,
+        acts: foreign.acts.clone(),
+    };
+    w.say(0, ToAgent::Acts(swapped));
+    assert!(w.heard("Suspicious"));
+    w.say(0, ToAgent::Acts(foreign));
+    let gone = Cursor {
+        count: before.count + 1,
+        head: [9; 32],
+    };
+    w.say(0, ToAgent::Heartbeat(gone));
+    assert_eq!(heard(&w), before);
+    // A coordinator that knows less than it said is one that lost acts.
+    w.say(0, ToAgent::Heartbeat(Cursor::default()));
+    assert!(w.heard(codes::STALE));
+}
+
+#[test]
+fn an_operator_revokes_for_its_own_organisation_and_for_nobody_else() {
+    let (mut w, grant) = granted();
+    let what = governance::What::GrantRevoked { grant, owner: None };
+    let by = w.world.participants[0].engine.as_ref().unwrap().by();
+    for (by, key) in [
+        (by.clone(), 1),
+        (
+            governance::act::By {
+                id: "site-01".into(),
+                ..by
+            },
+            1,
+        ),
+    ] {
+        let act = governance::Act {
+            by,
+            at_ms: w.world.now_ms,
+            note: String::new(),
+            what: what.clone(),
+        };
+        let signed = act.sign(&w.world.consortium.act_keys[key]).unwrap();
+        w.world.tell_participant(0, Input::Act(signed));
+        assert_eq!(status_at(&w, 0, &grant), Status::Active);
+    }
+}
