@@ -249,6 +249,12 @@ impl Coordinator {
             return Prepared::Fail(Refusal::new(codes::UNKNOWN_JOB, "the job has ended").into());
         };
         let (request, signed) = (entry.request.clone(), entry.signed.clone());
+        // A notice ends by the clock, also for a job that waits and for a run between two rounds.
+        if let Err(refusal) = self.may_name(&request)
+            && refusal.code == codes::NOT_ACTIVE
+        {
+            return Prepared::Fail(refusal.into());
+        }
         if let Some(refusal) = self.suspended(&request) {
             return Prepared::Fail(refusal.into());
         }

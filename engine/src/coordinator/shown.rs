@@ -115,7 +115,7 @@ impl Coordinator {
         let readable = || shown.iter().filter(|shown| shown.level == Visibility::Schema);
         let mut named = readable().filter(|shown| shown.contract == *contract).peekable();
         if named.peek().is_some() {
-            return match named.any(|shown| shown.standing.is_served()) {
+            return match named.any(|shown| shown.standing.is_served()) || self.is_served_elsewhere(dataset, contract) {
                 true => Ok(()),
                 false => Err(self.not_active(dataset, contract, readable())),
             };
@@ -135,6 +135,14 @@ impl Coordinator {
             return Err(Refusal::new(codes::UNKNOWN_DATASET, text).remedy("`sotto dataset` lists what is offered"));
         }
         Ok(())
+    }
+
+    /// Whether the acts of an owner that is not here now have the version served: then it is worth waiting for.
+    fn is_served_elsewhere(&self, dataset: &str, contract: &ContentHash) -> bool {
+        use ContractStanding::{Active, Deprecated};
+        let standing = |owner: &str| self.books.register().standing(owner, dataset, contract, self.now_ms);
+        let mut owners = self.roster.agents.iter().map(|agent| agent.organisation.as_str());
+        owners.any(|owner| matches!(standing(owner), Active | Deprecated { .. }))
     }
 
     /// A version that is proposed everywhere it is offered, or was retired.
