@@ -172,7 +172,7 @@ mod tests {
     }
 
     /// A register in which these are in force, for the consortium `four` and the owner `north`.
-    fn published(bundles: &[(Published, Layer, &str, String)]) -> Register {
+    fn published(bundles: &[(Published, Layer, &str, Bundle)]) -> Register {
         let mut register = Register::default();
         for (number, (name, layer, of, bundle)) in (0u8..).zip(bundles) {
             let role = match layer {
@@ -187,7 +187,7 @@ mod tests {
             let what = governance::What::PolicyPublished {
                 layer: name.clone(),
                 version: 1,
-                bundle: bundle.clone(),
+                bundle: governance::canonical::to_string(bundle).unwrap(),
             };
             let act = governance::Act {
                 by,
@@ -200,7 +200,7 @@ mod tests {
         register
     }
 
-    fn bundle(layer: Layer, of: &str, text: &str) -> String {
+    fn bundle(layer: Layer, of: &str, text: &str) -> Bundle {
         let sources = vec![Source {
             name: "a.cedar".to_owned(),
             text: text.to_owned(),
@@ -212,7 +212,6 @@ mod tests {
             version: 1,
             sources,
         }
-        .canonical_json()
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! A layer's text with its version, as it is published: signed, named by its hash, and only ever replaced by a later one.
+//! A layer's text with its version, as an act publishes it: named by its hash, and only ever replaced by a later one.
 //!
-//! Who signs: governance the consortium's layer, a steward of the owning organisation the owner's. The local layer is not
-//! signed: it lies on the owner's own disk. Verifying costs 25 us, reading the text a millisecond or so.
+//! Who may sign the act, the register says (`governance::register`): governance the consortium's layer, a steward of the owning organisation the
+//! owner's. The local layer is not published: it lies on the owner's own disk. Reading a text costs a millisecond or so.
 
 use std::fmt;
 
-use governance::{BadSignature, ContentHash, SigningKey, VerifyingKey, canonical, keys};
+use governance::{ContentHash, canonical};
 use serde::{Deserialize, Serialize};
 
 use crate::{Faults, Policies};
@@ -69,25 +69,8 @@ pub struct Bundle {
     pub sources: Vec<Source>,
 }
 
-/// Body and signature as they travel and lie on disk. The body is the canonical JSON of a `Bundle`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SignedBundle {
-    pub body: String,
-    #[serde(default, with = "canonical::hexadecimal")]
-    pub signature: Vec<u8>,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BundleError {
-    #[error("the bundle is not signed: `sotto policy sign`")]
-    Unsigned,
-    #[error("the bundle is not signed by a key that may sign the {layer} layer of `{of}`: {error}")]
-    Signature {
-        layer: Layer,
-        of: String,
-        error: BadSignature,
-    },
     #[error("malformed bundle: {0}")]
     Malformed(String),
     #[error("mismatched layer: expected {}, got {}", spelled(.expected), spelled(.found))]
@@ -97,8 +80,8 @@ pub enum BundleError {
     },
     #[error("version 0 of the {0} layer: published versions are counted from 1")]
     NoVersion(Layer),
-    #[error("the local layer is not signed: it lies on the owner's own disk, name it in the agent's configuration")]
-    LocalIsNotSigned,
+    #[error("the local layer is not published: it lies on the owner's own disk, name it in the agent's configuration")]
+    LocalIsNotPublished,
     #[error("stale {layer} layer: version {version} is in force with another text; publish the change as version {}", .version + 1)]
     Stale { layer: Layer, version: u64 },
     #[error("rolled back {layer} layer: version {current} is in force, got {found}")]
@@ -112,13 +95,11 @@ fn spelled((layer, of): &(Layer, String)) -> String {
 }
 
 impl Bundle {
-    /// Checks and signs. The only maker of a `SignedBundle` that verifies.
-    pub fn sign(&self, key: &SigningKey) -> Result<SignedBundle, BundleError> {
+    /// The text that an act publishes, if agents will take it.
+    pub fn published(&self) -> Result<String, BundleError> {
         self.publishable()?;
         Policies::check(self.clone())?;
-        let body = self.canonical_json();
-        let signature = key.sign(DOMAIN, body.as_bytes());
-        Ok(SignedBundle { body, signature })
+        Ok(self.canonical_json())
     }
 
     /// The policies in a body, for who knows already whose word it is.
@@ -162,34 +143,14 @@ impl Bundle {
 
     fn publishable(&self) -> Result<(), BundleError> {
         match (self.layer, self.version) {
-            (Layer::Local, _) => Err(BundleError::LocalIsNotSigned),
+            (Layer::Local, _) => Err(BundleError::LocalIsNotPublished),
             (layer, 0) => Err(BundleError::NoVersion(layer)),
             _ => Ok(()),
         }
     }
 
-    pub fn canonical_json(&self) -> String {
+    pub(crate) fn canonical_json(&self) -> String {
         // Unwrap safety: strings and integers, all of which JSON can spell.
         canonical::to_string(self).expect("a bundle is spellable")
-    }
-}
-
-impl SignedBundle {
-    /// Reads the file that `sotto policy sign` writes.
-    pub fn parse(bytes: &[u8]) -> Result<Self, BundleError> {
-        serde_json::from_slice(bytes).map_err(|error| BundleError::Malformed(error.to_string()))
-    }
-
-    /// The policies, if one of `signers` signed exactly these bytes as this layer, and they are valid.
-    pub fn verify(&self, layer: Layer, of: &str, signers: &[VerifyingKey]) -> Result<Policies, BundleError> {
-        if self.signature.is_empty() {
-            return Err(BundleError::Unsigned);
-        }
-        let by = |key: &VerifyingKey| keys::verify(key, DOMAIN, self.body.as_bytes(), &self.signature).is_ok();
-        if !signers.iter().any(by) {
-            let (of, error) = (of.to_owned(), BadSignature);
-            return Err(BundleError::Signature { layer, of, error });
-        }
-        Bundle::open(&self.body, layer, of)
     }
 }

@@ -1,6 +1,6 @@
 //! Policy in Cedar behind `governance::decision::Decide`: three layers, each of which can only narrow what the others allow.
 //!
-//! - [`Source`], [`Bundle`], [`Policies`]: the text of a layer; with its version, as it is signed; and checked, ready to decide
+//! - [`Source`], [`Bundle`], [`Policies`]: the text of a layer; with its version, as it is published; and checked, ready to decide
 //! - [`Asked`], [`Layers`], [`Decision`]: a request as policies see it, the layers that answer it, and who decided what
 //! - [`Casebook`]: requests and the answers that a steward expects, for a pipeline
 //!
@@ -22,7 +22,7 @@ mod policies;
 mod sample;
 
 pub use asked::{Action, Asked};
-pub use bundle::{Bundle, BundleError, Layer, SignedBundle, Source};
+pub use bundle::{Bundle, BundleError, Layer, Source};
 pub use casebook::{Casebook, CasebookError, Expected, Report, Sources, Tried};
 pub use fault::{Fault, Faults, Place, Wrong};
 pub use layers::{Decider, Decision, LayerDecision, Layers, Outcome};

@@ -78,7 +78,7 @@ impl Policies {
         })
     }
 
-    /// Reads and validates. Whether anybody may publish it is asked of [`crate::SignedBundle::verify`].
+    /// Reads and validates. Whether anybody may publish it, the register says.
     pub fn check(bundle: Bundle) -> Result<Self, Faults> {
         Faults::none_of(shape(&bundle))?;
         let mut found = Reading::default();

@@ -155,7 +155,7 @@ fn an_agreement_that_nobody_witnessed_and_a_window_that_has_not_begun_admit_nobo
     assert_eq!(line.status(NOW, &Nothing), Status::Agreed);
     assert_eq!(
         c.register.covering(&wanted("ian"), &Nothing).unwrap_err().rule,
-        "grant.agreed"
+        "grant.unwitnessed"
     );
     let early = Wanted {
         now_ms: NOW - 1,

@@ -1,6 +1,5 @@
 //! What the suites share: a request that most policies like, and layers made from text.
 
-use governance::SigningKey;
 use policy::{Asked, Bundle, Draft, Layer, Layers, Policies, Sample, Source};
 
 pub fn source(name: &str, text: &str) -> Source {
@@ -33,10 +32,6 @@ pub fn layers(texts: &[(Layer, &str)]) -> Layers {
         layers.install(policies(*layer, text)).unwrap();
     }
     layers
-}
-
-pub fn key(seed: u8) -> SigningKey {
-    SigningKey::from_seed(&[seed; 32]).unwrap()
 }
 
 /// Ann of the institute asks for two columns of heart, for research, on a Monday morning.

@@ -81,7 +81,7 @@ impl Publish {
         let what = What::PolicyPublished {
             layer: published,
             version,
-            bundle: bundle.canonical_json(),
+            bundle: bundle.published().map_err(|error| invalid(error.to_string()))?,
         };
         let act = match &self.governance {
             Some(folder) => client.decide_as_governance(folder, what, &self.note).await?,
