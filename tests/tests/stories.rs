@@ -169,7 +169,11 @@ fn the_same_question_for_another_purpose_is_another_question() {
     question.purpose = "planning".to_owned();
     let second = w.submit(question);
     w.run();
-    assert_eq!(w.expect_released(second).receipt.repeated, None, "other people may consent to it");
+    assert_eq!(
+        w.expect_released(second).receipt.repeated,
+        None,
+        "other people may consent to it"
+    );
     assert!((0..4).all(|place| w.tokens(place, second) == 1 && w.tokens(place, first) == 1));
 }
 
