@@ -5,11 +5,35 @@
 //! there, whatever the files' types. Lose the key and every consent is lost with it: nobody consents until it is imported again.
 
 use governance::LogicalType;
+use std::hash::{BuildHasherDefault, Hasher};
 use workload::query::{BoundingKey, UnitId, Value, integer_id, parse_date};
 use zeroize::Zeroizing;
 
 /// 128 bits: two of a million units share one with a probability of 2^-89.
 pub type Name = [u8; 16];
+
+/// For tables of names: they are hashes already, and keyed, so nobody can choose ones that collide.
+pub type ByName = BuildHasherDefault<FirstHalf>;
+
+/// The first eight bytes of a name.
+#[derive(Default)]
+pub struct FirstHalf(u64);
+
+impl Hasher for FirstHalf {
+    fn write(&mut self, name: &[u8]) {
+        let mut half = [0; 8];
+        let taken = name.len().min(8);
+        half[..taken].copy_from_slice(&name[..taken]);
+        self.0 = u64::from_le_bytes(half);
+    }
+
+    /// The length of an array: the same for all.
+    fn write_usize(&mut self, _length: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// Makes names. No `Debug`: it holds a key.
 pub struct Names {

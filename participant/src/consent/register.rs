@@ -3,7 +3,7 @@
 //! A consent is given for purposes and a window of time, modified by being given again, withdrawn by a change, and expired by
 //! the clock. Whoever is not on record does not consent. Costs about 60 bytes a unit and a hash look-up an answer.
 
-use super::names::Name;
+use super::names::{ByName, Name};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// When a consent is in force: from an instant, until just before another.
@@ -23,7 +23,7 @@ pub enum Choice {
 /// The newest choice of every unit of a population.
 #[derive(Default)]
 pub struct Register {
-    entries: HashMap<Name, Entry>,
+    entries: HashMap<Name, Entry, ByName>,
     /// Lists of purposes that occur; few, whatever the number of units.
     lists: Vec<BTreeSet<String>>,
     list_of: BTreeMap<BTreeSet<String>, u32>,
