@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use governance::log::TreeHash;
-use governance::log::witness::Inclusion;
 use governance::{ContentHash, SignedAct, SignedRequest, SignedRoster};
 
 use crate::ids::{AgentId, EpochSeq, JobId, SlotId};
@@ -105,7 +104,8 @@ pub enum ToCoordinator {
     LogSeen(LogSeen),
 }
 
-/// A checkpoint, with all that one agent needs to examine it. Some 700 bytes a leaf, and a kilobyte for each of its own events.
+/// A checkpoint, with all that one agent needs to examine it. Some 700 bytes a leaf: with all leaves at hand
+/// the agent builds the tree itself, so its own events need no proofs beside them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogGrown {
     /// Leaves that the agent has seen, by the coordinator's count: entries and proofs start here.
@@ -116,7 +116,6 @@ pub struct LogGrown {
     pub checkpoint: String,
     pub entries: Vec<Arc<str>>,
     pub consistency: Vec<TreeHash>,
-    pub own: Vec<Inclusion>,
 }
 
 /// An agent's answer to [`LogGrown`].

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use engine::codes;
 use engine::coordinator::JobPhase;
 use engine::message::{LogGrown, ToAgent};
+use governance::Request;
 use governance::log::mirror::Mirror;
 use governance::log::{Checkpoint, Event, Kind, Nodes, SignedEvent, Tree, TreeHash, Trust, scan};
 use tests::sim::{ANALYST, Options, Story};
@@ -59,8 +60,15 @@ fn grown(w: &Story, from: u64, leaves: &[Arc<str>]) -> ToAgent {
         checkpoint: signed(w, size, tree.root()),
         entries: leaves[from as usize..].to_vec(),
         consistency: tree.consistency(from.min(size), size).unwrap(),
-        own: Vec::new(),
     }))
+}
+
+/// A question that was not asked before: the same one again would be answered from the books.
+fn another(w: &mut Story) -> Request {
+    let mut question = w.question();
+    let noise = 1_000 + w.world.requests.len();
+    question.task = question.task.replace("1000", &noise.to_string());
+    question
 }
 
 /// Four owners answered one question, and everybody has seen the log.
@@ -118,8 +126,10 @@ fn a_refusal_is_logged_once_however_often_it_is_said() {
     let mut w = Story::of(4, 1);
     w.wait(10_000);
     w.participant(3).pause();
-    let (first, second) = (w.question(), w.question());
-    let (first, second) = (w.submit(first), w.submit(second));
+    let first = another(&mut w);
+    let first = w.submit(first);
+    let second = another(&mut w);
+    let second = w.submit(second);
     w.run();
     w.expect_released(first);
     w.expect_released(second);
@@ -163,7 +173,7 @@ fn two_logs_of_one_size_convict_the_coordinator_for_good() {
     assert_eq!(fork.size, size);
     fork.verify(trust(&w).log()).unwrap();
     // It answers nothing any more; the three others do.
-    let question = w.question();
+    let question = another(&mut w);
     let job = w.submit(question);
     w.run();
     assert_eq!(w.expect_released(job).receipt.contributors, 3);
@@ -211,7 +221,7 @@ fn a_log_that_was_cut_reordered_or_rewritten_is_not_cosigned() {
 
     // The honest coordinator hears of it and shows the true log: work goes on.
     w.wait(10_000);
-    let question = w.question();
+    let question = another(&mut w);
     let job = w.submit(question);
     w.run();
     assert_eq!(w.expect_released(job).receipt.contributors, 4);
@@ -221,13 +231,13 @@ fn a_log_that_was_cut_reordered_or_rewritten_is_not_cosigned() {
 fn a_coordinator_that_drops_events_loses_its_witnesses_until_it_logs_them() {
     let (mut w, _) = answered();
     w.world.unlogged.extend([0, 1]);
-    let question = w.question();
+    let question = another(&mut w);
     let first = w.submit(question);
     w.run();
     w.expect_released(first); // within the merge delay nobody can tell
     w.wait(40_000);
     w.mark();
-    let question = w.question();
+    let question = another(&mut w);
     let second = w.submit(question);
     w.wait(5_000);
     assert!(w.heard("own event") && w.heard(codes::LOG_FAULT), "the delay is over");
@@ -242,7 +252,7 @@ fn a_coordinator_that_drops_events_loses_its_witnesses_until_it_logs_them() {
 #[test]
 fn an_answer_waits_for_witnesses_reading_goes_on_and_liveness_returns() {
     let (mut w, before) = answered();
-    let question = w.question();
+    let question = another(&mut w);
     let job = w.submit(question);
     w.until("Witnessing");
     w.participant(0).blink(60_000);
@@ -269,7 +279,7 @@ fn an_answer_waits_for_witnesses_reading_goes_on_and_liveness_returns() {
 #[test]
 fn an_answer_that_waited_through_a_restart_is_shown_when_witnesses_are_back() {
     let (mut w, _) = answered();
-    let question = w.question();
+    let question = another(&mut w);
     let job = w.submit(question);
     w.until("Witnessing");
     w.world.crash_coordinator(Some(1_000));
@@ -290,7 +300,7 @@ fn a_ledger_that_was_put_back_is_found_and_two_people_bring_it_up_to_the_log() {
     let mut w = Story::of(4, 1);
     w.wait(5_000);
     let backup = w.participant(2).backup();
-    let question = w.question();
+    let question = another(&mut w);
     let job = w.submit(question);
     w.run();
     w.wait(5_000);
@@ -308,7 +318,7 @@ fn a_ledger_that_was_put_back_is_found_and_two_people_bring_it_up_to_the_log() {
     w.participant(2).restore(backup);
     w.wait(10_000);
     assert_eq!(spent(&w), 0.0, "the backup knows nothing of the charge");
-    let question = w.question();
+    let question = another(&mut w);
     let second = w.submit(question);
     w.run();
     assert!(w.heard(codes::LEDGER_BEHIND));
@@ -324,7 +334,7 @@ fn a_ledger_that_was_put_back_is_found_and_two_people_bring_it_up_to_the_log() {
     let hash = w.world.requests[&job].hash();
     let engine = w.world.participants[2].engine.as_ref().unwrap();
     assert!(engine.books().tokens(&hash).closed);
-    let question = w.question();
+    let question = another(&mut w);
     let third = w.submit(question);
     w.run();
     assert_eq!(w.expect_released(third).receipt.contributors, 4);

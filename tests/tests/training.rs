@@ -192,7 +192,7 @@ fn a_crash_at_any_moment_ends_in_a_release_or_a_clear_failure() {
 #[test]
 fn under_drops_duplicates_partitions_and_crashes_a_run_ends_well_or_says_why() {
     let mut ends = Vec::new();
-    for seed in 0..8 {
+    for seed in 0..12 {
         let options = Options {
             delay_ms: 300,
             in_order: false,

@@ -12,7 +12,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use governance::grant::line_hash;
 use governance::log::event::{Actor, Role};
-use governance::log::witness::Inclusion;
 use governance::log::{Checkpoint, Event, Kind, Nodes, SignedCheckpoint, SignedEvent, Trust, TrustError};
 use governance::{Act, ContentHash, Roster, SignedRequest, What};
 
@@ -503,15 +502,6 @@ impl Coordinator {
             None => self.checkpoint(size),
         };
         let tree = books.tree();
-        let proven = |index| {
-            let path = tree.inclusion(index, size)?;
-            Ok(Inclusion {
-                leaf: tree.node(0, index)?,
-                index,
-                path,
-            })
-        };
-        let own: Result<_, governance::log::TreeError> = books.own(agent, from..size).map(proven).collect();
         Ok(LogGrown {
             from,
             head,
@@ -520,7 +510,6 @@ impl Coordinator {
             consistency: tree
                 .consistency(from, size)
                 .map_err(|error| failed(error.to_string()))?,
-            own: own.map_err(|error| failed(error.to_string()))?,
         })
     }
 

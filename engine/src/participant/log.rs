@@ -157,13 +157,13 @@ impl Participant {
         let mut frontier = self.books.log().frontier().clone();
         // Of a tree that was seen already there is nothing to append; a fork or a rollback is the witness's to find.
         if offered.size > seen {
-            grown
-                .entries
-                .iter()
-                .for_each(|leaf| frontier.append(TreeHash::leaf(leaf.as_bytes())));
+            let leaves = grown.entries.iter().map(|leaf| TreeHash::leaf(leaf.as_bytes()));
+            let leaves: Vec<TreeHash> = leaves.collect();
+            leaves.iter().for_each(|leaf| frontier.append(*leaf));
             if let Err(text) = is_tree_of(&frontier, offered) {
                 return self.faulty(fault(text));
             }
+            self.log.witness.found(&leaves);
         }
         let offer = Offer {
             checkpoint: note.to_vec(),
@@ -172,11 +172,7 @@ impl Participant {
             } else {
                 Vec::new()
             },
-            own: if offered.size > seen {
-                grown.own.clone()
-            } else {
-                Vec::new()
-            },
+            own: Vec::new(),
         };
         let accepted = match self.log.witness.examine(&offer, turn.now_ms) {
             Ok(accepted) => accepted,

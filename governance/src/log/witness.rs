@@ -147,6 +147,14 @@ impl Witness {
         self.view.pending = leaves.into_iter().map(|leaf| (leaf, now_ms)).collect();
     }
 
+    /// Own events that the next tree on offer holds, as the caller found by building it from its leaves: what an [`Inclusion`] shows to
+    /// a witness that is not sent the leaves.
+    pub fn found<'l>(&mut self, leaves: impl IntoIterator<Item = &'l TreeHash>) {
+        for leaf in leaves {
+            self.view.pending.remove(leaf);
+        }
+    }
+
     /// The log's key.
     pub fn key(&self) -> &NoteKey {
         &self.log

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use engine::message::{LogGrown, LogSeen};
 use governance::log::TreeHash;
-use governance::log::witness::Inclusion;
 use prost::bytes::Bytes;
 
 use crate::v1;
@@ -21,18 +20,12 @@ const MAX_LINE: usize = 1_024;
 
 impl From<LogGrown> for v1::LogGrown {
     fn from(grown: LogGrown) -> Self {
-        let proven = |own: Inclusion| v1::OwnEvent {
-            leaf: hash(own.leaf),
-            index: own.index,
-            path: own.path.into_iter().map(hash).collect(),
-        };
         Self {
             from: grown.from,
             head: grown.head,
             checkpoint: grown.checkpoint,
             entries: grown.entries.iter().map(ToString::to_string).collect(),
             consistency: grown.consistency.into_iter().map(hash).collect(),
-            own: grown.own.into_iter().map(proven).collect(),
         }
     }
 }
@@ -41,21 +34,12 @@ impl TryFrom<v1::LogGrown> for LogGrown {
     type Error = Malformed;
 
     fn try_from(grown: v1::LogGrown) -> Result<Self, Malformed> {
-        at_most("own events of a checkpoint", MAX_LEAVES, grown.own.len())?;
-        let proven = |own: v1::OwnEvent| {
-            Ok(Inclusion {
-                leaf: read(&own.leaf)?,
-                index: own.index,
-                path: proof(&own.path)?,
-            })
-        };
         Ok(Self {
             from: grown.from,
             head: grown.head,
             checkpoint: text("checkpoint", MAX_DOCUMENT, grown.checkpoint)?,
             entries: leaves(grown.entries)?.into_iter().map(Arc::from).collect(),
             consistency: proof(&grown.consistency)?,
-            own: grown.own.into_iter().map(proven).collect::<Result<_, Malformed>>()?,
         })
     }
 }

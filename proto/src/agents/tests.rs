@@ -6,7 +6,6 @@ use engine::message::*;
 use engine::{AgentId, JobId, Refused, SlotId};
 use governance::SignedRequest;
 use governance::log::TreeHash;
-use governance::log::witness::Inclusion;
 use proptest::prelude::*;
 use prost::Message;
 use prost::bytes::Bytes;
@@ -199,14 +198,6 @@ fn to_agents() -> impl Strategy<Value = Opaque<ToAgent>> {
                     checkpoint: name.clone(),
                     entries: vec![name.as_str().into(); usize::from(flag)],
                     consistency: vec![TreeHash(start.plan_hash); usize::from(at.slot % 5)],
-                    own: vec![
-                        Inclusion {
-                            leaf: TreeHash(start.plan_hash),
-                            index: at.epoch,
-                            path: vec![TreeHash(start.plan_hash); 3],
-                        };
-                        usize::from(flag)
-                    ],
                 })),
                 14 => ToAgent::Heartbeat(Cursor {
                     count: at.epoch,

@@ -8,16 +8,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use governance::ContentHash;
-use governance::log::event::Role;
 use governance::log::{Event, EventError, Kind, Nodes, Proven, SignedEvent, Tree, TreeHash};
 
-use crate::ids::{AgentId, JobId};
+use crate::ids::JobId;
 
 /// The durable log.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LogBooks {
     tree: Tree,
-    leaves: Vec<Leaf>,
+    leaves: Vec<Arc<str>>,
     places: BTreeMap<TreeHash, u64>,
     /// Where a job's release stands.
     releases: BTreeMap<JobId, u64>,
@@ -29,13 +28,6 @@ pub struct LogBooks {
     cosigned: Option<(u64, String)>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-struct Leaf {
-    text: Arc<str>,
-    /// The agent whose event it is.
-    by: Option<AgentId>,
-}
-
 impl LogBooks {
     /// Leaves from `first` on: the next ones, or records are missing.
     pub(in crate::coordinator) fn append(&mut self, leaves: &[String]) -> Result<(), EventError> {
@@ -44,9 +36,7 @@ impl LogBooks {
             let index = self.tree.append(text.as_bytes());
             self.places.insert(TreeHash::leaf(text.as_bytes()), index);
             self.index(&event, index);
-            let by = (event.actor.role == Role::Agent).then(|| AgentId::from(event.actor.id));
-            let text = text.as_str().into();
-            self.leaves.push(Leaf { text, by });
+            self.leaves.push(text.as_str().into());
         }
         Ok(())
     }
@@ -96,13 +86,7 @@ impl LogBooks {
     pub fn leaves(&self, range: Range<u64>) -> impl Iterator<Item = &Arc<str>> {
         let end = range.end.min(self.size()) as usize;
         let start = (range.start as usize).min(end);
-        self.leaves[start..end].iter().map(|leaf| &leaf.text)
-    }
-
-    /// Where this agent's events stand in a stretch.
-    pub(in crate::coordinator) fn own(&self, agent: &AgentId, range: Range<u64>) -> impl Iterator<Item = u64> {
-        let own = move |index: &u64| self.leaves[*index as usize].by.as_ref() == Some(agent);
-        (range.start..range.end.min(self.size())).filter(own)
+        self.leaves[start..end].iter()
     }
 
     /// Where the release of a job stands.
@@ -129,7 +113,7 @@ impl LogBooks {
         let (size, checkpoint) = self.cosigned.as_ref()?;
         let index = self.release(job).filter(|index| index < size)?;
         Some(Proven {
-            leaf: self.leaves.get(index as usize)?.text.to_string(),
+            leaf: self.leaves.get(index as usize)?.to_string(),
             index,
             path: self.tree.inclusion(index, *size).ok()?,
             checkpoint: checkpoint.clone(),
