@@ -81,7 +81,9 @@ fn a_second_view_of_the_survivors_gets_no_answer() {
     let mut w = Story::of(5, 1);
     let question = w.question();
     let job = w.submit(question);
-    w.until("site-00 epoch 1 slot 0: survivors");
+    w.until("site-00: Accepted");
+    let at = w.last_start(0).at;
+    w.until(&format!("site-00 {at}: survivors"));
     let told = w.last_message(0, |message| matches!(message, ToAgent::Survivors { .. }));
     let ToAgent::Survivors { at, survivors } = told else {
         unreachable!()
@@ -136,10 +138,10 @@ fn a_certificate_below_the_threshold_opens_nothing() {
     w.submit(question);
     w.until("Charged");
     w.participant(4).crash();
-    w.until("site-00 epoch 1 slot 0: survivors");
-    let at = SlotId { epoch: 1, slot: 0 };
+    let at = w.last_start(0).at;
+    w.until(&format!("site-00 {at}: survivors"));
     let certificate = Certificate {
-        slot: 0,
+        slot: at.slot,
         votes: Vec::new(),
     };
     w.say(

@@ -241,7 +241,9 @@ impl Participant {
             return;
         }
         self.log.unsent.retain(|leaf| !ready.contains(leaf));
-        let leaves: Vec<String> = ready.iter().filter_map(|leaf| outbox.get(leaf).cloned()).collect();
+        let mut waiting: Vec<_> = ready.iter().filter_map(|leaf| outbox.get(leaf)).collect();
+        waiting.sort_by_key(|event| event.number);
+        let leaves: Vec<String> = waiting.into_iter().map(|event| event.leaf.clone()).collect();
         self.log.again_at_ms = turn.now_ms + AGAIN_MS;
         for batch in leaves.chunks(BATCH) {
             turn.send(ToCoordinator::Events(batch.to_vec()));

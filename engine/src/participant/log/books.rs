@@ -14,7 +14,7 @@ pub struct LogBooks {
     view: View,
     frontier: Frontier,
     /// Own events that no accepted checkpoint holds yet.
-    outbox: BTreeMap<TreeHash, String>,
+    outbox: BTreeMap<TreeHash, Waiting>,
     /// All own events.
     own: BTreeSet<TreeHash>,
     /// Own events that the consortium's log holds and this store did not know.
@@ -23,6 +23,14 @@ pub struct LogBooks {
     acts: BTreeSet<ContentHash>,
     /// Under which contract and at which price open requests were charged.
     terms: BTreeMap<ContentHash, Terms>,
+}
+
+/// An own event that no accepted checkpoint holds yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Waiting {
+    /// Events made before it: a yes is handed in before the contribution that rests on it.
+    pub number: usize,
+    pub leaf: String,
 }
 
 /// What a charge was made under.
@@ -36,7 +44,11 @@ impl LogBooks {
     pub(in crate::participant) fn logged(&mut self, leaf: &str, event: &Event) {
         let hash = TreeHash::leaf(leaf.as_bytes());
         self.own.insert(hash);
-        self.outbox.insert(hash, leaf.to_owned());
+        let waiting = Waiting {
+            number: self.own.len(),
+            leaf: leaf.to_owned(),
+        };
+        self.outbox.insert(hash, waiting);
         if let Some((request, terms)) = terms(event) {
             self.terms.insert(request, terms);
         }
@@ -79,7 +91,7 @@ impl LogBooks {
     }
 
     /// Own events that wait for a checkpoint.
-    pub fn outbox(&self) -> &BTreeMap<TreeHash, String> {
+    pub fn outbox(&self) -> &BTreeMap<TreeHash, Waiting> {
         &self.outbox
     }
 
