@@ -247,7 +247,7 @@ fn a_vector_without_noise_needs_the_owners_word() {
     let mut request: Request = serde_json::from_slice(&start.request.body).unwrap();
     request.task = request.task.replace("1000", "0");
     let signed = w.world.consortium.signed(&request);
-    let workload = w.world.consortium.participant(0, &Options::quiet(4, 1)).workloads["plain"].clone();
+    let workload = w.world.consortium.participant(0, &Options::quiet(4, 1)).workloads[tests::plain::KIND].clone();
     let terms = engine::CohortTerms {
         n: 4,
         c: 1,

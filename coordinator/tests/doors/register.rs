@@ -146,10 +146,13 @@ async fn a_foreign_grant_and_one_that_never_was_cannot_be_told_apart() {
         said.push((refused.code(), refused.message().replace(&grant.to_string(), "ID")));
     }
     assert_eq!(said[0], said[1]);
+    let What::GrantRequested { terms, .. } = asked.read().unwrap().what else {
+        unreachable!()
+    };
     let offer = What::GrantOffered {
         grant: asked.hash(),
         owner: owner(),
-        terms: terms(),
+        terms,
     };
     sue.act(&says(Signer::Steward, "sue", &owner(), 4, offer))
         .await
