@@ -111,7 +111,7 @@ pub(crate) enum Step<'a> {
 pub enum GrantError {
     #[error("malformed terms: {0}")]
     Terms(String),
-    #[error("the offer is wider than version {version}: its {term} go beyond it")]
+    #[error("the offer is wider than version {version} of the terms, in its {term}")]
     Wider { version: u32, term: &'static str },
     #[error("version {found} of the terms is not the one that stands: expected {expected}")]
     OtherVersion { expected: u32, found: u32 },

@@ -108,7 +108,7 @@ pub enum RegisterError {
 /// What comes in by the coordinator's door.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AtDoor {
-    New(Act),
+    New(Box<Act>),
     /// It was taken before.
     Known,
 }
@@ -147,7 +147,7 @@ impl Register {
             }
         }
         self.clone().apply(signed.hash(), &act)?;
-        Ok(AtDoor::New(act))
+        Ok(AtDoor::New(Box::new(act)))
     }
 
     /// Makes one act true. Its signature is the caller's to have verified, or to have read from its own disk.

@@ -415,7 +415,11 @@ fn a_hanging_owner_holds_up_one_round_and_not_the_run() {
 
 #[test]
 fn a_token_that_was_set_aside_in_one_month_is_not_what_the_next_is_charged_with() {
-    let mut w = Story::of(4, 1);
+    // A month of beats would be half a million messages.
+    let mut w = Story::with(Options {
+        beat_ms: 3_600_000,
+        ..Options::quiet(4, 1)
+    });
     let last_day_ms = 31 * 24 * 3_600_000 - 10_000; // the world begins on the first of January
     w.wait(last_day_ms);
     let question = w.world.question(100);

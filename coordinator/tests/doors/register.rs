@@ -147,7 +147,7 @@ async fn a_foreign_grant_and_one_that_never_was_cannot_be_told_apart() {
     }
     assert_eq!(said[0], said[1]);
     let What::GrantRequested { terms, .. } = asked.read().unwrap().what else {
-        panic!("a request for a grant")
+        unreachable!()
     };
     let offer = What::GrantOffered {
         grant: asked.hash(),

@@ -149,6 +149,7 @@ impl Consortium {
             workloads: self.workloads.clone(),
             limits: Limits {
                 slots: Some(options.slots),
+                beat_ms: options.beat_ms,
                 unasked_bytes: if options.grants { 0 } else { 1 << 20 },
                 ..Limits::default()
             },
@@ -193,6 +194,7 @@ impl Consortium {
             budgets: BTreeMap::from([("people".to_owned(), budget)]),
             limits: participant::Limits {
                 tick_ms: options.tick_ms,
+                beat_ms: options.beat_ms,
                 ..participant::Limits::default()
             },
         }

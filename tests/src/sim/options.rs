@@ -44,8 +44,16 @@ pub struct Options {
     /// No owner's list names the analyst: grants are asked for, offered and taken back.
     #[serde(default)]
     pub by_grant: bool,
+    /// Between two beats of the coordinator.
+    #[serde(default = "beat_ms")]
+    pub beat_ms: u64,
     /// Length of the safety phase.
     pub faults_ms: u64,
+}
+
+/// As it ships.
+fn beat_ms() -> u64 {
+    engine::coordinator::Limits::default().beat_ms
 }
 
 impl Options {
@@ -73,6 +81,7 @@ impl Options {
             budget: 200,
             without_noise: false,
             by_grant: false,
+            beat_ms: beat_ms(),
             faults_ms: 0,
         }
     }
@@ -117,6 +126,7 @@ impl Options {
             without_noise: false,
             faults_ms: rng.random_range(2_000..=120_000),
             by_grant: rng.random_bool(0.4),
+            beat_ms: beat_ms(),
         }
     }
 }
