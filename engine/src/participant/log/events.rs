@@ -44,6 +44,10 @@ impl Participant {
 
     /// No to a request that its analyst signed. Why is beside the log, and here alone.
     pub(in crate::participant) fn log_deny(&mut self, hash: ContentHash, refused: &Refused, turn: &mut Turn<'_>) {
+        // A closed request is over: asking for it again adds nothing.
+        if self.books.tokens(&hash).closed {
+            return;
+        }
         let Some(run) = self.runs.get_mut(&hash) else { return };
         let Some(request) = run.request.clone() else {
             return; // nobody asked, or nobody knows who
