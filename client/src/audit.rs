@@ -95,14 +95,14 @@ impl AuditLog {
 
 /// Verifies a bundle with nothing but the trust file.
 pub fn verify(file: &Path, trust: &Trust) -> Result<Verified, Problem> {
-    let text = std::fs::read_to_string(file).map_err(|error| Problem::local(&file.display().to_string(), error))?;
+    let text = std::fs::read_to_string(file).map_err(|error| Problem::local(file.display(), error))?;
     let bundle = Bundle::parse(&text).map_err(unproven)?;
     bundle.verify(trust).map_err(unproven)
 }
 
 /// A trust file that somebody was given.
 pub fn trust_file(file: &Path) -> Result<Trust, Problem> {
-    let text = std::fs::read_to_string(file).map_err(|error| Problem::local(&file.display().to_string(), error))?;
+    let text = std::fs::read_to_string(file).map_err(|error| Problem::local(file.display(), error))?;
     Trust::parse(&text).map_err(unproven)
 }
 

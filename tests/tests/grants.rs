@@ -203,3 +203,39 @@ fn an_operator_revokes_for_its_own_organisation_and_for_nobody_else() {
         assert_eq!(status_at(&w, 0, &grant), Status::Active);
     }
 }
+
+/// A stripped signature must not make an agent skip for good what was decided, a policy above all.
+#[test]
+fn an_act_whose_signature_was_stripped_is_not_passed_over() {
+    let (mut w, _) = granted();
+    let owner = w.world.participants[0].engine.as_ref().unwrap().by().organisation;
+    let act = governance::Act {
+        by: governance::act::By {
+            role: governance::log::event::Role::Steward,
+            id: "steward-00".into(),
+            organisation: owner.clone(),
+        },
+        at_ms: w.world.now_ms,
+        note: String::new(),
+        what: governance::What::PolicyPublished {
+            layer: governance::act::Layer::Owner(owner),
+            version: 1,
+            bundle: "forbid".into(),
+        },
+    };
+    let signed = act.sign(&w.world.consortium.steward_keys[0]).unwrap();
+    let mut stripped = signed.clone();
+    stripped.signature[0] ^= 1;
+    let place = |w: &Story| w.world.participants[0].engine.as_ref().unwrap().books().heard().place();
+    let from = place(&w);
+    let tell = |act| ToAgent::Acts(Acts { from, acts: vec![act] });
+    w.say(0, tell(stripped));
+    assert!(w.heard("Suspicious"));
+    assert_eq!(
+        place(&w),
+        from,
+        "it stays stale until it is shown the act as it was signed"
+    );
+    w.say(0, tell(signed));
+    assert_eq!(place(&w).count, from.count + 1);
+}

@@ -133,7 +133,7 @@ impl Verify {
         let logged = kept.verify(&trust)?;
         if let Some(file) = &self.keep {
             let text = serde_json::to_vec(&kept).map_err(|error| Problem::local("release", error))?;
-            std::fs::write(file, text).map_err(|error| Problem::local(&file.display().to_string(), error))?;
+            std::fs::write(file, text).map_err(|error| Problem::local(file.display(), error))?;
         }
         let witnesses: Vec<&str> = logged.witnesses.iter().map(|(name, _)| name.as_str()).collect();
         let (id, index, size) = (kept.release.release.id.to_string(), logged.index, logged.size);

@@ -10,7 +10,7 @@
 
 use governance::act::By;
 use governance::log::event::Role;
-use governance::{Act, ContentHash, Register, SignedAct};
+use governance::{Act, ActError, ContentHash, Register, SignedAct};
 
 use super::{Participant, Turn};
 use crate::codes;
@@ -141,6 +141,11 @@ impl Participant {
             return Err(not_ours(format!("act {hash} is none of this agent's, or came before")));
         }
         let verified = signed.verify(&self.roster, &self.config.governance_key);
+        // A stripped or altered signature is no reason to skip an act for good: nothing is recorded, the place does not move, and the
+        // agent stays stale until it is shown the act as it was signed. Only what stops something is believed unsigned.
+        if let (Err(error @ ActError::Signature(_)), false) = (&verified, act.what.narrows()) {
+            return Err(not_ours(error.to_string()));
+        }
         let counts = verified.is_ok() || act.what.narrows();
         turn.event(match verified {
             Err(error) if !counts => ParticipantEvent::ActPassedOver {

@@ -54,7 +54,7 @@ impl Participant {
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
         self.budgeted(&dataset.population, payer)?;
-        let token = Token::new(&dataset.population, planned, index, turn.now_ms);
+        let token = Token::new(&dataset.population, payer, planned, index, turn.now_ms);
         if self
             .runs
             .get(&hash)
@@ -65,7 +65,7 @@ impl Participant {
         let plan = &planned.plan;
         let left = self.tokens_left(&hash, payer.request, planned)?;
         let ledger = self.ledger(&dataset.population);
-        let next = match reservations(&ledger, &hash, planned) {
+        let next = match reservations(&ledger, &hash, payer, planned) {
             Reservations::Open(_) => return Ok(()),
             Reservations::UsedUp(next) => next,
         };
@@ -77,7 +77,7 @@ impl Participant {
             1
         };
         let count = wanted.min(left);
-        let (at_ms, id, line) = (turn.now_ms, reservation(&hash, planned, next), payer.line());
+        let (at_ms, id, line) = (turn.now_ms, reservation(&hash, payer, planned, next), payer.line());
         let entry = match plan.variance {
             0 => ledger.reserve_without_noise(at_ms, id, &line, count, &dataset.without_noise),
             _ => ledger.reserve(at_ms, id, &line, &plan.charge, count),
@@ -95,19 +95,19 @@ impl Participant {
     pub(super) fn commit(
         &mut self,
         hash: ContentHash,
-        request: &Request,
+        payer: Payer<'_>,
         population: &str,
         planned: &Planned,
         index: u32,
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
         let ahead = self.runs.entry(hash).or_default().ahead.take();
-        if ahead.as_ref() == Some(&Token::new(population, planned, index, turn.now_ms)) {
+        if ahead.as_ref() == Some(&Token::new(population, payer, planned, index, turn.now_ms)) {
             return Ok(());
         }
         // The cohort's terms changed, and the price with them, or a budget's window ended: what was set aside is lost.
         let instead = ahead.is_some_and(|token| token.index == index);
-        let records = self.token(hash, request, population, planned, (index, instead), turn.now_ms)?;
+        let records = self.token(hash, payer, population, planned, (index, instead), turn.now_ms)?;
         records.into_iter().for_each(|record| self.record(record, turn));
         Ok(())
     }
@@ -116,7 +116,7 @@ impl Participant {
     pub(super) fn commit_ahead(
         &mut self,
         hash: ContentHash,
-        request: &Request,
+        payer: Payer<'_>,
         population: &str,
         planned: &Planned,
         index: u32,
@@ -126,11 +126,11 @@ impl Participant {
         if index < self.books.tokens(&hash).next {
             return;
         }
-        if let Ok(records) = self.token(hash, request, population, planned, (index, false), turn.now_ms) {
+        if let Ok(records) = self.token(hash, payer, population, planned, (index, false), turn.now_ms) {
             records
                 .into_iter()
                 .for_each(|record| self.record_afterwards(record, turn));
-            self.runs.entry(hash).or_default().ahead = Some(Token::new(population, planned, index, turn.now_ms));
+            self.runs.entry(hash).or_default().ahead = Some(Token::new(population, payer, planned, index, turn.now_ms));
         }
     }
 
@@ -138,15 +138,15 @@ impl Participant {
     fn token(
         &self,
         hash: ContentHash,
-        request: &Request,
+        payer: Payer<'_>,
         population: &str,
         planned: &Planned,
         (first, instead): (u32, bool),
         now_ms: u64,
     ) -> Result<[ParticipantRecord; 2], Refusal> {
-        self.tokens_left(&hash, request, planned)?;
+        self.tokens_left(&hash, payer.request, planned)?;
         let ledger = self.ledger(population);
-        let Reservations::Open(id) = reservations(&ledger, &hash, planned) else {
+        let Reservations::Open(id) = reservations(&ledger, &hash, payer, planned) else {
             return Err(Refusal::new(codes::BUDGET, "no token is set aside for this round"));
         };
         let entry = ledger
@@ -217,16 +217,19 @@ impl Participant {
 pub(super) struct Token {
     pub index: u32,
     population: String,
+    /// Of the ledger: what one grant paid for, no other uses.
+    line: String,
     price: String,
     /// A token is charged to the window in which data is touched: of another month, it is another. Quarters and years are months.
     month: u64,
 }
 
 impl Token {
-    pub fn new(population: &str, planned: &Planned, index: u32, now_ms: u64) -> Self {
+    pub fn new(population: &str, payer: Payer<'_>, planned: &Planned, index: u32, now_ms: u64) -> Self {
         Self {
             index,
             population: population.to_owned(),
+            line: payer.line(),
             price: planned.price.clone(),
             month: Renewal::Month.window(now_ms),
         }
@@ -241,10 +244,10 @@ enum Reservations {
     UsedUp(u32),
 }
 
-fn reservations(ledger: &Ledger, hash: &ContentHash, planned: &Planned) -> Reservations {
+fn reservations(ledger: &Ledger, hash: &ContentHash, payer: Payer<'_>, planned: &Planned) -> Reservations {
     let mut number = 0;
     loop {
-        let id = reservation(hash, planned, number);
+        let id = reservation(hash, payer, planned, number);
         match ledger.tokens_left(&id) {
             Some(0) => number += 1,
             Some(_) => return Reservations::Open(id),
@@ -253,8 +256,13 @@ fn reservations(ledger: &Ledger, hash: &ContentHash, planned: &Planned) -> Reser
     }
 }
 
-fn reservation(hash: &ContentHash, planned: &Planned, number: u32) -> ReservationId {
-    ReservationId::new(format!("{hash}/{}/{number}", planned.price))
+/// Named by request, price and who pays: tokens that one grant paid for are never another's.
+fn reservation(hash: &ContentHash, payer: Payer<'_>, planned: &Planned, number: u32) -> ReservationId {
+    let price = &planned.price;
+    ReservationId::new(match &payer.grant {
+        Some(grant) => format!("{hash}/{price}/grant/{grant}/{number}"),
+        None => format!("{hash}/{price}/{number}"),
+    })
 }
 
 /// What the ledger said, as far as the owner shows its budget.

@@ -60,10 +60,11 @@ fn purposes_and_policies_only_rise_and_only_their_own_people_sign_them() {
     };
     let rehab = term("heart:rehab", "DUO:0000007");
     assert!(matches!(
-        c.take(&says("nora", vocabulary(1, &[rehab.clone()]))),
+        c.take(&says("nora", vocabulary(1, std::slice::from_ref(&rehab)))),
         Err(RegisterError::MayNot { .. })
     ));
-    c.take(&says("heart", vocabulary(1, &[rehab.clone()]))).unwrap();
+    c.take(&says("heart", vocabulary(1, std::slice::from_ref(&rehab))))
+        .unwrap();
     assert!(c.register.vocabulary().subsumes("DUO:0000042", "heart:rehab"));
     let circle = [term("a", "b"), term("b", "a")];
     let refused = c.take(&says("heart", vocabulary(2, &circle)));

@@ -29,7 +29,7 @@ fn what(kind: u8, about: u8, how: u8, grants: &[ContentHash], speaker: &str) -> 
         2 => organisation("institute"),
         _ => organisation("university"),
     };
-    let requester = if about % 2 == 0 { "ana" } else { "ian" };
+    let requester = if about.is_multiple_of(2) { "ana" } else { "ian" };
     match kind % 11 {
         0 => What::GrantRequested {
             terms: terms(speaker_or(speaker, requester)),

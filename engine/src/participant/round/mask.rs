@@ -51,7 +51,7 @@ impl Participant {
             state: part.state.clone(),
         };
         let (hash, population, planned) = (part.hash, part.population.clone(), part.planned.clone());
-        let request = part.request.clone();
+        let (request, grant) = (part.request.clone(), part.grant);
         // Cohorts may arrive in another order than rounds were accepted: an index below one that was used stays unused.
         if index < self.next_token(&hash) {
             let text = format!("attempt {index} of the request came after a later one");
@@ -62,7 +62,11 @@ impl Participant {
         if locked.map_err(|abort| aborted(abort.to_string()))?.is_none() {
             return Ok(());
         }
-        self.commit(hash, &request, &population, &planned, index, turn)?;
+        let payer = Payer {
+            request: &request,
+            grant,
+        };
+        self.commit(hash, payer, &population, &planned, index, turn)?;
         if planned.plan.variance == 0 {
             self.runs.entry(hash).or_default().bare_round = compute.round + 1;
         }
@@ -229,6 +233,7 @@ impl Participant {
                 (
                     part.hash,
                     part.request.clone(),
+                    part.grant,
                     part.population.clone(),
                     part.planned.clone(),
                     index,
@@ -243,8 +248,12 @@ impl Participant {
                 };
                 self.contributed(hash, payer, of_run, &head, turn);
             }
-            if let Some((hash, request, population, planned, index)) = next {
-                self.commit_ahead(hash, &request, &population, &planned, index, turn);
+            if let Some((hash, request, grant, population, planned, index)) = next {
+                let payer = Payer {
+                    request: &request,
+                    grant,
+                };
+                self.commit_ahead(hash, payer, &population, &planned, index, turn);
             }
         }
     }
