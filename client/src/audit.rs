@@ -163,7 +163,7 @@ pub fn request_named<'e>(events: impl Iterator<Item = &'e Event> + Clone, name: 
     found.ok_or_else(|| {
         Problem::new(
             Exit::Refused,
-            "SOTTO-7603",
+            "SOTTO-7613",
             format!("the log knows no release, job or request {name}"),
         )
         .remedy("`sotto release` lists yours; a release is named by its id, or by its hash in the log")
@@ -172,6 +172,6 @@ pub fn request_named<'e>(events: impl Iterator<Item = &'e Event> + Clone, name: 
 
 /// Something in the log or about it does not hold.
 fn unproven(what: impl std::fmt::Display) -> Problem {
-    Problem::new(Exit::Local, "SOTTO-7602", format!("not proven: {what}"))
+    Problem::new(Exit::Local, "SOTTO-7612", format!("not proven: {what}"))
         .remedy("keep the file: it is evidence; compare the trust file with the one that governance gave you (`sotto audit trust`)")
 }

@@ -114,9 +114,13 @@ impl Decide for LocalRules {
             );
         }
         let withheld = self.forbidden_columns.get(dataset);
-        let forbidden = q.columns.iter().find(|name| {
-            withheld.is_some_and(|list| list.contains(*name)) || !q.contract.column(name).is_some_and(|c| c.queryable)
-        });
+        // A set, since a run over an image asks for hundreds of columns several times a round.
+        let queryable: BTreeSet<&str> = (q.contract.columns.iter())
+            .filter(|column| column.queryable)
+            .map(|column| column.name.as_str())
+            .collect();
+        let forbidden = (q.columns.iter())
+            .find(|name| withheld.is_some_and(|list| list.contains(*name)) || !queryable.contains(name.as_str()));
         if let Some(column) = forbidden {
             return deny(
                 "local.column",

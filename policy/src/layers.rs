@@ -241,10 +241,13 @@ impl fmt::Display for LayerDecision {
 
 impl Decide for Layers {
     fn decide(&self, question: &Question<'_>) -> Verdict {
+        // No layer says nothing, and nothing is put into Cedar's words for it.
+        if self.present.is_empty() && !self.consortium_required {
+            return Verdict::Allow { grant: None };
+        }
         match Asked::of(question) {
             Some(asked) => self.ask(&asked).verdict(),
-            // Without a policy nobody asked for an action; with one, what it does not know it does not allow.
-            None if self.present.is_empty() && !self.consortium_required => Verdict::Allow { grant: None },
+            // What a policy does not know it does not allow.
             None => Verdict::Deny {
                 rule: "policy.action",
                 reason: format!("policies do not speak of requests of kind `{}`", question.request.kind),

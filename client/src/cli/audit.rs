@@ -253,7 +253,7 @@ impl Scan {
             None => Ok(()),
             Some(first) => Err(Problem::new(
                 Exit::Local,
-                "SOTTO-7601",
+                "SOTTO-7611",
                 format!(
                     "{} accesses without a covering permission, the first at entry {}",
                     findings.len(),
