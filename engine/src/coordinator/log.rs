@@ -278,11 +278,17 @@ impl Coordinator {
         event
             .by_member(&self.roster, &self.config.governance_key)
             .map_err(|error| error.to_string())?;
-        let actor = &event.event().actor;
+        let (actor, kind) = (&event.event().actor, event.event().kind);
         if actor.role != Role::Agent || actor.id != from.as_str() {
             return Err(format!(
                 "an event of {:?} `{}`: an agent hands in its own",
                 actor.role, actor.id
+            ));
+        }
+        // What people decide comes in as an act, and is logged as what it did.
+        if kind.is_of_act() {
+            return Err(format!(
+                "a {kind} event: an agent hands in what it did, and acts as acts"
             ));
         }
         Ok(event)

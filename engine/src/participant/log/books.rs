@@ -62,6 +62,7 @@ impl LogBooks {
             // Few leaves are acts: the others are not read.
             if leaf.contains("\"act\":") {
                 let event = SignedEvent::peek(leaf.as_bytes()).ok();
+                let event = event.filter(|event| event.kind.is_of_act());
                 self.acts
                     .extend(event.and_then(|event| event.references.get("act").copied()));
             }

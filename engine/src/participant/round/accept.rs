@@ -49,7 +49,7 @@ impl Participant {
             .epochs
             .live(at.epoch)
             .ok_or_else(|| Refusal::new(codes::NO_EPOCH, format!("epoch {} is not live here", at.epoch)))?;
-        self.log_current()?;
+        self.log_current(turn.now_ms)?;
         // Threshold, colluders and members are the roster's: an epoch of an older one may still hold a member that governance removed.
         if live.members.roster_hash().0 != self.roster_hash.0 {
             let text = format!("epoch {} was made under an older roster", at.epoch);
