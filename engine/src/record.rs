@@ -68,6 +68,8 @@ pub enum CoordinatorRecord {
     Logged { first: u64, leaves: Vec<String> },
     /// A checkpoint of so many leaves that a quorum of witnesses cosigned.
     Cosigned { size: u64, checkpoint: String },
+    /// A roster that was in force here: an agent that starts later judges older acts by it.
+    RosterKept { roster: SignedRoster },
 }
 
 /// What a participant must not forget.
@@ -116,6 +118,8 @@ pub enum ParticipantRecord {
     Behind { leaf: String },
     /// Two people brought the ledger up to what the log says.
     Replayed { approvals: Vec<String> },
+    /// A roster of before, signed by governance and named by the log.
+    RosterKept { roster: SignedRoster },
 }
 
 /// A record as a store keeps it.

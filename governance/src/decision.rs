@@ -58,6 +58,11 @@ pub trait Decide: Send + Sync {
         self.decide(question)
     }
 
+    /// The policies of the owner's own disk, as the log names them; none where there are none.
+    fn local_policy(&self) -> Option<ContentHash> {
+        None
+    }
+
     /// Whether an analyst may know of a dataset whose contract does not show itself to everybody. Absent permission is none.
     fn admits(&self, _dataset: &str, _analyst: &str) -> bool {
         false

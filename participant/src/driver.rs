@@ -18,6 +18,7 @@ use proto::store::Store;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::gate::Gate;
 use crate::status::{Command, Reply, Status};
 use crate::watch::Served;
 
@@ -38,9 +39,10 @@ pub enum Outgoing {
 
 /// What reaches the driver.
 pub enum Event {
-    /// The stream to the coordinator opened; what this agent says goes to `outbox`.
+    /// The stream to the coordinator opened; what this agent says goes to `outbox`, and from there through `gate`.
     Connected {
         outbox: mpsc::Sender<Outgoing>,
+        gate: Gate,
     },
     Engine(Input),
     Local(Command, oneshot::Sender<serde_json::Value>),
@@ -49,6 +51,12 @@ pub enum Event {
     /// Files changed, or are good again: other datasets are served now.
     Serving(Served),
     Stop,
+}
+
+/// The connection that there is.
+struct Session {
+    outbox: mpsc::Sender<Outgoing>,
+    gate: Gate,
 }
 
 /// Waiting events. The link stops reading from the coordinator when it is full; a flood costs the coordinator, not us.
@@ -72,7 +80,7 @@ pub fn run<S: Store>(
         .spawn(move || compute_loop(&*executor, &compute_queue, &own_inbox))
         .map_err(DriverError::Thread)?;
     let mut entropy = OsEntropy::default();
-    let mut outbox: Option<mpsc::Sender<Outgoing>> = None;
+    let mut session: Option<Session> = None;
     let mut wake_at_ms: Option<u64> = None;
     loop {
         let event = runtime.block_on(next_event(&mut inbox, wake_at_ms));
@@ -103,8 +111,8 @@ pub fn run<S: Store>(
                 let _ = passed.send(());
                 continue;
             }
-            Event::Connected { outbox: new } => {
-                outbox = Some(new);
+            Event::Connected { outbox, gate } => {
+                session = Some(Session { outbox, gate });
                 Input::Connected
             }
             Event::Serving(served) => {
@@ -115,19 +123,19 @@ pub fn run<S: Store>(
         };
         let connected = matches!(input, Input::Connected);
         if matches!(input, Input::Disconnected) {
-            outbox = None;
+            session = None;
         }
         status.saw(&input);
         let mut step = engine.handle(now_ms(), &mut entropy, input);
-        if let (true, Some(sender)) = (connected, &outbox) {
+        if let (true, Some(session)) = (connected, &session) {
             // The channel is new and empty; if its reader is gone already, the next event says so.
-            let _ = sender.try_send(Outgoing::Join(engine.join(now_ms())));
+            let _ = session.outbox.try_send(Outgoing::Join(engine.join(now_ms())));
         }
         wake_at_ms = step.wake_at_ms;
         let refused = step.reply.take().and_then(Result::err);
-        perform(step, &mut store, &mut outbox, &jobs, &mut status)?;
+        perform(step, &mut store, &mut session, &jobs, &mut status)?;
         if let Some(reply) = ordered {
-            // Durable now: an operator who was told "done" may rely on it.
+            // Durable now, and nothing of it is on its way: an operator who was told "done" may rely on it.
             let _ = reply.send(match refused {
                 None => serde_json::json!({ "done": true }),
                 Some(refusal) => serde_json::json!({ "error": refusal.to_string() }),
@@ -144,16 +152,22 @@ pub fn run<S: Store>(
 fn perform<S: Store>(
     step: ParticipantStep,
     store: &mut S,
-    outbox: &mut Option<mpsc::Sender<Outgoing>>,
+    session: &mut Option<Session>,
     jobs: &std::sync::mpsc::Sender<Compute>,
     status: &mut Status,
 ) -> Result<(), DriverError> {
     keep(store, &step.records)?;
+    if step.sever
+        && let Some(session) = session.take()
+    {
+        // Whatever waits in queues and buffers stays there; the link dials again, and says what is to be said.
+        session.gate.shut();
+    }
     for message in step.envelopes {
-        let Some(sender) = outbox else { break };
-        if sender.try_send(Outgoing::Message(message)).is_err() {
+        let Some(open) = session else { break };
+        if open.outbox.try_send(Outgoing::Message(message)).is_err() {
             // Full or closed: dropping the sender ends the session, and the link dials again.
-            *outbox = None;
+            *session = None;
         }
     }
     if let Some(compute) = step.compute {

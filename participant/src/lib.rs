@@ -15,6 +15,7 @@ pub mod config;
 pub mod consent;
 pub mod data;
 pub mod driver;
+pub mod gate;
 mod grants;
 mod link;
 pub mod rules;

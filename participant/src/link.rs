@@ -18,9 +18,10 @@ use proto::v1::agents_client::AgentsClient;
 use rand::RngExt;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Endpoint;
+use tonic::transport::{Endpoint, Uri};
 
 use crate::driver::{Event, OUTBOX, Outgoing, now_ms};
+use crate::gate::Gate;
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -48,6 +49,10 @@ pub async fn keep_connected(
         }
         match ended {
             Ok(()) => tracing::info!(coordinator = %address, "the coordinator closed the stream"),
+            Err(LinkError::Severed) => {
+                tracing::info!(coordinator = %address, "the connection ended with what it held: the operator stopped something");
+                continue; // the coordinator is to hear of it at once
+            }
             Err(error) => tracing::warn!(coordinator = %address, error = %explain(&error), "not connected"),
         }
         if began.elapsed() > HEALTHY {
@@ -66,16 +71,17 @@ async fn session(
     sent: &AtomicU64,
     driver: &mpsc::Sender<Event>,
 ) -> Result<(), LinkError> {
+    let gate = Gate::default();
+    let dial = gate.clone();
     let channel = Endpoint::from_shared(format!("https://{address}"))?
         .tls_config(identity.client_tls())?
-        .tcp_nodelay(true)
         .connect_timeout(Duration::from_secs(10))
         .http2_keep_alive_interval(Duration::from_secs(15))
         .keep_alive_timeout(Duration::from_secs(20))
         .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(STREAM_WINDOW)
-        .connect()
+        .connect_with_connector(tower::service_fn(move |uri: Uri| dial.dial(&uri)))
         .await?;
     let mut client = AgentsClient::new(channel).max_decoding_message_size(MAX_COORDINATOR_FRAME);
     let (sender, receiver) = mpsc::channel::<AgentFrame>(16);
@@ -97,7 +103,10 @@ async fn session(
 
     let (outbox, mut outgoing) = mpsc::channel(OUTBOX);
     driver
-        .send(Event::Connected { outbox })
+        .send(Event::Connected {
+            outbox,
+            gate: gate.clone(),
+        })
         .await
         .map_err(|_| LinkError::Closed)?;
     let writing = async {
@@ -129,6 +138,8 @@ async fn session(
         Ok::<(), LinkError>(())
     };
     tokio::select! {
+        biased;
+        () = gate.was_shut() => Err(LinkError::Severed),
         ended = writing => ended,
         ended = reading => ended,
     }
@@ -161,6 +172,8 @@ enum LinkError {
     Malformed(#[from] proto::Malformed),
     #[error("the stream closed")]
     Closed,
+    #[error("ended by this agent")]
+    Severed,
 }
 
 impl From<tonic::Status> for LinkError {

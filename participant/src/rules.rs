@@ -106,6 +106,10 @@ impl Decide for Rules {
         }
     }
 
+    fn local_policy(&self) -> Option<ContentHash> {
+        self.policies.iter().next().map(Policies::hash)
+    }
+
     fn admits(&self, dataset: &str, analyst: &str) -> bool {
         self.owner.admits(dataset, analyst)
     }

@@ -230,6 +230,7 @@ async fn pages_of(
             return;
         };
         following.checkpoint.clear();
+        following.rosters.clear();
         (page, next) = (following, after);
     }
 }

@@ -20,8 +20,8 @@ use governance::log::{
     Algorithm, Checkpoint, CheckpointError, NoteKey, Offer, SignedCheckpoint, SignedEvent, TreeHash, Witness,
 };
 
-pub use books::LogBooks;
 pub(super) use books::Terms;
+pub use books::{ActLeaf, LogBooks};
 pub(super) use events::{Contributions, price};
 pub use replay::ReplayRefused;
 
@@ -196,6 +196,7 @@ impl Participant {
             self.own_unknown(grown, turn);
             let leaves = grown.entries.iter().map(ToString::to_string).collect();
             self.remember(frontier, leaves, turn);
+            self.acts_in_log(turn);
         }
         self.log.fault = None;
         self.log.current |= offered.size >= grown.head;

@@ -15,6 +15,8 @@ use crate::canonical::{self, Real};
 use crate::{ContentHash, Roster, SigningKey, VerifyingKey, keys};
 
 const DOMAIN: &str = "log event";
+/// A decision refers to the policies that took part in it by this and the layer.
+pub const POLICY: &str = "policy-";
 const COMMITMENT: &str = "log payload";
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -140,8 +142,12 @@ pub struct Event {
     pub policy: Option<ContentHash>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contract: Option<ContentHash>,
+    /// The root of the publication of consents that a decision rests on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consent: Option<ContentHash>,
+    /// Its number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent_version: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decision>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -189,6 +195,7 @@ impl Event {
             policy: None,
             contract: None,
             consent: None,
+            consent_version: None,
             decision: None,
             budget_delta: None,
             vectors: None,
@@ -235,6 +242,26 @@ impl Event {
         Ok(key.sign(DOMAIN, canonical_json(self)?.as_bytes()))
     }
 
+    /// Whether the actor's key is the one that governance enrolled for this role and name.
+    pub fn by_member(&self, roster: &Roster, governance: &VerifyingKey) -> Result<(), EventError> {
+        let Actor { role, id, key } = &self.actor;
+        let enrolled = match role {
+            Role::Agent => roster.agent(id).map(|agent| &agent.signing_key),
+            Role::Analyst => roster.analyst(id).map(|analyst| &analyst.key),
+            Role::Steward => roster.steward(id).map(|steward| &steward.key),
+            Role::Coordinator => (roster.coordinator.id == *id).then_some(&roster.coordinator.signing_key),
+            Role::Governance => (roster.consortium == *id).then_some(governance),
+        };
+        if enrolled != Some(key) {
+            return Err(EventError::Stranger {
+                role: *role,
+                id: id.clone(),
+                key: *key,
+            });
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), EventError> {
         let (kind, role) = (self.kind, self.actor.role);
         if !kind.is_said_by(role) {
@@ -249,6 +276,10 @@ impl Event {
             true => Ok(()),
             false => Err(EventError::Field { kind, field, wanted }),
         };
+        if self.consent_version.is_some() && (kind != Kind::Decision || self.consent.is_none()) {
+            let (field, wanted) = ("version of consents", false);
+            return Err(EventError::Field { kind, field, wanted });
+        }
         field("decision", self.decision.is_some(), kind == Kind::Decision)?;
         field("budget delta", self.budget_delta.is_some(), kind == Kind::Charge)?;
         if self
@@ -385,24 +416,9 @@ impl SignedEvent {
         TreeHash::leaf(self.leaf.as_bytes())
     }
 
-    /// Whether the actor's key is the one that governance enrolled for this role and name.
+    /// [`Event::by_member`].
     pub fn by_member(&self, roster: &Roster, governance: &VerifyingKey) -> Result<(), EventError> {
-        let Actor { role, id, key } = &self.event.actor;
-        let enrolled = match role {
-            Role::Agent => roster.agent(id).map(|agent| &agent.signing_key),
-            Role::Analyst => roster.analyst(id).map(|analyst| &analyst.key),
-            Role::Steward => roster.steward(id).map(|steward| &steward.key),
-            Role::Coordinator => (roster.coordinator.id == *id).then_some(&roster.coordinator.signing_key),
-            Role::Governance => (roster.consortium == *id).then_some(governance),
-        };
-        if enrolled != Some(key) {
-            return Err(EventError::Stranger {
-                role: *role,
-                id: id.clone(),
-                key: *key,
-            });
-        }
-        Ok(())
+        self.event.by_member(roster, governance)
     }
 
     /// Whether these are the words that the event commits to.

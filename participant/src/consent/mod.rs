@@ -36,15 +36,18 @@ mod names;
 mod order;
 mod publication;
 mod pulse;
+mod purposes;
 mod register;
 mod terms;
 
-use engine::participant::{Consent, Stamp};
+use engine::participant::{Consent, Published, Stamp};
 use file::{Change, ConsentFile};
+use governance::ContentHash;
+use governance::purpose::Vocabulary;
 use pulse::Pulse;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use workload::query::UnitId;
 
 pub use import::{Decision, Fault, ImportError, Place};
@@ -52,8 +55,9 @@ pub use instant::Instant;
 pub use names::{Name, Names};
 pub use order::{Order, OrderError};
 pub use publication::Publication;
+pub use purposes::Purposes;
 pub use register::{Choice, Counts, Window};
-pub use terms::{BadChoice, BadTerms, People, Subsumed, Terms, equal};
+pub use terms::{BadChoice, BadTerms, People, Terms};
 
 /// The consents of an agent's populations: one value, shared by those who change them and those who filter by them.
 pub struct Consents {
@@ -62,12 +66,13 @@ pub struct Consents {
     kept: Mutex<Kept>,
     /// By population. Read without a lock: the engine must never wait for an import.
     pulses: BTreeMap<String, Pulse>,
+    /// By population, with a lock of its own for the same reason.
+    published: RwLock<BTreeMap<String, Publication>>,
 }
 
 struct Kept {
     file: ConsentFile,
     registers: BTreeMap<String, register::Register>,
-    published: BTreeMap<String, Publication>,
 }
 
 /// What went wrong with the file, or with what it was asked.
@@ -105,12 +110,9 @@ impl Consents {
             .collect();
         Ok(Self {
             names: Names::new(secret),
-            kept: Mutex::new(Kept {
-                file,
-                registers,
-                published,
-            }),
+            kept: Mutex::new(Kept { file, registers }),
             pulses,
+            published: RwLock::new(published),
             terms,
         })
     }
@@ -134,12 +136,10 @@ impl Consents {
         let unknown = || ConsentError::Population(population.to_owned());
         let kept = self.kept();
         let register = kept.registers.get(population).ok_or_else(unknown)?;
-        let generation = self
-            .pulses
-            .get(population)
-            .ok_or_else(unknown)?
-            .refresh(now_ms, register);
-        let permits = register.permits(|by| (self.terms.subsumed)(purpose, by), now_ms);
+        let pulse = self.pulses.get(population).ok_or_else(unknown)?;
+        let (changes, vocabulary) = self.terms.subsumed.now();
+        let generation = pulse.refresh(now_ms, register) + changes;
+        let permits = register.permits(|by| vocabulary.subsumes(by, purpose), now_ms);
         let consenting = units.iter().filter(|(_, name)| permits(name)).map(|(unit, _)| *unit);
         Ok((generation, consenting.collect()))
     }
@@ -150,7 +150,9 @@ impl Consents {
         let kept = self.kept();
         let register = kept.registers.get(population).ok_or_else(unknown)?;
         let pulse = self.pulses.get(population).ok_or_else(unknown)?;
-        Ok(pulse.refresh(now_ms, register))
+        // Both only rise, so their sum names both.
+        let changes = self.terms.subsumed.changes();
+        Ok(pulse.refresh(now_ms, register) + changes)
     }
 
     /// Takes a file, all of it or nothing. Answers how many units changed.
@@ -209,11 +211,13 @@ impl Consents {
     pub fn publish_due(&self, now_ms: u64) -> Result<bool, ConsentError> {
         let number = now_ms / self.terms.publish_every_ms.max(1);
         let mut kept = self.kept();
-        let Kept { file, published, .. } = &mut *kept;
         let mut any = false;
         for population in self.terms.populations.keys() {
-            if published.get(population).is_none_or(|last| last.number < number) {
-                published.insert(population.clone(), file.publish(population, number, now_ms)?);
+            let last = self.said().get(population).copied();
+            if last.is_none_or(|last| last.number < number) {
+                let publication = kept.file.publish(population, number, now_ms)?;
+                let mut published = self.published.write().unwrap_or_else(PoisonError::into_inner);
+                published.insert(population.clone(), publication);
                 any = true;
             }
         }
@@ -223,7 +227,12 @@ impl Consents {
     /// What a dataset's snapshot may say about consent; none where it is not required.
     pub fn published(&self, dataset: &str) -> Option<Publication> {
         let population = self.terms.datasets.get(dataset)?;
-        self.kept().published.get(population).copied()
+        self.said().get(population).copied()
+    }
+
+    fn said(&self) -> RwLockReadGuard<'_, BTreeMap<String, Publication>> {
+        // Poisoned or not: a publication is replaced whole.
+        self.published.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn people(&self, population: &str) -> Result<&People, ConsentError> {
@@ -250,7 +259,22 @@ impl Consent for Consents {
         {
             pulse.refresh(now_ms, register);
         }
-        pulse.stamp(now_ms)
+        let changes = self.terms.subsumed.changes();
+        let stamp = pulse.stamp(now_ms);
+        Stamp {
+            generation: stamp.generation + changes,
+            ..stamp
+        }
+    }
+
+    fn published(&self, dataset: &str) -> Option<Published> {
+        let Publication { number, root, .. } = Consents::published(self, dataset)?;
+        let root = ContentHash(root.0);
+        Some(Published { version: number, root })
+    }
+
+    fn speaks(&self, version: u64, vocabulary: &Vocabulary) {
+        self.terms.subsumed.speak(version, vocabulary);
     }
 }
 

@@ -156,7 +156,7 @@ impl Consents {
         let mut kept = self.kept();
         let version = kept.file.version()?;
         let counts = kept.registers.get(population).map(|register| register.counts(now_ms));
-        let published = kept.published.get(population).map(|publication| {
+        let published = self.said().get(population).map(|publication| {
             json!({
                 "number": publication.number,
                 "root": publication.root.to_string(),

@@ -2,6 +2,7 @@
 
 use super::*;
 use governance::LogicalType;
+use governance::purpose::Term;
 use proptest::prelude::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -22,7 +23,7 @@ pub(super) fn terms() -> Terms {
         mapping: BTreeMap::new(),
         permit_means: Default::default(),
         publish_every_ms: 24 * HOUR_MS,
-        subsumed: equal(),
+        subsumed: Purposes::default(),
     }
 }
 
@@ -345,5 +346,86 @@ proptest! {
             }
             answers.push((stamp, found));
         }
+    }
+}
+
+fn vocabulary(terms: &[(&str, &[&str])]) -> Vocabulary {
+    let term = |(id, broader): &(&str, &[&str])| Term {
+        id: (*id).to_owned(),
+        label: (*id).to_owned(),
+        broader: broader.iter().map(|id| (*id).to_owned()).collect(),
+    };
+    Vocabulary::new(&terms.iter().map(term).collect::<Vec<_>>()).unwrap()
+}
+
+#[test]
+fn another_vocabulary_is_a_change_of_everybodys_consent() {
+    let mut world = World::new();
+    world.import("c.csv", "unit,purposes\n1,research\n2,care\n").unwrap();
+    let before = world.stamp(NOW_MS);
+    assert_eq!(world.who("stroke", NOW_MS), [0; 0], "it is in no vocabulary");
+    let narrow = vocabulary(&[("research", &[]), ("care", &[]), ("stroke", &["research"])]);
+    world.consents().speaks(1, &narrow);
+    let after = world.stamp(NOW_MS);
+    assert_ne!(before, after, "a vector that was computed by the old one stays");
+    assert_eq!(world.who("stroke", NOW_MS), [1]);
+    assert_eq!(world.who("research", NOW_MS), [1], "never the other way round");
+    world.consents().speaks(1, &narrow);
+    assert_eq!(world.stamp(NOW_MS), after);
+    let (generation, _) = world.consents().consenting(PATIENTS, "stroke", NOW_MS, &[]).unwrap();
+    assert_eq!(generation, after.generation, "filter and stamp name one state");
+    // What a form was signed for may be wider than what anybody asks here.
+    let wide = vocabulary(&[("anything", &[]), ("research", &["anything"]), ("care", &[])]);
+    world.consents().speaks(2, &wide);
+    world.import("d.csv", "unit,purposes\n3,anything\n").unwrap();
+    assert_eq!(world.who("research", NOW_MS), [1, 3]);
+    assert!(world.import("e.csv", "unit,purposes\n3,stroke\n").is_err());
+    world.restart();
+    assert_eq!(world.who("research", NOW_MS), [1], "what ships knows no such purpose");
+}
+
+proptest! {
+    /// The definition: a way upwards from what is asked to what was consented to.
+    #[test]
+    fn a_consent_covers_what_lies_within_it_and_nothing_else(
+        edges in prop::collection::btree_set((0..6usize, 0..6usize), 0..12),
+        given in prop::collection::vec(0..7usize, 1..9),
+        asked in 0..7usize,
+    ) {
+        // Wider terms have smaller numbers, so there is no circle; the last is in no vocabulary.
+        let names: Vec<String> = (0..7).map(|i| format!("t{i}")).collect();
+        let broader = |of: usize| edges.iter().filter(move |(a, b)| a != b && *a.max(b) == of).map(|(a, b)| *a.min(b));
+        fn within(asked: usize, by: usize, broader: &dyn Fn(usize) -> Vec<usize>) -> bool {
+            asked == by || broader(asked).into_iter().any(|wide| within(wide, by, broader))
+        }
+        let terms: Vec<Term> = (0..6)
+            .map(|i| Term {
+                id: names[i].clone(),
+                label: names[i].clone(),
+                broader: broader(i).map(|wide| names[wide].clone()).collect(),
+            })
+            .collect();
+        let folder = tempfile::tempdir().unwrap();
+        let people = People { unit: LogicalType::Integer, purposes: names.iter().cloned().collect() };
+        let terms_of_consent = Terms { populations: [(PATIENTS.to_owned(), people)].into(), ..super::tests::terms() };
+        let consents = Consents::open(&folder.path().join("c.sqlite"), &[3; 32], terms_of_consent).unwrap();
+        consents.speaks(1, &Vocabulary::new(&terms).unwrap());
+        let units: Vec<_> = (0..given.len() as i64)
+            .map(UnitId::integer)
+            .map(|unit| (unit, consents.names().of(unit)))
+            .collect();
+        for ((_, name), purpose) in units.iter().zip(&given) {
+            let choice = Choice::Given { purposes: [names[*purpose].clone()].into(), window: Window::ALWAYS };
+            consents.change(PATIENTS, &[(*name, &choice)], NOW_MS).unwrap();
+        }
+        let (_, found) = consents.consenting(PATIENTS, &names[asked], NOW_MS, &units).unwrap();
+        let up = |of: usize| broader(of).collect::<Vec<_>>();
+        let expected: Vec<UnitId> = units
+            .iter()
+            .zip(&given)
+            .filter(|(_, by)| within(asked, **by, &up))
+            .map(|((unit, _), _)| *unit)
+            .collect();
+        prop_assert!(found == expected, "asked {asked}, given {given:?}, edges {edges:?}");
     }
 }

@@ -114,14 +114,14 @@ fn permitted(provisions: &[Provision], whole: Window, terms: &Terms) -> Result<C
         }
         for purpose in &exception.purposes {
             // All of a purpose but a part of it is nothing that a list of purposes says.
-            let touches = |other: &String| (terms.subsumed)(purpose, other) && other != purpose;
+            let touches = |other: &String| terms.subsumed.covers(purpose, other) && other != purpose;
             if left.iter().any(touches) {
                 return Err(not_understood(format!(
                     "the exception `{}` lies within a purpose that is permitted",
                     short(purpose)
                 )));
             }
-            left.retain(|other| !(terms.subsumed)(other, purpose));
+            left.retain(|other| !terms.subsumed.covers(other, purpose));
         }
     }
     if left.is_empty() {

@@ -154,7 +154,8 @@ fn lists(column: &Column) -> PolarsResult<Vec<Vec<String>>> {
 mod tests {
     use super::super::read;
     use super::*;
-    use crate::consent::terms::{BadChoice, equal};
+    use crate::consent::purposes::Purposes;
+    use crate::consent::terms::BadChoice;
     use governance::LogicalType;
     use std::collections::BTreeMap;
 
@@ -169,7 +170,7 @@ mod tests {
             mapping: [("HRESCH".to_owned(), "research".to_owned())].into(),
             permit_means: Default::default(),
             publish_every_ms: 1,
-            subsumed: equal(),
+            subsumed: Purposes::default(),
         };
         (terms, people)
     }

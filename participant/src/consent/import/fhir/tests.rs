@@ -1,11 +1,11 @@
 //! Resources that are understood, and those that are not.
 
 use super::*;
-use crate::consent::terms::equal;
+use crate::consent::purposes::Purposes;
 use governance::LogicalType;
+use governance::purpose::{Term, Vocabulary};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 const HRESCH: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason|HRESCH";
 
@@ -20,7 +20,7 @@ fn terms() -> (Terms, People) {
         mapping: [(HRESCH.to_owned(), "research".to_owned())].into(),
         permit_means: BTreeSet::new(),
         publish_every_ms: 1,
-        subsumed: equal(),
+        subsumed: Purposes::default(),
     };
     (terms, people)
 }
@@ -119,8 +119,13 @@ fn a_plain_permit_stands_for_what_the_configuration_says_without_its_exceptions(
     assert_eq!(choice(&but_both, &terms).unwrap(), Choice::Withdrawn);
 
     // Where purposes lie within others, all of a purpose but a part of it cannot be said; a whole branch can.
-    terms.subsumed =
-        Arc::new(|purpose, by| purpose == by || purpose.strip_prefix(by).is_some_and(|p| p.starts_with('.')));
+    let term = |id: &str, broader: &[&str]| Term {
+        id: id.to_owned(),
+        label: id.to_owned(),
+        broader: broader.iter().map(|id| (*id).to_owned()).collect(),
+    };
+    let own = [term("care", &[]), term("care.quality", &["care"])];
+    terms.subsumed.speak(1, &Vocabulary::new(&own).unwrap());
     let but_quality = with(|c| {
         c["decision"] = json!("permit");
         c["provision"][0]["purpose"] = json!([{"code": "care.quality"}]);
