@@ -39,11 +39,12 @@ mod pulse;
 mod register;
 mod terms;
 
-use engine::participant::{Consent, Stamp};
+use engine::participant::{Consent, ConsentTerms, Stamp};
 use file::{Change, ConsentFile};
 use pulse::Pulse;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use workload::query::UnitId;
 
@@ -62,6 +63,9 @@ pub struct Consents {
     kept: Mutex<Kept>,
     /// By population. Read without a lock: the engine must never wait for an import.
     pulses: BTreeMap<String, Pulse>,
+    /// By population, the number of the newest publication; 0 before the first. Read without a lock, for the same reason: and whether
+    /// somebody imports now is nobody's business.
+    numbers: BTreeMap<String, AtomicU64>,
 }
 
 struct Kept {
@@ -103,7 +107,14 @@ impl Consents {
             .keys()
             .map(|id| (id.clone(), Pulse::default()))
             .collect();
+        let newest = |id: &String| published.get(id).map_or(0, |newest: &Publication| newest.number);
+        let numbers = terms
+            .populations
+            .keys()
+            .map(|id| (id.clone(), newest(id).into()))
+            .collect();
         Ok(Self {
+            numbers,
             names: Names::new(secret),
             kept: Mutex::new(Kept {
                 file,
@@ -214,6 +225,9 @@ impl Consents {
         for population in self.terms.populations.keys() {
             if published.get(population).is_none_or(|last| last.number < number) {
                 published.insert(population.clone(), file.publish(population, number, now_ms)?);
+                if let Some(newest) = self.numbers.get(population) {
+                    newest.store(number, Ordering::Relaxed);
+                }
                 any = true;
             }
         }
@@ -251,6 +265,19 @@ impl Consent for Consents {
             pulse.refresh(now_ms, register);
         }
         pulse.stamp(now_ms)
+    }
+
+    fn terms(&self, dataset: &str) -> ConsentTerms {
+        let Some(population) = self.terms.datasets.get(dataset) else {
+            return ConsentTerms::NotAsked;
+        };
+        let newest = self
+            .numbers
+            .get(population)
+            .map(|newest| newest.load(Ordering::Relaxed));
+        ConsentTerms::Required {
+            publication: newest.filter(|number| *number > 0),
+        }
     }
 }
 
