@@ -96,7 +96,8 @@ fn answered_once(options: Options) -> Story {
 #[test]
 fn the_way_of_an_allowed_question_is_shown_and_nothing_happens() {
     let mut w = answered_once(Options::quiet(4, 1));
-    let (question, slot) = (w.question(), w.last_start(0).at.slot);
+    // Of two rounds: the same question as before would be answered without any.
+    let (question, slot) = (w.world.question(2), w.last_start(0).at.slot);
     let before = all_that_is_durable(&w);
     let explained = w.explain(&question).unwrap();
     assert_eq!(explained.owners.len(), 4);
@@ -125,11 +126,11 @@ fn the_way_of_an_allowed_question_is_shown_and_nothing_happens() {
         assert!(answer.steps.iter().all(|step| step.outcome == Outcome::Passed));
     }
     assert_eq!(all_that_is_durable(&w), before, "no charge, no decision, no leaf");
-    // The very same words, asked in earnest, are another signature and take the next slot.
+    // The very same words, asked in earnest, are another signature and take the next slots, one a round.
     let job = w.submit(question);
     w.run();
     w.expect_released(job);
-    assert_eq!(w.last_start(0).at.slot, slot + 1, "no slot was used");
+    assert_eq!(w.last_start(0).at.slot, slot + 2, "the trial used no slot");
 }
 
 #[test]
@@ -327,7 +328,7 @@ fn an_owner_that_is_silent_or_leaves_holds_nobody_up_and_a_third_trial_waits() {
         .map(|(agent, _)| agent.as_str())
         .collect();
     assert_eq!(silent, ["site-04"]);
-    let mut open = |w: &mut Story| {
+    let open = |w: &mut Story| {
         let question = w.question();
         let trial = w.world.consortium.trial(&question);
         w.world

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use governance::canonical::Real;
 use governance::grant::{Action, Extent, Terms};
-use governance::log::{TrustFile, scan};
+use governance::log::{Bundle, TrustFile, scan};
 use proto::identity::{Identity, Role};
 use serde_json::{Value, json};
 use sotto_participant::socket;
@@ -210,7 +210,7 @@ async fn verified(client: &mut Client, folder: &Path) -> Result<Verified, Proble
     let (checkpoint, leaves) = client.read_log().await?;
     let log = AuditLog::open(&checkpoint, &leaves, &trusted)?;
     let exported = log.export(0, log.size())?;
-    let as_text = |exported| serde_json::to_string(exported).map_err(|error| Problem::local("bundle", error));
+    let as_text = |bundle: &Bundle| serde_json::to_string(bundle).map_err(|error| Problem::local("bundle", error));
     write(&bundle, &as_text(&exported)?)?;
 
     let trust = audit::trust_file(&trust)?;

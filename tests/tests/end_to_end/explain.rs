@@ -117,11 +117,17 @@ async fn the_demo_shows_a_refusal_a_revocation_and_a_log_that_is_verified_offlin
         refusal["remedy"].as_str().is_some_and(|remedy| !remedy.is_empty()),
         "{refusal:#}"
     );
+    // Who lists the analyst refuses by the contract; who admits by a grant, because the grant is for another purpose.
     for owner in told["refusal"]["owners"].as_array().unwrap() {
+        let (code, rule) = match owner["participant"] == "long-beach" {
+            true => ("SOTTO-3021", "grant.purpose"),
+            false => ("SOTTO-3005", "contract.purpose"),
+        };
         assert_eq!(
             (&owner["verdict"], &owner["refused"]["code"]),
-            (&"refuse".into(), &"SOTTO-3005".into())
+            (&"refuse".into(), &code.into())
         );
+        assert_eq!(*rules(owner).last().unwrap(), rule);
     }
     let revocation = &told["revocation"];
     assert_eq!(
