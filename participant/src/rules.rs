@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use governance::act::Layer as Published;
-use governance::decision::{Decide, LocalRules, Question, Verdict};
+use governance::decision::{Decide, LocalRules, Path, Question, Verdict};
 use governance::{ContentHash, Register};
 use policy::{Bundle, Faults, Layer, Layers, Policies, Source};
 
@@ -88,13 +88,13 @@ impl From<LocalRules> for Rules {
 }
 
 impl Decide for Rules {
-    fn decide(&self, question: &Question<'_>) -> Verdict {
-        let allowed = match self.owner.decide(question) {
+    fn walk(&self, question: &Question<'_>, path: &mut Path) -> Verdict {
+        let allowed = match self.owner.walk(question, path) {
             allowed @ Verdict::Allow { .. } => allowed,
             denied => return denied,
         };
         match &*self.in_force(question.register, question.consortium, question.owner) {
-            Ok(layers) => match layers.decide(question) {
+            Ok(layers) => match layers.walk(question, path) {
                 Verdict::Allow { .. } => allowed,
                 denied => denied,
             },
@@ -115,8 +115,8 @@ impl Decide for Rules {
     }
 
     /// Policies speak of columns, and there are none before the plan.
-    fn decide_early(&self, question: &Question<'_>) -> Verdict {
-        self.owner.decide_early(question)
+    fn walk_early(&self, question: &Question<'_>, path: &mut Path) -> Verdict {
+        self.owner.walk_early(question, path)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use governance::{ContentHash, SignedRequest};
+use governance::{ContentHash, Request, SignedRequest};
 use secagg::adder::Gather;
 
 use super::books::Link;
@@ -150,12 +150,7 @@ impl Coordinator {
         let request = signed
             .verify(&self.roster, turn.now_ms)
             .map_err(|error| Refusal::new(codes::BAD_REQUEST, error.to_string()))?;
-        if !self.config.workloads.contains_key(&request.kind) {
-            return Err(Refusal::new(
-                codes::UNKNOWN_KIND,
-                format!("unknown kind of request: `{}`", request.kind),
-            ));
-        }
+        self.is_known_kind(&request)?;
         self.may_name(&request)?;
         if let Some(refusal) = self.suspended(&request) {
             return Err(refusal);
@@ -179,6 +174,14 @@ impl Coordinator {
         );
         turn.event(CoordinatorEvent::JobQueued { job });
         Ok(job)
+    }
+
+    pub(super) fn is_known_kind(&self, request: &Request) -> Result<(), Refusal> {
+        if self.config.workloads.contains_key(&request.kind) {
+            return Ok(());
+        }
+        let text = format!("unknown kind of request: `{}`", request.kind);
+        Err(Refusal::new(codes::UNKNOWN_KIND, text).remedy("`sotto doctor` compares versions"))
     }
 
     /// Ends a job at its analyst's wish. What was charged stays charged.

@@ -40,7 +40,7 @@ mod purposes;
 mod register;
 mod terms;
 
-use engine::participant::{Consent, Published, Stamp};
+use engine::participant::{Consent, ConsentTerms, Published, Stamp};
 use file::{Change, ConsentFile};
 use governance::ContentHash;
 use governance::purpose::Vocabulary;
@@ -275,6 +275,14 @@ impl Consent for Consents {
 
     fn speaks(&self, version: u64, vocabulary: &Vocabulary) {
         self.terms.subsumed.speak(version, vocabulary);
+    }
+
+    fn terms(&self, dataset: &str) -> ConsentTerms {
+        if !self.terms.datasets.contains_key(dataset) {
+            return ConsentTerms::NotAsked;
+        }
+        let publication = Consents::published(self, dataset).map(|newest| newest.number);
+        ConsentTerms::Required { publication }
     }
 }
 

@@ -9,7 +9,8 @@ use engine::participant::{self, Budget, Consent, Dataset, Stamp};
 use engine::{AgentId, Entropy};
 use governance::decision::LocalRules;
 use governance::{
-    Agent, Analyst, ContentHash, Contract, CoordinatorEntry, Request, Roster, SignedRequest, SignedRoster, Steward,
+    Agent, Analyst, ContentHash, Contract, CoordinatorEntry, Request, Roster, SignedRequest, SignedRoster, SignedTrial,
+    Steward,
 };
 use privacy::{Cap, Renewal};
 use rand::{Rng, SeedableRng};
@@ -227,6 +228,15 @@ impl Consortium {
             issued_at_ms: now_ms,
             expires_at_ms: now_ms + 3_600_000,
         }
+    }
+
+    /// The same words as a trial, valid for as long as a trial may be.
+    pub fn trial(&self, request: &Request) -> SignedTrial {
+        let request = Request {
+            expires_at_ms: request.issued_at_ms + governance::request::MAX_TRIAL_MS,
+            ..request.clone()
+        };
+        request.sign_trial(&self.analyst).expect("a simulated trial is valid")
     }
 
     /// The same, signed.
