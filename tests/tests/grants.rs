@@ -239,3 +239,28 @@ fn an_act_whose_signature_was_stripped_is_not_passed_over() {
     w.say(0, tell(signed));
     assert_eq!(place(&w).count, from.count + 1);
 }
+
+/// A grant is capped by its epsilon, and exact sums cost none: whoever is not on the owner's list gets none.
+#[test]
+fn no_grant_admits_to_sums_without_noise() {
+    let mut w = Story::with(Options {
+        by_grant: true,
+        without_noise: true,
+        ..Options::quiet(4, 1)
+    });
+    w.world.decide(0, Decision::Ask);
+    w.wait(2_000);
+    let mut question = w.question();
+    question.task = question.task.replace("1000", "0");
+    question.epsilon = 1e-9;
+    let job = w.submit(question);
+    w.run();
+    let message = w.expect_failed(job, codes::OWNERS_REFUSED);
+    assert!(message.contains("[grant.noise]"), "{message}");
+    assert!(w.heard(codes::WITHOUT_NOISE));
+    assert_eq!(w.tokens(0, job), 0);
+    let question = w.question();
+    let job = w.submit(question);
+    w.run();
+    assert_eq!(w.expect_released(job).receipt.contributors, 4);
+}

@@ -297,6 +297,7 @@ impl Participant {
             witnessed: self.books.log(),
             columns: plan.map_or(&[], |plan| &plan.columns),
             aggregates: plan.map_or(&[], |plan| &plan.aggregates),
+            noise: plan.is_none_or(|plan| plan.variance != 0),
             s_min,
             now_ms,
         };
@@ -310,6 +311,7 @@ impl Participant {
             Verdict::Deny { rule, reason, remedy } => {
                 let code = match rule.split_once('.') {
                     Some(("grant", "unwitnessed")) => codes::UNWITNESSED,
+                    Some(("grant", "noise")) => codes::WITHOUT_NOISE,
                     Some(("grant", _)) => codes::NO_GRANT,
                     Some(("suspended", _)) => codes::SUSPENDED_HERE,
                     _ => codes::RULES,
