@@ -264,3 +264,30 @@ fn no_grant_admits_to_sums_without_noise() {
     w.run();
     assert_eq!(w.expect_released(job).receipt.contributors, 4);
 }
+
+/// The cap is the grant's: people under another name do not open it again.
+#[test]
+fn what_a_grant_paid_for_these_people_it_cannot_pay_again_under_another_name() {
+    let (mut w, grant) = granted();
+    let question = w.question();
+    let job = w.submit(question);
+    w.run();
+    w.expect_released(job);
+    w.world.consortium.population = "patients".to_owned();
+    w.participant(0).restart();
+    w.wait(20_000);
+    w.mark();
+    let question = w.world.question(2);
+    let job = w.submit(question);
+    w.run();
+    assert!(w.heard(codes::BUDGET), "{:?}", w.world.trace.last());
+    assert_eq!(w.expect_released(job).receipt.contributors, 3);
+    assert_eq!(w.tokens(0, job), 0);
+    let engine = w.world.participants[0].engine.as_ref().unwrap();
+    let line = format!("grant/{grant}");
+    let spent = |population: &str| {
+        let ledger = engine.books().ledger(population)?;
+        ledger.left_for(&line, w.world.now_ms)
+    };
+    assert!(spent("people").is_some() && spent("patients").is_none());
+}

@@ -69,7 +69,7 @@ impl Participant {
             Reservations::Open(_) => return Ok(()),
             Reservations::UsedUp(next) => next,
         };
-        self.admit(&dataset.population, payer, turn);
+        self.admit(&dataset.population, payer, turn)?;
         let ledger = self.ledger(&dataset.population);
         let wanted = if next == 0 {
             plan.rounds.saturating_sub(round).max(1)

@@ -1,8 +1,9 @@
 //! Who pays for a request at this owner: the analyst's own part of a population's budget, or a grant's. A grant has a line of its
-//! own in the ledger, named by its id, with its cap; what the population may spend holds besides.
+//! own in the ledger, named by its id, with its cap; what the population may spend holds besides. The cap is the grant's, and a ledger is one
+//! population's: so a grant pays in one ledger only, and where it paid once.
 
 use governance::{ContentHash, Request};
-use privacy::{Cap, Ledger, PopulationId, Renewal};
+use privacy::{Cap, Charge, Ledger, PopulationId, Renewal};
 
 use super::{Participant, Turn};
 use crate::codes;
@@ -41,29 +42,31 @@ impl Participant {
     }
 
     /// Opens the payer's line where it has none: at the grant's cap, or at the default one for an analyst who is not named.
-    pub(super) fn admit(&mut self, population: &str, payer: Payer<'_>, turn: &mut Turn<'_>) {
+    pub(super) fn admit(&mut self, population: &str, payer: Payer<'_>, turn: &mut Turn<'_>) -> Result<(), Refusal> {
+        self.paid_elsewhere(population, payer, turn.now_ms)?;
         let (cap, approvals) = match &payer.grant {
             None => {
                 let Some(budget) = self.config.budgets.get(population) else {
-                    return;
+                    return Ok(());
                 };
                 let named = budget.analysts.contains_key(&payer.request.analyst);
                 let Some(cap) = budget.analysts.get("*").filter(|_| !named) else {
-                    return;
+                    return Ok(());
                 };
                 (*cap, budget.approvals.clone())
             }
             Some(grant) => {
                 let grant = self.books.heard().register().any_grant(grant);
                 let Some(line) = grant.and_then(|grant| grant.lines.get(self.organisation())) else {
-                    return;
+                    return Ok(());
                 };
                 let (terms, approvals) = (line.terms(), line.approvals().map_or_else(Vec::new, |two| two.to_vec()));
                 match Cap::new(terms.epsilon.get(), terms.delta.get(), Renewal::Never) {
                     Ok(cap) => (cap, approvals),
                     Err(error) => {
                         let (population, reason) = (population.to_owned(), error.to_string());
-                        return turn.event(ParticipantEvent::BudgetUnchanged { population, reason });
+                        turn.event(ParticipantEvent::BudgetUnchanged { population, reason });
+                        return Ok(());
                     }
                 }
             }
@@ -74,6 +77,20 @@ impl Participant {
             let entry = ledger.set_analyst_cap(turn.now_ms, &line, cap, &approvals);
             self.write(population, entry, turn);
         }
+        Ok(())
+    }
+
+    /// The dataset was moved to another population, or the population renamed, since the grant paid: its cap would open again in full.
+    fn paid_elsewhere(&self, population: &str, payer: Payer<'_>, now_ms: u64) -> Result<(), Refusal> {
+        let line = payer.line();
+        let mut others = self.books.ledgers().filter(|(id, _)| *id != population);
+        let paid =
+            |ledger: &Ledger| ledger.analyst_cap(&line).is_some() && ledger.spent_by(&line, now_ms) != Charge::zero();
+        if payer.grant.is_none() || !others.any(|(_, ledger)| paid(ledger)) {
+            return Ok(());
+        }
+        let text = "the grant has paid here for people of another name, and its cap holds for both together";
+        Err(Refusal::new(codes::BUDGET, text).remedy("ask for a new grant: `sotto grant request`"))
     }
 
     pub(super) fn ledger(&self, population: &str) -> std::borrow::Cow<'_, Ledger> {
