@@ -291,3 +291,40 @@ fn what_a_grant_paid_for_these_people_it_cannot_pay_again_under_another_name() {
     };
     assert!(spent("people").is_some() && spent("patients").is_none());
 }
+
+/// Who took part in the rounds before a restart of the coordinator took part in the run.
+#[test]
+fn the_grants_of_a_run_outlive_a_restart_of_the_coordinator() {
+    let (mut w, grant) = granted();
+    let owner = w.world.consortium.roster.agents[3].organisation.clone();
+    let question = w.world.question(6);
+    let job = w.submit(question);
+    w.until("RoundSummed");
+    w.until("RoundSummed");
+    w.participant(3).crash();
+    w.world.crash_coordinator(Some(500));
+    w.run();
+    let release = w.expect_released(job);
+    assert_eq!(release.receipt.contributors, 3, "site-03 was in the first rounds only");
+    let coordinator = w.world.coordinator.engine.as_ref().unwrap();
+    assert!(coordinator.books().grants_of(&job).contains(&(grant, owner.clone())));
+    w.world.decide(0, Decision::Revoke { owner: 3 });
+    w.wait(5_000);
+    let coordinator = w.world.coordinator.engine.as_ref().unwrap();
+    assert_eq!(coordinator.revoked_under(&job), [(grant, owner)]);
+}
+
+#[test]
+fn a_revocation_ends_a_run_that_a_restarted_coordinator_goes_on_with() {
+    let (mut w, _) = granted();
+    let question = w.world.question(30);
+    let job = w.submit(question);
+    w.until("RoundSummed");
+    w.until("RoundSummed");
+    w.participant(3).crash();
+    w.world.crash_coordinator(Some(500));
+    w.world.decide(1_000, Decision::Revoke { owner: 3 });
+    w.run();
+    let message = w.expect_failed(job, codes::GRANT_ENDED);
+    assert!(message.contains("is revoked"), "{message}");
+}
