@@ -90,6 +90,8 @@ pub struct Consent {
     pub purposes: BTreeMap<String, String>,
     /// What a FHIR permit that names no purpose stands for. Empty: such a resource is refused.
     pub permit_means: BTreeSet<String>,
+    /// Kinds of FHIR consent (`code`, or `system|code` of `category`) whose permits mean that. Empty: none does.
+    pub permit_categories: BTreeSet<String>,
 }
 
 /// From the files' columns to the contract's. Every map is keyed by the *contract's* column.

@@ -99,6 +99,8 @@ pub(super) struct ConsentFile {
     pub purposes: BTreeMap<String, String>,
     #[serde(default)]
     pub permit_means: BTreeSet<String>,
+    #[serde(default)]
+    pub permit_categories: BTreeSet<String>,
 }
 
 /// Whether a dataset uses rows of units that have not consented.
@@ -241,11 +243,13 @@ fn consent(file: Option<ConsentFile>) -> Consent {
             publish_every_hours: a_day(),
             purposes: BTreeMap::new(),
             permit_means: BTreeSet::new(),
+            permit_categories: BTreeSet::new(),
         },
         Some(file) => Consent {
             publish_every_hours: file.publish_every_hours,
             purposes: file.purposes,
             permit_means: file.permit_means,
+            permit_categories: file.permit_categories,
         },
     }
 }

@@ -21,6 +21,7 @@ pub(super) fn terms() -> Terms {
         datasets: [("heart".to_owned(), PATIENTS.to_owned())].into(),
         mapping: BTreeMap::new(),
         permit_means: Default::default(),
+        permit_categories: Default::default(),
         publish_every_ms: 24 * HOUR_MS,
         subsumed: equal(),
     }

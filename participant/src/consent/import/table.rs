@@ -168,6 +168,7 @@ mod tests {
             datasets: BTreeMap::new(),
             mapping: [("HRESCH".to_owned(), "research".to_owned())].into(),
             permit_means: Default::default(),
+            permit_categories: Default::default(),
             publish_every_ms: 1,
             subsumed: equal(),
         };
