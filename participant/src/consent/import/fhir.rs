@@ -102,6 +102,11 @@ pub(super) fn decision(resource: &Value, terms: &Terms, people: &People) -> Resu
     }
 }
 
+/// The day on which somebody decided; a month or a year alone is none.
+pub(super) fn decided(resource: &Value) -> Option<Instant> {
+    resource.get("date").and_then(Value::as_str).and_then(Instant::parse)
+}
+
 /// A plain permit does not say what for, so what kind of consent it is must, and it must not be to somebody in particular.
 fn is_of_our_kind(consent: &Map<String, Value>, terms: &Terms) -> Result<(), Fault> {
     if let Some(whose) = ["grantee", "controller"]
