@@ -255,6 +255,7 @@ impl Participant {
             witnessed: self.books.log(),
             columns: plan.map_or(&[], |plan| &plan.columns),
             aggregates: plan.map_or(&[], |plan| &plan.aggregates),
+            noise: plan.is_none_or(|plan| plan.variance != 0),
             s_min,
             now_ms,
         };
@@ -274,6 +275,7 @@ impl Participant {
                 path.refused(rule, || reason.clone());
                 let code = match rule.split_once('.') {
                     Some(("grant", "unwitnessed")) => codes::UNWITNESSED,
+                    Some(("grant", "noise")) => codes::WITHOUT_NOISE,
                     Some(("grant", _)) => codes::NO_GRANT,
                     Some(("suspended", _)) => codes::SUSPENDED_HERE,
                     _ => codes::RULES,
