@@ -201,14 +201,15 @@ async fn revocation(client: &mut Client, state: &State, grant: &str, first: &str
 async fn verified(client: &mut Client, folder: &Path) -> Result<Verified, Problem> {
     let roster = &client.identity().roster;
     let trusted = TrustFile::of(roster).map_err(|error| Problem::local("trust file", error))?;
+    let governance = Some(client.identity().governance);
+    let trusted = TrustFile { governance, ..trusted };
     let text = toml::to_string(&trusted).map_err(|error| Problem::local("trust file", error))?;
     let (bundle, trust) = (folder.join("log.json"), folder.join("trust.toml"));
     let write =
         |file: &Path, text: &str| std::fs::write(file, text).map_err(|error| Problem::local(file.display(), error));
     write(&trust, &text)?;
     let trusted = audit::trust_of(roster)?;
-    let (checkpoint, leaves) = client.read_log().await?;
-    let log = AuditLog::open(&checkpoint, &leaves, &trusted)?;
+    let log = AuditLog::open(client.read_log().await?, &trusted)?;
     let exported = log.export(0, log.size())?;
     let as_text = |bundle: &Bundle| serde_json::to_string(bundle).map_err(|error| Problem::local("bundle", error));
     write(&bundle, &as_text(&exported)?)?;
@@ -233,7 +234,7 @@ async fn verified(client: &mut Client, folder: &Path) -> Result<Verified, Proble
     Ok(Verified {
         entries: log.size(),
         witnesses: whole.witnesses.clone(),
-        uncovered: scan(&events).len(),
+        uncovered: scan(&events, &audit::rosters_of(&whole, &trust)?).len(),
         flipped: flipped as u64,
         found,
     })
