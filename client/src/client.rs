@@ -26,7 +26,7 @@ const LARGEST: usize = 64 << 20;
 
 /// A connected analyst, or a steward.
 pub struct Client {
-    rpc: AnalystsClient<Channel>,
+    pub(crate) rpc: AnalystsClient<Channel>,
     pub(crate) decisions: RegisterClient<Channel>,
     identity: Identity,
 }
@@ -100,10 +100,16 @@ impl Client {
 
     /// Signs a question. Fresh randomness makes two equal questions two requests.
     pub fn sign(&self, question: Question) -> Result<SignedRequest, Problem> {
+        self.request(question)?
+            .sign(&self.signing_key()?)
+            .map_err(|error| Problem::new(Exit::Refused, "SOTTO-7301", error.to_string()))
+    }
+
+    pub(crate) fn request(&self, question: Question) -> Result<Request, Problem> {
         let mut nonce = [0; 32];
         aws_lc_rs::rand::fill(&mut nonce).map_err(|_| Problem::local("nonce", "no randomness from the system"))?;
         let now_ms = now_ms();
-        let request = Request {
+        Ok(Request {
             nonce: ContentHash(nonce),
             analyst: self.identity.member.name.clone(),
             dataset: question.dataset,
@@ -116,10 +122,7 @@ impl Client {
             max_attempts: question.max_attempts,
             issued_at_ms: now_ms,
             expires_at_ms: now_ms + question.valid_for.as_millis() as u64,
-        };
-        request
-            .sign(&self.signing_key()?)
-            .map_err(|error| Problem::new(Exit::Refused, "SOTTO-7301", error.to_string()))
+        })
     }
 
     pub(crate) fn signing_key(&self) -> Result<SigningKey, Problem> {

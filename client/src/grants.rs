@@ -138,13 +138,20 @@ impl Client {
     }
 
     /// Approves for this person's side: a steward of an owner offers (as requested, or what `narrow` makes of it), the requester's
-    /// side agrees to what was offered. Answers what was done on which owner's line.
+    /// side agrees to what was offered. Answers what was done on which owner's line. `wanted` is the whole id, which is a hash of the
+    /// terms: of a few digits a coordinator could show one request before and another one now.
     pub async fn approve_grant(
         &mut self,
         wanted: &str,
         note: &str,
         narrow: impl Fn(&mut Terms),
     ) -> Result<Vec<(String, Status)>, Problem> {
+        if ContentHash::from_hex(wanted).is_none() {
+            let text = format!("`{wanted}` is not a whole id: an approval needs all 64 digits");
+            return Err(Problem::new(Exit::Refused, "SOTTO-2024", text).remedy(
+                "`sotto grant show` prints it above the terms; on a terminal `sotto grant approve` asks instead",
+            ));
+        }
         let decided = self.decided().await?;
         let view = decided.find(wanted)?;
         let (grant, own) = (view.grant.id, decided.by.organisation.clone());

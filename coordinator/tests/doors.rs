@@ -5,6 +5,8 @@
 mod consortium;
 #[path = "doors/register.rs"]
 mod register;
+#[path = "doors/trials.rs"]
+mod trials;
 #[path = "doors/visibility.rs"]
 mod visibility;
 

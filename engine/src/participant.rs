@@ -14,6 +14,7 @@ mod log;
 mod payer;
 mod round;
 mod shown;
+mod trial;
 
 use std::collections::BTreeMap;
 
@@ -24,7 +25,7 @@ use secagg::Entropy;
 pub use acts::Heard;
 pub use books::{Books, Inconsistent, Tokens};
 pub use config::{Budget, ComputeFailed, Config, Dataset, Input, Limits};
-pub use consent::{Consent, NotAsked, Published, Stamp};
+pub use consent::{Consent, ConsentTerms, NotAsked, Published, Stamp};
 pub use log::{LogBooks, ReplayRefused};
 
 use crate::codes;
@@ -48,6 +49,7 @@ pub struct Participant {
     budgets_aligned: bool,
     log: log::Log,
     pulse: acts::Pulse,
+    trials: trial::Trials,
 }
 
 /// Why a participant cannot start.
@@ -101,6 +103,7 @@ impl Participant {
             datasets: hashed(&config.datasets),
             budgets_aligned: false,
             pulse: acts::Pulse::default(),
+            trials: trial::Trials::default(),
             config,
         };
         participant.speak();
@@ -275,6 +278,7 @@ impl Participant {
             }
             M::JobEnded { request_hash, .. } => self.close_request(ContentHash(request_hash), turn),
             M::LogGrown(grown) => self.log_grown(*grown, turn),
+            M::Trial(trial) => self.trial(&trial, turn),
         }
     }
 

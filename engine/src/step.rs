@@ -22,7 +22,9 @@ pub struct CoordinatorStep {
     pub envelopes: Vec<(AgentId, ToAgent)>,
     /// Third: kept for the audit window; losing one costs auditability, never privacy.
     pub spool: Vec<Spool>,
-    /// Answer to a `Submit`, `Cancel`, `Move` or `Act`; of an act, the first half of its hash.
+    /// Trials that are answered now: see `Input::Explain`.
+    pub explained: Vec<crate::coordinator::Explained>,
+    /// Answer to a `Submit`, `Explain`, `Cancel`, `Move` or `Act`; of an act, the first half of its hash.
     pub reply: Option<Result<JobId, Refusal>>,
     /// Call `handle(.., Input::Wake)` no later than this.
     pub wake_at_ms: Option<u64>,

@@ -33,5 +33,5 @@ pub use hash::ContentHash;
 pub use keys::{BadSignature, SigningKey, VerifyingKey};
 pub use model::{Addition, Move, MoveError, Registry, SignedMove, Standing};
 pub use register::{Register, RegisterError};
-pub use request::{Request, RequestError, SignedRequest};
+pub use request::{Request, RequestError, SignedRequest, SignedTrial};
 pub use roster::{Agent, Analyst, CoordinatorEntry, NotAtHand, Roster, RosterError, SignedRoster, Steward};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use governance::act::Layer as Published;
-use governance::decision::{Decide, LocalRules, Question, Verdict};
+use governance::decision::{Decide, LocalRules, Path, Question, Verdict};
 use governance::{ContentHash, Register};
 use policy::{Bundle, Faults, Layer, Layers, Policies, Source};
 
@@ -88,13 +88,13 @@ impl From<LocalRules> for Rules {
 }
 
 impl Decide for Rules {
-    fn decide(&self, question: &Question<'_>) -> Verdict {
-        let allowed = match self.owner.decide(question) {
+    fn walk(&self, question: &Question<'_>, path: &mut Path) -> Verdict {
+        let allowed = match self.owner.walk(question, path) {
             allowed @ Verdict::Allow { .. } => allowed,
             denied => return denied,
         };
         match &*self.in_force(question.register, question.consortium, question.owner) {
-            Ok(layers) => match layers.decide(question) {
+            Ok(layers) => match layers.walk(question, path) {
                 Verdict::Allow { .. } => allowed,
                 denied => denied,
             },
@@ -115,8 +115,8 @@ impl Decide for Rules {
     }
 
     /// Policies speak of columns, and there are none before the plan.
-    fn decide_early(&self, question: &Question<'_>) -> Verdict {
-        self.owner.decide_early(question)
+    fn walk_early(&self, question: &Question<'_>, path: &mut Path) -> Verdict {
+        self.owner.walk_early(question, path)
     }
 }
 
@@ -133,7 +133,7 @@ pub enum PolicyError {
 
 /// The layers that the configuration names, checked.
 pub fn policies(config: &Config) -> Result<Layers, PolicyError> {
-    let mut layers = Layers::default();
+    let mut layers = Layers::new(config.consortium_required);
     let Some(path) = &config.local_policies else {
         return Ok(layers);
     };
@@ -264,6 +264,37 @@ mod tests {
         );
         let broken = in_force(&published(&[elsewhere]));
         assert_eq!(broken.as_ref().as_ref().unwrap_err().layer, Layer::Consortium);
+    }
+
+    /// A coordinator that withholds the act must not be what frees an agent from it.
+    #[test]
+    fn where_the_consortiums_layer_is_required_nothing_is_allowed_without_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = configuration(folder.path());
+        (config.local_policies, config.consortium_required) = (None, true);
+        let rules = Rules::new(LocalRules::default(), policies(&config).unwrap());
+        let sample = policy::Draft {
+            analyst: Some("ada".to_owned()),
+            organisation: Some("university".to_owned()),
+            action: Some("query".to_owned()),
+            dataset: Some("heart".to_owned()),
+            purpose: Some("research".to_owned()),
+            columns: Some(Vec::new()),
+            epsilon: Some(1.0),
+            cohort: Some(3),
+            time: Some(policy::Instant { unix_ms: 1 }),
+            ..policy::Draft::default()
+        };
+        let sample = sample.over(&policy::Draft::default()).unwrap();
+        let allows = |register: &Register| {
+            let layers = rules.in_force(register, "four", "north");
+            layers.as_ref().as_ref().unwrap().ask(&sample.asked()).is_allowed()
+        };
+        assert!(!allows(&Register::default()));
+        let text = "@id(\"open\") permit (principal, action, resource);";
+        let layer = bundle(Layer::Consortium, "four", text);
+        let there = published(&[(Published::Consortium, Layer::Consortium, "four", layer)]);
+        assert!(allows(&there));
     }
 
     #[test]

@@ -34,6 +34,7 @@ fn consents(folder: &Path, unit: LogicalType) -> Arc<Consents> {
         datasets: [("visits".to_owned(), "patients".to_owned())].into(),
         mapping: BTreeMap::new(),
         permit_means: Default::default(),
+        permit_categories: Default::default(),
         publish_every_ms: 1,
         subsumed: Purposes::default(),
     };

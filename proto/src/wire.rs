@@ -230,7 +230,7 @@ pub fn printable(text: String) -> String {
 }
 
 /// The longest beginning of `text` that fits and ends between two characters.
-fn cut(mut text: String, limit: usize) -> String {
+pub(crate) fn cut(mut text: String, limit: usize) -> String {
     text.truncate(text.floor_char_boundary(limit));
     text
 }

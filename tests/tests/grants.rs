@@ -500,3 +500,92 @@ fn a_local_revocation_takes_back_what_the_connection_still_holds() {
         "an act that was made before cuts nothing"
     );
 }
+
+/// A grant is capped by its epsilon, and exact sums cost none: whoever is not on the owner's list gets none.
+#[test]
+fn no_grant_admits_to_sums_without_noise() {
+    let mut w = Story::with(Options {
+        by_grant: true,
+        without_noise: true,
+        ..Options::quiet(4, 1)
+    });
+    w.world.decide(0, Decision::Ask);
+    w.wait(2_000);
+    let mut question = w.question();
+    question.task = question.task.replace("1000", "0");
+    question.epsilon = 1e-9;
+    let job = w.submit(question);
+    w.run();
+    let message = w.expect_failed(job, codes::OWNERS_REFUSED);
+    assert!(message.contains("[grant.noise]"), "{message}");
+    assert!(w.heard(codes::WITHOUT_NOISE));
+    assert_eq!(w.tokens(0, job), 0);
+    let question = w.question();
+    let job = w.submit(question);
+    w.run();
+    assert_eq!(w.expect_released(job).receipt.contributors, 4);
+}
+
+/// The cap is the grant's: people under another name do not open it again.
+#[test]
+fn what_a_grant_paid_for_these_people_it_cannot_pay_again_under_another_name() {
+    let (mut w, grant) = granted();
+    let question = w.question();
+    let job = w.submit(question);
+    w.run();
+    w.expect_released(job);
+    w.world.consortium.population = "patients".to_owned();
+    w.participant(0).restart();
+    w.wait(20_000);
+    w.mark();
+    let question = w.world.question(2);
+    let job = w.submit(question);
+    w.run();
+    assert!(w.heard(codes::BUDGET), "{:?}", w.world.trace.last());
+    assert_eq!(w.expect_released(job).receipt.contributors, 3);
+    assert_eq!(w.tokens(0, job), 0);
+    let engine = w.world.participants[0].engine.as_ref().unwrap();
+    let line = format!("grant/{grant}");
+    let spent = |population: &str| {
+        let ledger = engine.books().ledger(population)?;
+        ledger.left_for(&line, w.world.now_ms)
+    };
+    assert!(spent("people").is_some() && spent("patients").is_none());
+}
+
+/// Who took part in the rounds before a restart of the coordinator took part in the run.
+#[test]
+fn the_grants_of_a_run_outlive_a_restart_of_the_coordinator() {
+    let (mut w, grant) = granted();
+    let owner = w.world.consortium.roster.agents[3].organisation.clone();
+    let question = w.world.question(6);
+    let job = w.submit(question);
+    w.until("RoundSummed");
+    w.until("RoundSummed");
+    w.participant(3).crash();
+    w.world.crash_coordinator(Some(500));
+    w.run();
+    let release = w.expect_released(job);
+    assert_eq!(release.receipt.contributors, 3, "site-03 was in the first rounds only");
+    let coordinator = w.world.coordinator.engine.as_ref().unwrap();
+    assert!(coordinator.books().grants_of(&job).contains(&(grant, owner.clone())));
+    w.world.decide(0, Decision::Revoke { owner: 3 });
+    w.wait(5_000);
+    let coordinator = w.world.coordinator.engine.as_ref().unwrap();
+    assert_eq!(coordinator.revoked_under(&job), [(grant, owner)]);
+}
+
+#[test]
+fn a_revocation_ends_a_run_that_a_restarted_coordinator_goes_on_with() {
+    let (mut w, _) = granted();
+    let question = w.world.question(30);
+    let job = w.submit(question);
+    w.until("RoundSummed");
+    w.until("RoundSummed");
+    w.participant(3).crash();
+    w.world.crash_coordinator(Some(500));
+    w.world.decide(1_000, Decision::Revoke { owner: 3 });
+    w.run();
+    let message = w.expect_failed(job, codes::GRANT_ENDED);
+    assert!(message.contains("is revoked"), "{message}");
+}

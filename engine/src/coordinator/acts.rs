@@ -129,7 +129,7 @@ impl Coordinator {
             };
             let ended = self
                 .suspended(&request)
-                .or_else(|| self.ended(self.jobs.grants(&job), turn.now_ms));
+                .or_else(|| self.ended(&self.runs_under(&job), turn.now_ms));
             if let Some(refusal) = ended {
                 if let Some(at) = self.jobs.slot(&job) {
                     self.abandon_round(at, turn);

@@ -75,6 +75,8 @@ pub struct Progress {
     pub attempt: Option<u32>,
     /// What the round before left.
     pub previous: Option<Link>,
+    /// Grants that its summed rounds were made under, and the owners.
+    pub grants: BTreeSet<(ContentHash, String)>,
 }
 
 /// The end of a job's chain of rounds.
@@ -167,11 +169,13 @@ impl Books {
                 previous_sum,
                 terms,
                 contributors,
+                grants,
                 state,
                 sum,
             } => {
                 let progress = self.open_mut(job)?;
                 progress.round = round + 1;
+                progress.grants = grants.clone();
                 progress.previous = Some(Link {
                     sum_hash: *previous_sum,
                     sum: sum.clone(),

@@ -252,7 +252,7 @@ impl Coordinator {
         event
             .by_member(&self.roster, &self.config.governance_key)
             .map_err(|error| error.to_string())?;
-        let actor = &event.event().actor;
+        let (actor, kind) = (&event.event().actor, event.event().kind);
         if actor.role != Role::Agent || actor.id != from.as_str() {
             return Err(format!(
                 "an event of {:?} `{}`: an agent hands in its own",
@@ -260,7 +260,6 @@ impl Coordinator {
             ));
         }
         // Acts and rosters are logged when they are taken: a member that could log one by itself could make others wait for it.
-        let kind = event.event().kind;
         if !matches!(kind, Kind::Decision | Kind::Charge | Kind::Contribution) {
             return Err(format!(
                 "a {kind} event: an agent hands in what it decided, charged and sent"

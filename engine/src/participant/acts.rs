@@ -226,7 +226,7 @@ impl Participant {
         if heard.was_brought(&hash) || !heard.stream.concerns(&act, self.organisation()) {
             return Err(not_ours(format!("act {hash} is none of this agent's, or came before")));
         }
-        let counts = match self.judge(signed, &act) {
+        let counts = match self.weigh(signed, &act) {
             Judged::Counts => true,
             Judged::PassedOver(reason) => {
                 turn.event(ParticipantEvent::ActPassedOver { act: hash, reason });
@@ -261,7 +261,7 @@ impl Participant {
         Ok(true)
     }
 
-    fn judge(&self, signed: &SignedAct, act: &Act) -> Judged {
+    fn weigh(&self, signed: &SignedAct, act: &Act) -> Judged {
         if act.what.narrows() {
             return Judged::Counts;
         }

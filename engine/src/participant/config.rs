@@ -73,6 +73,8 @@ pub struct Limits {
     pub beat_ms: u64,
     /// Epochs held at a time; a further proposal drops the oldest.
     pub epochs: usize,
+    /// Trials of one analyst that are answered in a minute: each costs a plan and a decision.
+    pub trials_per_minute: u32,
 }
 
 impl Default for Limits {
@@ -83,6 +85,7 @@ impl Default for Limits {
             round_timeout_ms: 300_000,
             beat_ms: 5_000,
             epochs: 3,
+            trials_per_minute: 20,
         }
     }
 }

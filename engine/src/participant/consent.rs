@@ -16,6 +16,16 @@ pub struct Stamp {
     pub overdue: bool,
 }
 
+/// What may be told of consent behind a dataset. Follows the clock, never a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsentTerms {
+    NotAsked,
+    /// Only rows whose unit consents count; the number of the newest publication, if there was one.
+    Required {
+        publication: Option<u64>,
+    },
+}
+
 /// The owner's record of consent. Asked on the engine's thread, so it must answer at once.
 pub trait Consent: Send + Sync {
     /// The state of consent behind a dataset now.
@@ -27,6 +37,11 @@ pub trait Consent: Send + Sync {
     /// What is published of the consents behind a dataset: decisions refer to it. None: it asks for no consent, or nothing is published yet.
     fn published(&self, _dataset: &str) -> Option<Published> {
         None
+    }
+
+    /// What a trial tells of it.
+    fn terms(&self, _dataset: &str) -> ConsentTerms {
+        ConsentTerms::NotAsked
     }
 }
 

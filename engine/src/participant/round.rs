@@ -3,6 +3,7 @@
 
 mod accept;
 mod chain;
+pub(super) mod judge;
 mod mask;
 mod reveal;
 mod survive;

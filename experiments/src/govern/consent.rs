@@ -148,6 +148,7 @@ fn consents(path: &Path) -> Result<Arc<Consents>> {
         datasets: [("census".to_owned(), PEOPLE.to_owned())].into(),
         mapping: BTreeMap::new(),
         permit_means: Default::default(),
+        permit_categories: Default::default(),
         publish_every_ms: 1,
         subsumed: Purposes::default(),
     };

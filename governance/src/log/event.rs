@@ -33,6 +33,8 @@ pub enum EventError {
         field: &'static str,
         wanted: bool,
     },
+    #[error("a {role:?} does not say a {kind} event")]
+    Role { kind: Kind, role: Role },
     #[error("malformed charge: {0}")]
     Charge(&'static str),
     #[error("event has {found} bytes: expected at most {MAX_ENTRY}")]
@@ -173,6 +175,15 @@ struct Leaf {
     signature: Vec<u8>,
 }
 
+/// A leaf of whatever kind.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AnyLeaf {
+    event: serde_json::Value,
+    #[serde(with = "canonical::hexadecimal")]
+    signature: Vec<u8>,
+}
+
 impl Event {
     /// An event with nothing but what every event has.
     pub fn new(kind: Kind, at_ms: u64, actor: Actor) -> Self {
@@ -252,7 +263,10 @@ impl Event {
     }
 
     fn check(&self) -> Result<(), EventError> {
-        let kind = self.kind;
+        let (kind, role) = (self.kind, self.actor.role);
+        if !kind.is_said_by(role) {
+            return Err(EventError::Role { kind, role });
+        }
         for reference in kind.concerns() {
             if !self.references.contains_key(*reference) {
                 return Err(EventError::Reference { kind, reference });
@@ -315,6 +329,29 @@ impl Kind {
             Self::ModelVersion => &["model", "release"],
         }
     }
+
+    /// Whose word an event of this kind is. Nobody logs in another's place: an agent no answers, the coordinator no decisions.
+    pub fn is_said_by(self, role: Role) -> bool {
+        match self {
+            Self::Request => role == Role::Analyst,
+            Self::Decision | Self::Charge | Self::Contribution => role == Role::Agent,
+            Self::Release | Self::Roster => role == Role::Coordinator,
+            // By who decided, or by the coordinator, who took the act.
+            Self::ModelVersion => matches!(role, Role::Analyst | Role::Coordinator),
+            Self::Grant => matches!(role, Role::Analyst | Role::Steward | Role::Coordinator),
+            Self::Contract => matches!(role, Role::Steward | Role::Coordinator),
+            Self::Policy => matches!(role, Role::Steward | Role::Governance | Role::Coordinator),
+            Self::Revocation | Self::Suspension => true,
+        }
+    }
+
+    /// Whether an event of this kind tells of a signed act.
+    pub fn is_of_act(self) -> bool {
+        matches!(
+            self,
+            Self::Grant | Self::Revocation | Self::Contract | Self::Policy | Self::Suspension
+        )
+    }
 }
 
 /// As it is written in the leaf.
@@ -341,6 +378,23 @@ impl SignedEvent {
         keys::verify(&event.actor.key, DOMAIN, body.as_bytes(), &signature)
             .map_err(|_| EventError::Signature(event.actor.id.clone()))?;
         Ok(Self { event, leaf: spelled })
+    }
+
+    /// Whether a leaf is in canonical JSON, short enough, and signed by the key that it names: what every reader of every version can check,
+    /// also of kinds that this one does not know.
+    pub fn signed_by_its_actor(leaf: &[u8]) -> Result<(), EventError> {
+        if leaf.len() > MAX_ENTRY {
+            return Err(EventError::TooLong { found: leaf.len() });
+        }
+        let parsed: AnyLeaf = serde_json::from_slice(leaf).map_err(|e| EventError::Malformed(e.to_string()))?;
+        if canonical_json(&parsed)?.as_bytes() != leaf {
+            return Err(EventError::Spelling);
+        }
+        let actor = parsed.event.get("actor").cloned().unwrap_or_default();
+        let actor: Actor = serde_json::from_value(actor).map_err(|e| EventError::Malformed(e.to_string()))?;
+        let body = canonical_json(&parsed.event)?;
+        keys::verify(&actor.key, DOMAIN, body.as_bytes(), &parsed.signature)
+            .map_err(|_| EventError::Signature(actor.id))
     }
 
     /// The event in a leaf without its signature being looked at: of a leaf that was verified before it was stored.

@@ -27,7 +27,7 @@
 //! like a computation that failed. A coordinator that asks all the time sees such rounds, and can suspect a withdrawal behind one;
 //! it cannot tell it from a disk, nor see whose it was.
 //!
-//! Costs: a look-up a row while scanning (`experiments govern`); about 60 bytes of memory and 200 of disk a unit.
+//! Costs: a look-up a row while scanning (`experiments govern`); about 70 bytes of memory and 200 of disk a unit.
 
 mod file;
 mod import;
@@ -40,10 +40,10 @@ mod purposes;
 mod register;
 mod terms;
 
-use engine::participant::{Consent, Published, Stamp};
+use engine::participant::{Consent, ConsentTerms, Published, Stamp};
 use file::{Change, ConsentFile};
-use governance::ContentHash;
 use governance::purpose::Vocabulary;
+use governance::{ContentHash, LogicalType};
 use pulse::Pulse;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -73,6 +73,16 @@ pub struct Consents {
 struct Kept {
     file: ConsentFile,
     registers: BTreeMap<String, register::Register>,
+}
+
+/// What an import did, in units.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Imported {
+    pub changed: u64,
+    /// Withdrawals of units that were not on record: perhaps their ids are spelled otherwise in the data.
+    pub not_on_record: u64,
+    /// Units whose withdrawal the file's consent took the place of.
+    pub overruled: u64,
 }
 
 /// What went wrong with the file, or with what it was asked.
@@ -155,8 +165,9 @@ impl Consents {
         Ok(pulse.refresh(now_ms, register) + changes)
     }
 
-    /// Takes a file, all of it or nothing. Answers how many units changed.
-    pub fn import(&self, population: &str, path: &Path, now_ms: u64) -> Result<u64, ConsentError> {
+    /// Takes a file, all of it or nothing. A withdrawal gives way to a consent that was decided on after it was recorded, or by `overrule`
+    /// to any: an export may be older than what somebody told the owner since.
+    pub fn import(&self, population: &str, path: &Path, overrule: bool, now_ms: u64) -> Result<Imported, ConsentError> {
         let people = self.people(population)?;
         let decisions = import::read(path, &self.terms, people)?;
         let at = |at, fault| ImportError::At {
@@ -167,22 +178,49 @@ impl Consents {
         let mut first: HashMap<Name, Place> = HashMap::with_capacity(decisions.len());
         let mut named = Vec::with_capacity(decisions.len());
         for decision in &decisions {
-            let unit = self.names.spelled(&decision.unit, people.unit);
-            let unit = unit.ok_or_else(|| at(decision.at, Fault::NoUnit))?;
+            let unit = self.unit(&decision.unit, people);
+            let unit = unit.map_err(|fault| at(decision.at, fault))?;
             if let Some(first) = first.insert(unit, decision.at) {
                 return Err(at(decision.at, Fault::Duplicate { first }).into());
             }
             named.push((unit, &decision.choice));
         }
-        self.change(population, &named, now_ms)
+        let mut kept = self.kept();
+        let register = kept.registers.get(population);
+        let register = register.ok_or_else(|| ConsentError::Population(population.to_owned()))?;
+        let mut imported = Imported::default();
+        for (decision, (unit, choice)) in decisions.iter().zip(&named) {
+            match (register.withdrawn_ms(unit), choice) {
+                (Some(withdrawn_ms), Choice::Given { .. }) => {
+                    let is_later = |decided: Instant| (withdrawn_ms + 1..=now_ms).contains(&decided.from_ms());
+                    if !(overrule || decision.decided.is_some_and(is_later)) {
+                        return Err(at(decision.at, Fault::Withdrawn).into());
+                    }
+                    imported.overruled += 1;
+                }
+                (None, Choice::Withdrawn) if !register.is_on_record(unit) => imported.not_on_record += 1,
+                _ => {}
+            }
+        }
+        imported.changed = self.record(&mut kept, population, &named, now_ms)?;
+        Ok(imported)
     }
 
     /// Makes choices durable and true. Answers how many were not so already.
     pub fn change(&self, population: &str, choices: &[(Name, &Choice)], now_ms: u64) -> Result<u64, ConsentError> {
+        self.record(&mut self.kept(), population, choices, now_ms)
+    }
+
+    fn record(
+        &self,
+        kept: &mut Kept,
+        population: &str,
+        choices: &[(Name, &Choice)],
+        now_ms: u64,
+    ) -> Result<u64, ConsentError> {
         let unknown = || ConsentError::Population(population.to_owned());
         let pulse = self.pulses.get(population).ok_or_else(unknown)?;
-        let mut kept = self.kept();
-        let Kept { file, registers, .. } = &mut *kept;
+        let Kept { file, registers, .. } = kept;
         let register = registers.get_mut(population).ok_or_else(unknown)?;
         let mut changes: Vec<Change<'_>> = choices
             .iter()
@@ -201,7 +239,7 @@ impl Consents {
         changes.sort_unstable_by_key(|change| change.unit);
         file.append(population, &changes, now_ms)?;
         for change in &changes {
-            register.apply(change.unit, change.version, change.choice);
+            register.apply(change.unit, change.version, change.choice, now_ms);
         }
         pulse.beat(now_ms, register);
         Ok(changes.len() as u64)
@@ -233,6 +271,21 @@ impl Consents {
     fn said(&self) -> RwLockReadGuard<'_, BTreeMap<String, Publication>> {
         // Poisoned or not: a publication is replaced whole.
         self.published.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The unit that an order or a file means. A text with white space around it is another id than the one without, and names nobody.
+    fn unit(&self, spelled: &str, people: &People) -> Result<Name, Fault> {
+        if people.unit == LogicalType::String && spelled.trim() != spelled {
+            return Err(Fault::Spaces);
+        }
+        self.names.spelled(spelled, people.unit).ok_or(Fault::NoUnit)
+    }
+
+    fn is_on_record(&self, population: &str, unit: &Name) -> bool {
+        let kept = self.kept();
+        kept.registers
+            .get(population)
+            .is_some_and(|register| register.is_on_record(unit))
     }
 
     fn people(&self, population: &str) -> Result<&People, ConsentError> {
@@ -275,6 +328,14 @@ impl Consent for Consents {
 
     fn speaks(&self, version: u64, vocabulary: &Vocabulary) {
         self.terms.subsumed.speak(version, vocabulary);
+    }
+
+    fn terms(&self, dataset: &str) -> ConsentTerms {
+        if !self.terms.datasets.contains_key(dataset) {
+            return ConsentTerms::NotAsked;
+        }
+        let publication = Consents::published(self, dataset).map(|newest| newest.number);
+        ConsentTerms::Required { publication }
     }
 }
 

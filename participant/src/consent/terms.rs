@@ -18,6 +18,8 @@ pub struct Terms {
     pub mapping: BTreeMap<String, String>,
     /// What a permit without purposes stands for; empty: such a permit is refused.
     pub permit_means: BTreeSet<String>,
+    /// Of which kinds of consent: `code` or `system|code`.
+    pub permit_categories: BTreeSet<String>,
     pub publish_every_ms: u64,
     /// When one purpose lies within another.
     pub subsumed: Purposes,
@@ -95,6 +97,7 @@ impl Terms {
             datasets: required,
             mapping: config.consent.purposes.clone(),
             permit_means: config.consent.permit_means.clone(),
+            permit_categories: config.consent.permit_categories.clone(),
             publish_every_ms: u64::from(config.consent.publish_every_hours) * 3_600_000,
             subsumed: Purposes::default(),
         };

@@ -22,6 +22,7 @@ pub(super) fn terms() -> Terms {
         datasets: [("heart".to_owned(), PATIENTS.to_owned())].into(),
         mapping: BTreeMap::new(),
         permit_means: Default::default(),
+        permit_categories: Default::default(),
         publish_every_ms: 24 * HOUR_MS,
         subsumed: Purposes::default(),
     }
@@ -58,7 +59,7 @@ impl World {
     fn import(&self, name: &str, text: &str) -> Result<u64, ConsentError> {
         let file = self.folder.path().join(name);
         fs::write(&file, text).unwrap();
-        self.consents().import(PATIENTS, &file, NOW_MS)
+        Ok(self.consents().import(PATIENTS, &file, false, NOW_MS)?.changed)
     }
 
     fn order(&self, order: serde_json::Value) -> Result<serde_json::Value, OrderError> {
@@ -111,6 +112,117 @@ fn what_was_recorded_is_there_after_a_restart() {
         "windows changed"
     );
     assert_eq!(world.import("c.csv", "unit,purposes\n2,research\n4,care\n").unwrap(), 0);
+}
+
+/// Somebody withdraws at ten; the nightly export is of nine, and still says that consent was given.
+#[test]
+fn an_import_does_not_turn_a_withdrawal_back_into_a_consent() {
+    let mut world = World::new();
+    world
+        .import("c.csv", "unit,purposes\n1,research\n2,research\n")
+        .unwrap();
+    world
+        .order(serde_json::json!({"act": "withdraw", "unit": "1"}))
+        .unwrap();
+    world.restart();
+    let old = "unit,purposes\n2,research\n1,research\n";
+    let error = world.import("old.csv", old).unwrap_err().to_string();
+    assert!(
+        error.contains("line 3") && error.contains("--overrule-withdrawals"),
+        "{error}"
+    );
+    // NOW_MS is in the morning of 2027-01-15: a decision of that day may be the earlier one, and one of the next day is none yet.
+    for (day, at_ms) in [
+        ("2027-01-14", NOW_MS + 1),
+        ("2027-01-15", NOW_MS + 1),
+        ("2027-01-16", NOW_MS + 1),
+    ] {
+        let text = format!("unit,purposes,decided\n1,research,{day}\n");
+        fs::write(world.folder.path().join("d.csv"), text).unwrap();
+        let file = world.folder.path().join("d.csv");
+        assert!(world.consents().import(PATIENTS, &file, false, at_ms).is_err(), "{day}");
+    }
+    assert_eq!(world.who("research", NOW_MS), [2]);
+    let file = world.folder.path().join("d.csv");
+    let imported = world
+        .consents()
+        .import(PATIENTS, &file, false, NOW_MS + 48 * HOUR_MS)
+        .unwrap();
+    assert_eq!((imported.changed, imported.overruled), (1, 1));
+    assert_eq!(world.who("research", NOW_MS), [1, 2]);
+    world
+        .order(serde_json::json!({"act": "withdraw", "unit": "2"}))
+        .unwrap();
+    let order = serde_json::json!({
+        "act": "import", "file": world.folder.path().join("old.csv"), "overrule_withdrawals": true
+    });
+    let answer = world.order(order).unwrap();
+    assert_eq!(answer["withdrawals_overruled"], 1);
+    assert_eq!(world.who("research", NOW_MS), [1, 2]);
+}
+
+#[test]
+fn a_fhir_consent_overrules_a_withdrawal_by_its_date() {
+    let world = World::new();
+    let consent = |date: &str| {
+        format!(
+            r#"{{"resourceType": "Consent", "status": "active", "decision": "deny", "date": "{date}", "subject": {{"reference": "Patient/1"}}, "provision": [{{"purpose": [{{"code": "research"}}]}}]}}"#
+        )
+    };
+    world.import("a.json", &consent("2026-01-01")).unwrap();
+    world
+        .order(serde_json::json!({"act": "withdraw", "unit": "1"}))
+        .unwrap();
+    let later = |date: &str| {
+        let file = world.folder.path().join("b.json");
+        fs::write(&file, consent(date)).unwrap();
+        world.consents().import(PATIENTS, &file, false, NOW_MS + 48 * HOUR_MS)
+    };
+    assert!(later("2026-01-01").is_err());
+    assert!(later("2027").is_err(), "a year is no day");
+    assert_eq!(later("2027-01-16").unwrap().overruled, 1);
+}
+
+#[test]
+fn a_withdrawal_of_somebody_who_is_not_on_record_is_not_reported_as_done() {
+    let world = World::new();
+    world.import("c.csv", "unit,purposes\n1,research\n").unwrap();
+    let withdraw = |even: bool| serde_json::json!({"act": "withdraw", "unit": "11", "even_if_unknown": even});
+    let error = world.order(withdraw(false)).unwrap_err();
+    assert!(matches!(&error, OrderError::Unknown(population) if population == PATIENTS));
+    assert!(!error.to_string().contains("11"), "no unit in an answer");
+    assert_eq!(world.order(withdraw(true)).unwrap()["changed"], 1);
+    assert_eq!(
+        world.order(withdraw(false)).unwrap()["changed"],
+        0,
+        "now it is on record"
+    );
+    let file = world.folder.path().join("w.csv");
+    fs::write(
+        &file,
+        "unit,purposes,status\n1,,withdrawn\n2,,withdrawn\n3,,withdrawn\n",
+    )
+    .unwrap();
+    let imported = world.consents().import(PATIENTS, &file, false, NOW_MS).unwrap();
+    assert_eq!((imported.changed, imported.not_on_record), (3, 2));
+}
+
+#[test]
+fn an_id_with_white_space_around_it_names_nobody() {
+    let mut terms = terms();
+    terms.populations.get_mut(PATIENTS).unwrap().unit = LogicalType::String;
+    let folder = tempfile::tempdir().unwrap();
+    let consents = Consents::open(&folder.path().join("c.sqlite"), &[3; 32], terms).unwrap();
+    let file = folder.path().join("c.csv");
+    fs::write(&file, "unit,purposes\nA16,research\nA17 ,research\n").unwrap();
+    let error = consents.import(PATIENTS, &file, false, NOW_MS).unwrap_err().to_string();
+    assert!(error.contains("line 3") && error.contains("white space"), "{error}");
+    let order = |unit: &str| {
+        let order = serde_json::json!({"act": "withdraw", "unit": unit, "even_if_unknown": true});
+        consents.order(&serde_json::from_value(order).unwrap(), NOW_MS)
+    };
+    assert!(matches!(order(" A16"), Err(OrderError::Fault(Fault::Spaces))));
+    assert!(order("A16").is_ok());
 }
 
 #[test]
@@ -217,7 +329,7 @@ fn a_stamp_is_another_one_after_every_change_and_whenever_a_consent_begins_or_en
     let first = world.stamp(NOW_MS);
     assert_eq!(world.stamp(NOW_MS + HOUR_MS), first);
     world
-        .order(serde_json::json!({"act": "withdraw", "unit": "2"}))
+        .order(serde_json::json!({"act": "withdraw", "unit": "2", "even_if_unknown": true}))
         .unwrap();
     let second = world.stamp(NOW_MS);
     assert_ne!(
@@ -225,7 +337,7 @@ fn a_stamp_is_another_one_after_every_change_and_whenever_a_consent_begins_or_en
         "a unit that was not on record may be in the data all the same"
     );
     world
-        .order(serde_json::json!({"act": "withdraw", "unit": "2"}))
+        .order(serde_json::json!({"act": "withdraw", "unit": "2", "even_if_unknown": true}))
         .unwrap();
     assert_eq!(world.stamp(NOW_MS), second, "nothing changed");
     let mut seen = vec![second];

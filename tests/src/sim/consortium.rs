@@ -9,7 +9,8 @@ use engine::participant::{self, Budget, Consent, Dataset, Stamp};
 use engine::{AgentId, Entropy};
 use governance::decision::LocalRules;
 use governance::{
-    Agent, Analyst, ContentHash, Contract, CoordinatorEntry, Request, Roster, SignedRequest, SignedRoster, Steward,
+    Agent, Analyst, ContentHash, Contract, CoordinatorEntry, Request, Roster, SignedRequest, SignedRoster, SignedTrial,
+    Steward,
 };
 use privacy::{Cap, Renewal};
 use rand::{Rng, SeedableRng};
@@ -65,6 +66,8 @@ pub struct Consortium {
     pub steward_keys: Vec<governance::SigningKey>,
     pub names: Vec<AgentId>,
     pub consents: Vec<Arc<Consents>>,
+    /// What every owner's configuration calls the people of its dataset, from its agent's next start on.
+    pub population: String,
 }
 
 impl Consortium {
@@ -136,6 +139,7 @@ impl Consortium {
             steward_keys,
             names,
             consents: (0..agents).map(|_| Arc::default()).collect(),
+            population: "people".to_owned(),
         }
     }
 
@@ -182,7 +186,7 @@ impl Consortium {
             datasets: vec![Dataset {
                 contract: self.contract.clone(),
                 snapshot: "1".to_owned(),
-                population: "people".to_owned(),
+                population: self.population.clone(),
                 min_cohort: 0,
                 paused: false,
                 without_noise: match options.without_noise {
@@ -191,7 +195,7 @@ impl Consortium {
                 },
                 show_budget: true,
             }],
-            budgets: BTreeMap::from([("people".to_owned(), budget)]),
+            budgets: BTreeMap::from([(self.population.clone(), budget)]),
             limits: participant::Limits {
                 tick_ms: options.tick_ms,
                 beat_ms: options.beat_ms,
@@ -227,6 +231,15 @@ impl Consortium {
             issued_at_ms: now_ms,
             expires_at_ms: now_ms + 3_600_000,
         }
+    }
+
+    /// The same words as a trial, valid for as long as a trial may be.
+    pub fn trial(&self, request: &Request) -> SignedTrial {
+        let request = Request {
+            expires_at_ms: request.issued_at_ms + governance::request::MAX_TRIAL_MS,
+            ..request.clone()
+        };
+        request.sign_trial(&self.analyst).expect("a simulated trial is valid")
     }
 
     /// The same, signed.

@@ -26,6 +26,7 @@ pub fn told(message: &ToAgent) -> String {
         M::RoundEnded { at, next } => format!("{at}: ended, next {:?}", next.as_ref().map(|next| next.at)),
         M::JobEnded { job, .. } => format!("{job} ended"),
         M::LogGrown(grown) => format!("log from {} with {} leaves", grown.from, grown.entries.len()),
+        M::Trial(trial) => format!("trial {}", trial.id),
     }
 }
 
@@ -54,5 +55,6 @@ pub fn answered(message: &ToCoordinator) -> String {
             seen.size,
             if seen.cosignature.is_some() { ", cosigned" } else { "" }
         ),
+        M::TrialAnswer { id, answer } => format!("trial {id}: {:?}", answer.refused),
     }
 }

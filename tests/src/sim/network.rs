@@ -78,6 +78,10 @@ pub fn copy(message: &ToCoordinator) -> ToCoordinator {
         },
         M::Events(leaves) => M::Events(leaves.clone()),
         M::LogSeen(seen) => M::LogSeen(seen.clone()),
+        M::TrialAnswer { id, answer } => M::TrialAnswer {
+            id: *id,
+            answer: answer.clone(),
+        },
     }
 }
 

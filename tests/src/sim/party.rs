@@ -39,6 +39,7 @@ impl World {
                 self.send_to_agent(agent, message);
             }
         }
+        self.explained.extend(step.explained);
         if step.wake_at_ms != self.coordinator.wake_at_ms
             && let Some(at_ms) = step.wake_at_ms
         {

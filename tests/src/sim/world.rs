@@ -37,6 +37,8 @@ pub struct World {
     pub requests: BTreeMap<JobId, SignedRequest>,
     /// Grants that were asked for, the newest last.
     pub grants: Vec<governance::ContentHash>,
+    /// Trials that were answered, the newest last.
+    pub explained: Vec<coordinator::Explained>,
     /// Whether faults happen now.
     pub faults: bool,
     /// Agents that are connected and dead to the world.
@@ -122,6 +124,7 @@ impl World {
             checks: Checks::new(&options),
             requests: BTreeMap::new(),
             grants: Vec::new(),
+            explained: Vec::new(),
             faults: false,
             hung: BTreeSet::new(),
             slow: BTreeSet::new(),

@@ -85,7 +85,7 @@ impl LogBooks {
         if let (Kind::Roster, Role::Coordinator, Some(roster)) = (event.kind, event.actor.role, reference("roster")) {
             self.rosters.push((index, roster));
         }
-        if let Some(act) = reference("act") {
+        if let Some(act) = reference("act").filter(|_| event.kind.is_of_act()) {
             let stops = reference("revoked").or_else(|| reference("suspended"));
             let actor = event.actor.clone();
             self.acts.entry(act).or_insert(ActLeaf { index, actor, stops });
