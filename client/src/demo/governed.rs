@@ -207,8 +207,8 @@ async fn verified(client: &mut Client, folder: &Path) -> Result<Verified, Proble
         |file: &Path, text: &str| std::fs::write(file, text).map_err(|error| Problem::local(file.display(), error));
     write(&trust, &text)?;
     let trusted = audit::trust_of(roster)?;
-    let (checkpoint, leaves) = client.read_log().await?;
-    let log = AuditLog::open(&checkpoint, &leaves, &trusted)?;
+    let log = AuditLog::open(client.read_log().await?, &trusted)?;
+    let rosters = log.rosters(&client.identity().governance)?;
     let exported = log.export(0, log.size())?;
     let as_text = |bundle: &Bundle| serde_json::to_string(bundle).map_err(|error| Problem::local("bundle", error));
     write(&bundle, &as_text(&exported)?)?;
@@ -233,7 +233,7 @@ async fn verified(client: &mut Client, folder: &Path) -> Result<Verified, Proble
     Ok(Verified {
         entries: log.size(),
         witnesses: whole.witnesses.clone(),
-        uncovered: scan(&events).len(),
+        uncovered: scan(&events, &rosters).len(),
         flipped: flipped as u64,
         found,
     })
