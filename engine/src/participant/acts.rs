@@ -121,6 +121,8 @@ enum Judged {
     PassedOver(String),
     /// Until the log says more, or the coordinator brings the roster that it names.
     Waits(String, Option<ContentHash>),
+    /// Signed by no key that this agent knows: an older key of the signer's, which the log will show, or a forgery.
+    Doubtful(String),
     /// Not what anybody signed, or not where it belongs.
     Refused(String),
 }
@@ -241,6 +243,10 @@ impl Participant {
                 }
                 return Ok(false);
             }
+            Judged::Doubtful(reason) => {
+                self.pulse.waits = Some(reason.clone());
+                return Err(not_ours(reason));
+            }
             // A stripped or altered signature is no reason to skip an act for good: nothing is recorded, the place does not move, and the
             // agent stays stale until it is shown the act as it was signed.
             Judged::Refused(reason) => return Err(not_ours(reason)),
@@ -267,6 +273,7 @@ impl Participant {
             return match by(&self.roster) {
                 Ok(()) => Judged::Counts,
                 Err(error @ RegisterError::Act(ActError::Malformed(_))) => Judged::Refused(error.to_string()),
+                Err(error @ RegisterError::Act(ActError::Signature(_))) => Judged::Doubtful(error.to_string()),
                 Err(error) => Judged::Waits(format!("{error}; the log does not show the act yet"), None),
             };
         };

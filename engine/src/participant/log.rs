@@ -226,7 +226,9 @@ impl Participant {
             };
             let actor = &event.actor;
             let own = actor.role == Role::Agent && actor.key == self.config.actor_key.public();
-            if !own || self.books.log().knows(&TreeHash::leaf(leaf.as_bytes())) {
+            // What its operator decided is no event of the ledger, and comes back by the stream if the store lost it.
+            let decided = event.references.contains_key("act");
+            if !own || decided || self.books.log().knows(&TreeHash::leaf(leaf.as_bytes())) {
                 continue;
             }
             // Anybody can write this agent's key into a leaf; only this agent can sign it, and every leaf's signature was verified.

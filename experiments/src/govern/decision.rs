@@ -16,7 +16,7 @@ use governance::log::event::Role;
 use governance::{Act, ContentHash, Contract, LogicalType, Register, Request, What};
 use policy::{Bundle, Layer, Layers, Policies, Source};
 use serde_json::{Map, Value, json};
-use sotto_participant::consent::{Choice, Consents, People, Terms as ConsentTerms, Window, equal};
+use sotto_participant::consent::{Choice, Consents, People, Purposes, Terms as ConsentTerms, Window};
 use sotto_participant::rules::Rules;
 use tests::learn::Result;
 use workload::query::UnitId;
@@ -251,7 +251,7 @@ fn consents(folder: &std::path::Path) -> Result<Arc<Consents>> {
         mapping: BTreeMap::new(),
         permit_means: BTreeSet::new(),
         publish_every_ms: DAY_MS,
-        subsumed: equal(),
+        subsumed: Purposes::default(),
     };
     let consents = Consents::open(&folder.join("consents.sqlite"), &[7; 32], terms)?;
     let given = Choice::Given {

@@ -27,7 +27,7 @@ fn rules(owner: &Value) -> Vec<&str> {
 async fn explain_shows_every_owners_way_and_spends_nothing() {
     let world = World::of_hospitals().await;
     let before = world.left("cleveland").await;
-    let (_, leaves_before) = world.analyst().await.read_log().await.unwrap_or_default();
+    let leaves_before = world.analyst().await.read_log().await.unwrap_or_default().leaves;
     let profile = world.state().join("profile.toml");
     let environment = [("SOTTO_PROFILE", profile.as_path())];
     let (good, told, error) = run(&["explain", COUNT, "--epsilon", "0.5", "--json"], &environment).await;
@@ -91,7 +91,7 @@ async fn explain_shows_every_owners_way_and_spends_nothing() {
     assert_eq!(told["tried"]["owners"].as_array().unwrap().len(), 4, "{told:#}");
 
     assert_eq!(world.left("cleveland").await, before, "nothing was spent");
-    let (_, leaves_after) = world.analyst().await.read_log().await.unwrap_or_default();
+    let leaves_after = world.analyst().await.read_log().await.unwrap_or_default().leaves;
     let decisions = |leaves: &[String]| leaves.iter().filter(|leaf| leaf.contains("\"decision\"")).count();
     assert_eq!(
         decisions(&leaves_after),
