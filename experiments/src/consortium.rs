@@ -2,7 +2,7 @@
 //! executable under hidden subcommands. Two kinds: plain ones, whose rounds carry a vector of a given length over no data (so
 //! that a round is measured and not a query), and ones that answer SQL over small files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -58,7 +58,7 @@ impl Child {
             let config = Config::load(&self.config)?;
             let drops = self.config.to_string_lossy().contains(DROPPING);
             let process = Process::from(&config);
-            let serving = plain_serving(drops);
+            let serving = plain_serving(drops, config.stewards.clone());
             sotto_participant::serve(
                 &process,
                 tests::plain::workloads(),
@@ -87,7 +87,7 @@ fn finish<E: std::fmt::Display, F: std::fmt::Display>(result: Result<Result<(), 
 }
 
 /// What an agent over no data offers: the plain workload's dataset, with and without noise.
-fn plain_serving(drops: bool) -> Serving {
+fn plain_serving(drops: bool, stewards: BTreeSet<governance::VerifyingKey>) -> Serving {
     let contract = Arc::new(tests::plain::contract());
     let mut rules = LocalRules::default();
     if std::env::var_os(BY_GRANT).is_none() {
@@ -112,6 +112,7 @@ fn plain_serving(drops: bool) -> Serving {
         datasets: vec![dataset],
         refused: BTreeMap::new(),
         rules: rules.into(),
+        stewards,
         budgets: [("nobody".to_owned(), budget)].into(),
         executor: Arc::new(PlainExecutor { drops }),
         consents: None,

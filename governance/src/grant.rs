@@ -75,11 +75,14 @@ enum State {
     Completed,
 }
 
-/// Of two.
+/// Who may hold a line up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Side {
     Owner,
+    /// The requester's organisation: a steward of it, or its agent.
     Requester,
+    /// The requester alone.
+    Analyst,
 }
 
 /// Where a line stands at some moment.
@@ -119,7 +122,7 @@ pub enum GrantError {
     OtherVersion { expected: u32, found: u32 },
     #[error("the grant is {}: it cannot be {wanted}", .from.spelling())]
     NotFrom { from: Status, wanted: &'static str },
-    #[error("it was suspended by {0}: only that side lifts it")]
+    #[error("it was suspended by {0}: only they lift it")]
     HeldBy(&'static str),
     #[error("none of the suspensions that it names holds it up: look again and name those that do")]
     LiftsNothing,
@@ -206,8 +209,12 @@ impl Grant {
             .lines
             .iter()
             .filter(|(of, _)| owner.is_none_or(|owner| owner == *of));
-        let holds = lines.filter_map(|(of, line)| line.holds.get(&side(by, of, &self.requested.organisation)));
-        holds.flat_map(Holds::acts).copied().collect()
+        let held = |(of, line): (&String, &Line)| {
+            let side = side(by, of, &self.requested.organisation);
+            let holds = line.holds.iter().filter(move |(holder, _)| side.may_lift(**holder));
+            holds.flat_map(|(_, holds)| holds.acts()).copied().collect::<Vec<_>>()
+        };
+        lines.flat_map(held).collect()
     }
 
     /// Takes a step on every line that it fits; on one at least.
@@ -283,22 +290,15 @@ impl Grant {
                 });
             }
             (Step::Agree(_), _) => return not_from("agreed"),
-            (Step::Suspend | Step::Revoke | Step::Complete, from) if from.is_final() => return Ok(()),
+            // Not what a clock says: whoever stops something with a clock that runs ahead has stopped it all the same.
+            (Step::Suspend | Step::Revoke | Step::Complete, _) if line.state.is_ended() => return Ok(()),
             (Step::Suspend, _) => {
                 line.holds.entry(side).or_default().hold(act, at_ms);
                 S::Suspended
             }
             (Step::Resume(_), from) if from.is_final() || line.holds.is_empty() => return not_from("resumed"),
             (Step::Resume(lifts), _) => {
-                let Some(holds) = line.holds.get_mut(&side) else {
-                    return Err(GrantError::HeldBy(side.other().spelling()));
-                };
-                if !holds.lift(lifts, at_ms) {
-                    return Err(GrantError::LiftsNothing);
-                }
-                if holds.is_empty() {
-                    line.holds.remove(&side);
-                }
+                line.lift(side, lifts, at_ms)?;
                 line.status(at_ms, &Unlogged)
             }
             (Step::Revoke, _) => {
@@ -320,7 +320,28 @@ impl Grant {
     }
 }
 
+impl State {
+    /// Whether somebody ended it.
+    fn is_ended(&self) -> bool {
+        matches!(self, Self::Revoked | Self::Completed)
+    }
+}
+
 impl Line {
+    /// Takes away what these acts suspended, as far as `side` may.
+    fn lift(&mut self, side: Side, lifts: &BTreeSet<ContentHash>, at_ms: u64) -> Result<(), GrantError> {
+        let mut lifted = None;
+        for (_, holds) in self.holds.iter_mut().filter(|(holder, _)| side.may_lift(**holder)) {
+            lifted = Some(holds.lift(lifts, at_ms) | lifted.unwrap_or(false));
+        }
+        self.holds.retain(|_, holds| !holds.is_empty());
+        match (lifted, self.holds.keys().next()) {
+            (Some(true), _) => Ok(()),
+            (None, Some(holder)) => Err(GrantError::HeldBy(holder.spelling())),
+            _ => Err(GrantError::LiftsNothing),
+        }
+    }
+
     /// The terms that count: of the newest version.
     pub fn terms(&self) -> &Terms {
         // Unwrap safety: a line begins with the requested version and none is ever taken away.
@@ -367,23 +388,22 @@ impl Side {
     fn spelling(self) -> &'static str {
         match self {
             Self::Owner => "the owner's side",
-            Self::Requester => "the requester's side",
+            Self::Requester => "a steward or an agent of the requester's organisation",
+            Self::Analyst => "the requester",
         }
     }
 
-    fn other(self) -> Self {
-        match self {
-            Self::Owner => Self::Requester,
-            Self::Requester => Self::Owner,
-        }
+    /// Whose suspension this side lifts: its own, and an organisation that of its analyst, never the other way round.
+    fn may_lift(self, holder: Self) -> bool {
+        self == holder || (self, holder) == (Self::Requester, Self::Analyst)
     }
 }
 
 /// For whom somebody speaks on an owner's line. A steward or an agent of an organisation that asks of itself speaks as its owner.
 fn side(by: &By, owner: &str, requester: &str) -> Side {
-    let owns = by.role != Role::Analyst && by.organisation == owner;
-    match owns || by.organisation != requester {
-        true => Side::Owner,
-        false => Side::Requester,
+    match by.role {
+        Role::Analyst => Side::Analyst,
+        _ if by.organisation == owner || by.organisation != requester => Side::Owner,
+        _ => Side::Requester,
     }
 }

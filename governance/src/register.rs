@@ -103,6 +103,10 @@ pub enum RegisterError {
     Stale { what: String, current: u64, found: u64 },
     #[error("the contract is {from:?}: it cannot become {to:?}")]
     Contract { from: Option<Stage>, to: Stage },
+    #[error("the contract is one of `{expected}`, not of `{found}`")]
+    OtherDataset { expected: String, found: String },
+    #[error("`{0}` does not speak for this participant: its operator lists the stewards who do")]
+    NotListed(String),
     #[error("none of the suspensions that it names holds for `{0}`")]
     NotSuspended(String),
     #[error("a resumption names the suspensions that it lifts: look them up and sign again")]
@@ -190,7 +194,12 @@ impl Register {
             What::ContractMoved { dataset, contract, to } => {
                 may(act, by.role == Role::Steward, "a steward of the dataset's owner")?;
                 let place = (by.organisation.clone(), *contract);
-                let from = self.contracts.get(&place).map(|known| known.stage);
+                let known = self.contracts.get(&place);
+                if let Some(known) = known.filter(|known| known.dataset != *dataset) {
+                    let (expected, found) = (known.dataset.clone(), dataset.clone());
+                    return Err(RegisterError::OtherDataset { expected, found });
+                }
+                let from = known.map(|known| known.stage);
                 if from.is_some_and(|from| from >= *to) || from.is_none() && matches!(to, Stage::Deprecated { .. }) {
                     return Err(RegisterError::Contract { from, to: *to });
                 }
@@ -253,7 +262,8 @@ impl Register {
             }
         }
         self.taken.insert(hash);
-        if by.role != Role::Agent {
+        // What only takes away is counted by nobody: it need not be signed to be heard, and must not make its signer unheard.
+        if by.role != Role::Agent && !what.narrows() {
             *self.by_person.entry(by.id.clone()).or_default() += 1;
         }
         Ok(())

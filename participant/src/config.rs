@@ -9,6 +9,7 @@
 mod check;
 mod file;
 
+use governance::VerifyingKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -38,6 +39,8 @@ pub struct Config {
     pub consent: Consent,
     /// A file or a folder of Cedar policies: the local layer. `None`: this owner has no policies of its own.
     pub local_policies: Option<PathBuf>,
+    /// The signing keys of the stewards who speak for this organisation. Empty: nobody does, and only `analysts` lists admit anybody.
+    pub stewards: BTreeSet<VerifyingKey>,
     /// Nothing is answered until the consortium's layer of policies is in force here.
     pub consortium_required: bool,
     pub populations: Vec<Population>,

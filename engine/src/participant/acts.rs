@@ -226,6 +226,15 @@ impl Participant {
         if heard.was_brought(&hash) || !heard.stream.concerns(&act, self.organisation()) {
             return Err(not_ours(format!("act {hash} is none of this agent's, or came before")));
         }
+        // Heard all the same: a coordinator that invents a "no" could as well have stayed silent. But not in somebody's name unnoticed.
+        if act.what.narrows()
+            && let Err(error @ ActError::Signature(_)) = signed.verify(&self.roster, &self.config.governance_key)
+        {
+            turn.suspicious(
+                None,
+                not_ours(format!("act {hash} only takes away and is heard, but {error}")),
+            );
+        }
         let counts = match self.weigh(signed, &act) {
             Judged::Counts => true,
             Judged::PassedOver(reason) => {
@@ -267,6 +276,7 @@ impl Participant {
         }
         let by = |roster: &Roster| -> Result<(), RegisterError> {
             let act = signed.verify(roster, &self.config.governance_key)?;
+            self.listed(&act.by, roster)?;
             sides_stand(&act.what, roster)
         };
         let Some(leaf) = self.books.log().act(&signed.hash()) else {
@@ -293,6 +303,18 @@ impl Participant {
             Ok(()) => Judged::Counts,
             Err(error @ RegisterError::Act(ActError::Signature(_))) => Judged::Refused(error.to_string()),
             Err(error) => Judged::PassedOver(error.to_string()),
+        }
+    }
+
+    /// Whether a steward of this organisation is one whom its operator lists: a roster alone makes nobody speak for this data.
+    fn listed(&self, by: &By, roster: &Roster) -> Result<(), RegisterError> {
+        let own = by.role == Role::Steward && by.organisation == self.organisation();
+        let listed = roster
+            .steward(&by.id)
+            .is_some_and(|steward| self.config.stewards.contains(&steward.key));
+        match own && !listed {
+            true => Err(RegisterError::NotListed(by.id.clone())),
+            false => Ok(()),
         }
     }
 

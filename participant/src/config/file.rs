@@ -1,6 +1,7 @@
 //! The configuration as it is written, before its paths are resolved. Parsing names the line; nothing is defaulted to "allow".
 
 use super::{Config, ConfigError, Consent, Dataset, Mapping, Population};
+use governance::VerifyingKey;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,8 @@ pub(super) struct File {
     pub store_max_pages: Option<u32>,
     pub consent: Option<Spanned<ConsentFile>>,
     pub policy: Option<Spanned<PolicyFile>>,
+    #[serde(default)]
+    pub stewards: BTreeSet<VerifyingKey>,
     #[serde(default, rename = "population")]
     pub populations: Vec<Spanned<PopulationFile>>,
     #[serde(default, rename = "dataset")]
@@ -221,6 +224,7 @@ pub(super) fn resolve(file: File, folder: &Path) -> Config {
         tick_ms: file.tick_ms.into_inner(),
         reopen_s: file.reopen_s.into_inner(),
         consent: consent(file.consent.map(Spanned::into_inner)),
+        stewards: file.stewards,
         consortium_required: (file.policy.as_ref()).is_some_and(|policy| policy.get_ref().consortium.is_some()),
         local_policies: (file.policy.and_then(|policy| policy.into_inner().local))
             .map(|local| folder.join(local.get_ref())),

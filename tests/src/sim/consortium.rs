@@ -182,6 +182,7 @@ impl Consortium {
                     ..LocalRules::default()
                 },
             }),
+            stewards: self.steward_keys.iter().map(|key| key.public()).collect(),
             consent: self.consents[place].clone(),
             datasets: vec![Dataset {
                 contract: self.contract.clone(),

@@ -28,17 +28,17 @@ pub(in crate::participant) struct Contributions {
     /// Names the newest of them.
     round: Option<ContentHash>,
     due_ms: u64,
-    /// Whether the last word on the request that was logged is a yes.
-    allowed: bool,
+    /// If the last word on the request that was logged is a yes: the grant that admitted it, or none for the owner's own list.
+    allowed: Option<Option<ContentHash>>,
     /// Codes of refusals that were logged: each once, so that nobody can fill the log by asking again.
     denied: BTreeSet<String>,
 }
 
 impl Participant {
-    /// Yes to a request, said once.
+    /// Yes to a request, said once for each grant that admits it in turn.
     pub(in crate::participant) fn log_allow(&mut self, hash: ContentHash, payer: Payer<'_>, turn: &mut Turn<'_>) {
         let said = &mut self.runs.entry(hash).or_default().contributions;
-        if !std::mem::replace(&mut said.allowed, true) {
+        if said.allowed.replace(payer.grant) != Some(payer.grant) {
             self.log_decision(hash, payer, Decision::Allow, None, turn);
         }
     }
@@ -56,7 +56,7 @@ impl Participant {
         if crate::codes::is_transient(&refused.code) || !run.contributions.denied.insert(refused.code.clone()) {
             return;
         }
-        run.contributions.allowed = false;
+        run.contributions.allowed = None;
         let mut salt = [0; 32];
         turn.entropy.fill(&mut salt);
         let payload = Payload {
