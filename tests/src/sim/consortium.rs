@@ -11,6 +11,7 @@ use governance::decision::LocalRules;
 use governance::{
     Agent, Analyst, ContentHash, Contract, CoordinatorEntry, Request, Roster, SignedRequest, SignedRoster, Steward,
 };
+use policy::{Layers, Rules};
 use privacy::{Cap, Renewal};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
@@ -65,6 +66,8 @@ pub struct Consortium {
     pub steward_keys: Vec<governance::SigningKey>,
     pub names: Vec<AgentId>,
     pub consents: Vec<Arc<Consents>>,
+    /// Each agent's own policies, from its next start on.
+    pub local: Vec<Layers>,
 }
 
 impl Consortium {
@@ -136,6 +139,7 @@ impl Consortium {
             steward_keys,
             names,
             consents: (0..agents).map(|_| Arc::default()).collect(),
+            local: vec![Layers::default(); agents],
         }
     }
 
@@ -164,6 +168,13 @@ impl Consortium {
             analysts: BTreeMap::from([("*".to_owned(), cap)]),
             approvals: vec!["owner".to_owned(), "officer".to_owned()],
         };
+        let list = match options.by_grant {
+            true => LocalRules::default(),
+            false => LocalRules {
+                analysts: BTreeMap::from([(self.contract.name.clone(), BTreeSet::from(["*".to_owned()]))]),
+                ..LocalRules::default()
+            },
+        };
         participant::Config {
             agent: self.names[place].clone(),
             signing_key: self.agent_keys[place].clone(),
@@ -171,13 +182,7 @@ impl Consortium {
             governance_key: self.governance.public(),
             roster: self.signed_roster.clone(),
             workloads: self.workloads.clone(),
-            rules: Arc::new(match options.by_grant {
-                true => LocalRules::default(),
-                false => LocalRules {
-                    analysts: BTreeMap::from([(self.contract.name.clone(), BTreeSet::from(["*".to_owned()]))]),
-                    ..LocalRules::default()
-                },
-            }),
+            rules: Arc::new(Rules::new(list, self.local[place].clone())),
             consent: self.consents[place].clone(),
             datasets: vec![Dataset {
                 contract: self.contract.clone(),
