@@ -290,8 +290,8 @@ impl Grant {
                 });
             }
             (Step::Agree(_), _) => return not_from("agreed"),
-            // Not what a clock says: whoever stops something with a clock that runs ahead has stopped it all the same.
-            (Step::Suspend | Step::Revoke | Step::Complete, _) if line.state.is_ended() => return Ok(()),
+            // Whether the window has ended is not for the signer's clock to say, which may run ahead: whoever stops something is heard.
+            (Step::Suspend | Step::Revoke | Step::Complete, _) if line.state.has_ended() => return Ok(()),
             (Step::Suspend, _) => {
                 line.holds.entry(side).or_default().hold(act, at_ms);
                 S::Suspended
@@ -321,8 +321,8 @@ impl Grant {
 }
 
 impl State {
-    /// Whether somebody ended it.
-    fn is_ended(&self) -> bool {
+    /// For good, by an act and not by the clock.
+    fn has_ended(&self) -> bool {
         matches!(self, Self::Revoked | Self::Completed)
     }
 }

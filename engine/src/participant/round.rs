@@ -56,6 +56,8 @@ pub(super) struct Part {
     /// The grant that admitted the analyst, if the owner's own list did not.
     grant: Option<ContentHash>,
     request: Arc<Request>,
+    /// The roster that it was accepted under.
+    roster: ContentHash,
     dataset: String,
     population: String,
     planned: Planned,

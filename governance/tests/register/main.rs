@@ -483,6 +483,17 @@ fn either_side_ends_a_grant_for_good_and_saying_it_again_is_heard() {
     }
 }
 
+/// The fuzzed coordinator found that such a revocation was taken for one of a grant that had run out already, and changed nothing.
+#[test]
+fn a_revocation_by_a_clock_that_runs_ahead_of_the_window_holds_at_once() {
+    let mut c = Consortium::default();
+    let grant = c.active();
+    let until = NOW + 30 * DAY;
+    let ahead = says_at("nora", until + 60_000, revoke(grant, Some("north")));
+    c.take_at(&ahead, until - 60_000).unwrap();
+    assert_eq!(c.status_at(&grant, "north", until - 60_000), Status::Revoked);
+}
+
 #[test]
 fn an_old_act_comes_too_late_unless_an_agent_was_cut_off() {
     let mut c = Consortium::default();

@@ -150,7 +150,8 @@ impl World {
         reply.is_some()
     }
 
-    fn steward_says(&self, owner: usize, what: What) -> SignedAct {
+    /// An act of an owner's steward.
+    pub fn steward_says(&self, owner: usize, what: What) -> SignedAct {
         let by = By {
             role: Role::Steward,
             id: format!("steward-{owner:02}"),
@@ -159,7 +160,8 @@ impl World {
         self.signed_act(by, what, &self.consortium.steward_keys[owner])
     }
 
-    fn signed_act(&self, by: By, what: What, key: &SigningKey) -> SignedAct {
+    /// An act as somebody with this key signs it now.
+    pub fn signed_act(&self, by: By, what: What, key: &SigningKey) -> SignedAct {
         let act = Act {
             by,
             at_ms: self.now_ms,
@@ -169,7 +171,7 @@ impl World {
         act.sign(key).expect("a simulated act is valid")
     }
 
-    pub(super) fn organisation(&self, owner: usize) -> String {
+    pub fn organisation(&self, owner: usize) -> String {
         self.consortium.roster.agents[owner].organisation.clone()
     }
 }

@@ -12,6 +12,7 @@ use governance::{
     Agent, Analyst, ContentHash, Contract, CoordinatorEntry, Request, Roster, SignedRequest, SignedRoster, SignedTrial,
     Steward,
 };
+use policy::{Layers, Rules};
 use privacy::{Cap, Renewal};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
@@ -68,6 +69,8 @@ pub struct Consortium {
     pub consents: Vec<Arc<Consents>>,
     /// What every owner's configuration calls the people of its dataset, from its agent's next start on.
     pub population: String,
+    /// Each agent's own policies, from its next start on.
+    pub local: Vec<Layers>,
 }
 
 impl Consortium {
@@ -140,6 +143,7 @@ impl Consortium {
             names,
             consents: (0..agents).map(|_| Arc::default()).collect(),
             population: "people".to_owned(),
+            local: vec![Layers::default(); agents],
         }
     }
 
@@ -168,6 +172,13 @@ impl Consortium {
             analysts: BTreeMap::from([("*".to_owned(), cap)]),
             approvals: vec!["owner".to_owned(), "officer".to_owned()],
         };
+        let list = match options.by_grant {
+            true => LocalRules::default(),
+            false => LocalRules {
+                analysts: BTreeMap::from([(self.contract.name.clone(), BTreeSet::from(["*".to_owned()]))]),
+                ..LocalRules::default()
+            },
+        };
         participant::Config {
             agent: self.names[place].clone(),
             signing_key: self.agent_keys[place].clone(),
@@ -175,13 +186,7 @@ impl Consortium {
             governance_key: self.governance.public(),
             roster: self.signed_roster.clone(),
             workloads: self.workloads.clone(),
-            rules: Arc::new(match options.by_grant {
-                true => LocalRules::default(),
-                false => LocalRules {
-                    analysts: BTreeMap::from([(self.contract.name.clone(), BTreeSet::from(["*".to_owned()]))]),
-                    ..LocalRules::default()
-                },
-            }),
+            rules: Arc::new(Rules::new(list, self.local[place].clone())),
             stewards: self.steward_keys.iter().map(|key| key.public()).collect(),
             consent: self.consents[place].clone(),
             datasets: vec![Dataset {

@@ -105,6 +105,7 @@ impl Participant {
             grant,
             dataset: request.dataset.clone(),
             population: dataset.population,
+            roster: self.roster_hash,
             request,
             planned,
             round,
@@ -195,6 +196,11 @@ impl Participant {
     pub(super) fn still_allowed(&self, part: &Part, now_ms: u64) -> Result<(), Refusal> {
         self.log_intact()?;
         self.is_fresh(now_ms)?;
+        // Its analyst's key, or a member of its epoch, may have been removed since.
+        if part.roster != self.roster_hash {
+            let text = "the roster changed since the round was accepted";
+            return Err(Refusal::new(codes::NO_EPOCH, text).remedy("open a new epoch"));
+        }
         let dataset = self.served(&part.request)?;
         let payer = Payer {
             request: &part.request,
