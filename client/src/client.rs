@@ -11,7 +11,7 @@ use proto::v1::analysts_client::AnalystsClient;
 use proto::v1::register_client::RegisterClient;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::audit::KeptRelease;
+use crate::audit::{KeptRelease, LogRead};
 use crate::datasets::{Catalogue, Dataset};
 use crate::released::{Released, unreadable};
 use crate::train::registry::Models;
@@ -249,17 +249,20 @@ impl Client {
     }
 
     /// The newest checkpoint with a quorum, and every leaf of the log up to it. Nothing of it is verified here.
-    pub async fn read_log(&mut self) -> Result<(String, Vec<String>), Problem> {
+    pub async fn read_log(&mut self) -> Result<LogRead, Problem> {
         let request = v1::ReadLogRequest { from: 0, to: None };
         let mut pages = self.rpc.read_log(request).await.map_err(refused)?.into_inner();
-        let (mut checkpoint, mut leaves) = (String::new(), Vec::new());
+        let mut read = LogRead::default();
         while let Some(page) = pages.message().await.map_err(refused)? {
-            if checkpoint.is_empty() {
-                checkpoint = page.checkpoint;
+            if read.checkpoint.is_empty() {
+                read.checkpoint = page.checkpoint;
             }
-            leaves.extend(page.leaves);
+            read.leaves.extend(page.leaves);
+            let rosters = page.rosters.into_iter().map(governance::SignedRoster::try_from);
+            read.rosters
+                .extend(rosters.collect::<Result<Vec<_>, _>>().map_err(unreadable)?);
         }
-        Ok((checkpoint, leaves))
+        Ok(read)
     }
 
     /// A release with its proof, as a file that others can verify.

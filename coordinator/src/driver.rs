@@ -24,6 +24,7 @@ use crate::links::{Link, Links};
 use crate::metrics;
 use crate::roster::Membership;
 use crate::spool::Spooler;
+use crate::tiles::Tiles;
 
 /// What reaches the driver.
 pub enum Event {
@@ -142,6 +143,8 @@ pub struct Parts<S> {
     pub store: S,
     pub jobs: Jobs,
     pub spooler: Option<Spooler>,
+    /// The log as files, if somebody reads it so.
+    pub tiles: Option<Tiles>,
     /// What the doors check certificates against.
     pub members: watch::Sender<Arc<Membership>>,
 }
@@ -288,6 +291,10 @@ impl<S: Store> Running<S> {
                 metrics::slow_agent();
                 lost.push(agent);
             }
+        }
+        let closed = |record: &CoordinatorRecord| matches!(record, CoordinatorRecord::Cosigned { .. });
+        if let Some(tiles) = self.parts.tiles.as_mut().filter(|_| records.iter().any(closed)) {
+            tiles.publish(self.parts.engine.books().log());
         }
         if let Some(spooler) = &self.parts.spooler {
             spool.into_iter().for_each(|vector| spooler.keep(vector));

@@ -23,5 +23,6 @@ mod rebuild;
 mod roster;
 mod server;
 mod spool;
+mod tiles;
 
 pub use server::{Fatal, check, rebuild, run, run_with};

@@ -117,6 +117,10 @@ pub const LOG_UNSEEN: &str = "SOTTO-4031";
 pub const LOG_FAULT: &str = "SOTTO-4032";
 /// A grant was agreed, and this owner has not seen the agreement in the log yet.
 pub const UNWITNESSED: &str = "SOTTO-4033";
+/// An act waits here until the log says under which roster it was taken.
+pub const ACT_WAITS: &str = "SOTTO-4034";
+/// The log holds an act that concerns this owner, and the coordinator did not bring it.
+pub const ACT_WITHHELD: &str = "SOTTO-4035";
 /// The agent has not heard from the coordinator for three beats, or misses acts: it may not know of a revocation.
 pub const STALE: &str = "SOTTO-4021";
 

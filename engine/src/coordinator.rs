@@ -107,6 +107,8 @@ impl Coordinator {
             step: CoordinatorStep::default(),
             leaves: Vec::new(),
         };
+        // The roster stands in the log before anything that is said under it.
+        self.settle_log(&mut turn);
         match input {
             Input::AgentJoined { agent, join } => self.agent_joined(agent, join, &mut turn),
             Input::AgentLeft { agent } => self.agent_left(&agent, &mut turn),
@@ -212,6 +214,11 @@ impl Coordinator {
             }
             M::Act(signed) => self.act_of_agent(&from, signed, turn),
             M::ActsWanted { from: place } => self.tell_acts(&from, place, turn),
+            M::RosterWanted { roster } => {
+                if let Some(roster) = self.books.roster(&roster) {
+                    turn.send(&from, ToAgent::Roster(roster.clone()));
+                }
+            }
             M::Accept { at, accept, grant } => {
                 self.admitted(&from, at, grant, turn);
                 self.round_event(at, round::Event::Accept(&from, accept), turn);

@@ -22,7 +22,8 @@ pub type Wire = Arc<[u8]>;
 /// From the coordinator to one agent.
 #[derive(Clone)]
 pub enum ToAgent {
-    /// The newest roster, sent after joining and whenever it rises. The agent checks governance's signature itself.
+    /// The newest roster, sent after joining and whenever it rises; an older one where the agent asks for it. The agent checks governance's
+    /// signature itself.
     Roster(SignedRoster),
     /// Acts that concern this agent's organisation, in the order in which they were taken.
     Acts(Acts),
@@ -68,6 +69,8 @@ pub enum ToCoordinator {
     Act(SignedAct),
     /// Acts from this one on, please: some are missing here.
     ActsWanted { from: u64 },
+    /// A roster of before, please: an act was taken under it.
+    RosterWanted { roster: ContentHash },
     /// This agent's message of a setup step.
     Setup(SetupToCoordinator),
     /// The agent cannot take part in this epoch (restart, dispute, timeout).

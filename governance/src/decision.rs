@@ -34,6 +34,8 @@ pub struct Question<'a> {
     pub columns: &'a [String],
     /// The aggregates that it releases, as in SQL and in capitals; none for training.
     pub aggregates: &'a [String],
+    /// Whether what leaves holds noise. Before there is a plan nobody knows, and it counts as so.
+    pub noise: bool,
     /// The smallest cohort that this round may release a sum over.
     pub s_min: u32,
     pub now_ms: u64,
@@ -65,6 +67,11 @@ pub trait Decide: Send + Sync {
     /// work. An allow settles nothing, `walk` is asked in any case.
     fn walk_early(&self, question: &Question<'_>, path: &mut Path) -> Verdict {
         self.walk(question, path)
+    }
+
+    /// The policies of the owner's own disk, as the log names them; none where there are none.
+    fn local_policy(&self) -> Option<ContentHash> {
+        None
     }
 
     /// Whether an analyst may know of a dataset whose contract does not show itself to everybody. Absent permission is none.
@@ -117,6 +124,16 @@ impl Decide for LocalRules {
                 None
             }
             false => match q.grant() {
+                // A grant is capped by its epsilon, and what has no noise has none: no cap would hold.
+                Ok(_) if !q.noise => {
+                    return deny(
+                        "grant.noise",
+                        format!(
+                            "analyst `{analyst}` is admitted to `{dataset}` by a grant, and none covers sums without noise"
+                        ),
+                        "leave `non_private` out, or the owner lists the analyst in its configuration".into(),
+                    );
+                }
                 Ok(grant) => {
                     path.passed("grant", || {
                         let covers = "active, covers action, purpose, columns and aggregates";

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ContentHash;
 use crate::act::By;
+use crate::hold::Holds;
 use crate::log::event::Role;
 use crate::purpose::Vocabulary;
 
@@ -38,8 +39,8 @@ pub struct Line {
     /// The first is as requested, the last is what counts.
     versions: Vec<Version>,
     state: State,
-    /// Who holds it up: the line is suspended while somebody does.
-    holds: BTreeSet<Side>,
+    /// Who holds it up, by which acts: the line is suspended while somebody does.
+    holds: BTreeMap<Side, Holds>,
     /// What happened, oldest first.
     pub history: Vec<Entry>,
 }
@@ -102,7 +103,8 @@ pub(crate) enum Step<'a> {
     Offer(&'a Terms),
     Agree(u32),
     Suspend,
-    Resume,
+    /// What these acts suspended.
+    Resume(&'a BTreeSet<ContentHash>),
     Revoke,
     Complete,
 }
@@ -119,6 +121,8 @@ pub enum GrantError {
     NotFrom { from: Status, wanted: &'static str },
     #[error("it was suspended by {0}: only that side lifts it")]
     HeldBy(&'static str),
+    #[error("none of the suspensions that it names holds it up: look again and name those that do")]
+    LiftsNothing,
 }
 
 /// Whether an act is in the log under a quorum of witnesses: a grant is active only then.
@@ -169,7 +173,7 @@ impl Grant {
                 by: by.clone(),
             }],
             state: State::Requested,
-            holds: BTreeSet::new(),
+            holds: BTreeMap::new(),
             history: vec![Entry {
                 what: Status::Requested,
                 by: by.clone(),
@@ -194,6 +198,16 @@ impl Grant {
     /// Whether the grant names this organisation: as an owner, or as the requester's.
     pub fn concerns(&self, organisation: &str) -> bool {
         self.requested.organisation == organisation || self.lines.contains_key(organisation)
+    }
+
+    /// What somebody must name to lift its own side's suspension of an owner's line, or of all lines.
+    pub fn held(&self, by: &By, owner: Option<&str>) -> BTreeSet<ContentHash> {
+        let lines = self
+            .lines
+            .iter()
+            .filter(|(of, _)| owner.is_none_or(|owner| owner == *of));
+        let holds = lines.filter_map(|(of, line)| line.holds.get(&side(by, of, &self.requested.organisation)));
+        holds.flat_map(Holds::acts).copied().collect()
     }
 
     /// Takes a step on every line that it fits; on one at least.
@@ -271,14 +285,22 @@ impl Grant {
             (Step::Agree(_), _) => return not_from("agreed"),
             (Step::Suspend | Step::Revoke | Step::Complete, from) if from.is_final() => return Ok(()),
             (Step::Suspend, _) => {
-                line.holds.insert(side);
+                line.holds.entry(side).or_default().hold(act, at_ms);
                 S::Suspended
             }
-            (Step::Resume, from) if from.is_final() || line.holds.is_empty() => return not_from("resumed"),
-            (Step::Resume, _) if !line.holds.remove(&side) => {
-                return Err(GrantError::HeldBy(side.other().spelling()));
+            (Step::Resume(_), from) if from.is_final() || line.holds.is_empty() => return not_from("resumed"),
+            (Step::Resume(lifts), _) => {
+                let Some(holds) = line.holds.get_mut(&side) else {
+                    return Err(GrantError::HeldBy(side.other().spelling()));
+                };
+                if !holds.lift(lifts, at_ms) {
+                    return Err(GrantError::LiftsNothing);
+                }
+                if holds.is_empty() {
+                    line.holds.remove(&side);
+                }
+                line.status(at_ms, &Unlogged)
             }
-            (Step::Resume, _) => line.status(at_ms, &Unlogged),
             (Step::Revoke, _) => {
                 line.state = State::Revoked;
                 S::Revoked

@@ -3,12 +3,15 @@
 //! It carries the *task* (what the analyst wrote), never a plan: each party derives the plan for itself. Its hash names
 //! it in ledgers, so a replay of it can neither drain a budget nor average noise away.
 
+use crate::act::Subject;
 use crate::log::event::{Actor, Event, Kind, Role};
 use crate::log::{EventError, SignedEvent};
 use crate::{ContentHash, Roster, SigningKey, VerifyingKey, canonical, keys};
 use serde::{Deserialize, Serialize};
 
 const DOMAIN: &str = "request";
+/// How a request's event refers to the dataset, as suspensions do.
+const DATASET: &str = "dataset";
 /// A trial asks how a request would be decided. Of another domain, so that neither can be taken for the other.
 const TRIAL: &str = "trial";
 /// The longest time a trial may stay valid: clocks may differ by [`MAX_SKEW_MS`] either way.
@@ -114,7 +117,9 @@ impl Request {
         let (role, id) = (Role::Analyst, self.analyst.clone());
         let event = Event::new(Kind::Request, self.issued_at_ms, Actor { role, id, key });
         let contract = Some(self.contract);
-        Event { contract, ..event }.refers("request", hash)
+        Event { contract, ..event }
+            .refers("request", hash)
+            .refers(DATASET, Subject::Dataset(self.dataset.clone()).hash())
     }
 
     fn check(&self) -> Result<(), RequestError> {
@@ -196,7 +201,16 @@ impl SignedRequest {
 
     /// The request's event, if the analyst with this key signed it.
     pub fn logged(&self, request: &Request, analyst: &VerifyingKey) -> Result<SignedEvent, EventError> {
-        request.event(self.hash(), *analyst).signed(self.event.clone())
+        let event = request.event(self.hash(), *analyst);
+        let mut earlier = event.clone();
+        match event.signed(self.event.clone()) {
+            // Of a client from before requests named their dataset to the log.
+            Err(EventError::Signature(_)) => {
+                earlier.references.remove(DATASET);
+                earlier.signed(self.event.clone())
+            }
+            signed => signed,
+        }
     }
 
     /// The name of the request in ledgers, logs and messages. It covers the body alone: a second valid signature over

@@ -106,6 +106,10 @@ impl Decide for Rules {
         }
     }
 
+    fn local_policy(&self) -> Option<ContentHash> {
+        self.policies.iter().next().map(Policies::hash)
+    }
+
     fn admits(&self, dataset: &str, analyst: &str) -> bool {
         self.owner.admits(dataset, analyst)
     }
@@ -129,7 +133,7 @@ pub enum PolicyError {
 
 /// The layers that the configuration names, checked.
 pub fn policies(config: &Config) -> Result<Layers, PolicyError> {
-    let mut layers = Layers::default();
+    let mut layers = Layers::new(config.consortium_required);
     let Some(path) = &config.local_policies else {
         return Ok(layers);
     };
@@ -260,6 +264,37 @@ mod tests {
         );
         let broken = in_force(&published(&[elsewhere]));
         assert_eq!(broken.as_ref().as_ref().unwrap_err().layer, Layer::Consortium);
+    }
+
+    /// A coordinator that withholds the act must not be what frees an agent from it.
+    #[test]
+    fn where_the_consortiums_layer_is_required_nothing_is_allowed_without_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = configuration(folder.path());
+        (config.local_policies, config.consortium_required) = (None, true);
+        let rules = Rules::new(LocalRules::default(), policies(&config).unwrap());
+        let sample = policy::Draft {
+            analyst: Some("ada".to_owned()),
+            organisation: Some("university".to_owned()),
+            action: Some("query".to_owned()),
+            dataset: Some("heart".to_owned()),
+            purpose: Some("research".to_owned()),
+            columns: Some(Vec::new()),
+            epsilon: Some(1.0),
+            cohort: Some(3),
+            time: Some(policy::Instant { unix_ms: 1 }),
+            ..policy::Draft::default()
+        };
+        let sample = sample.over(&policy::Draft::default()).unwrap();
+        let allows = |register: &Register| {
+            let layers = rules.in_force(register, "four", "north");
+            layers.as_ref().as_ref().unwrap().ask(&sample.asked()).is_allowed()
+        };
+        assert!(!allows(&Register::default()));
+        let text = "@id(\"open\") permit (principal, action, resource);";
+        let layer = bundle(Layer::Consortium, "four", text);
+        let there = published(&[(Published::Consortium, Layer::Consortium, "four", layer)]);
+        assert!(allows(&there));
     }
 
     #[test]

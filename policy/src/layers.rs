@@ -201,7 +201,9 @@ impl LayerDecision {
             Outcome::Failed(_) => {
                 format!("the steward of the {layer} layer corrects it; `sotto policy test` shows the error beforehand")
             }
-            Outcome::Absent => "the operator of this participant installs the policies of the consortium".to_owned(),
+            Outcome::Absent => {
+                "governance publishes them (`sotto policy publish --layer consortium`), or this agent has not heard of it".to_owned()
+            }
         }
     }
 

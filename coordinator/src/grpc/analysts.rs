@@ -252,6 +252,7 @@ async fn pages_of(
             return;
         };
         following.checkpoint.clear();
+        following.rosters.clear();
         (page, next) = (following, after);
     }
 }

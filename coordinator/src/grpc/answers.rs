@@ -46,7 +46,13 @@ pub fn log_page(desk: &Desk<'_>, from: u64, to: Option<u64>) -> Option<(v1::LogP
     let to = to.unwrap_or(u64::MAX).min(log.cosigned_size());
     let next = to.min(from.saturating_add(PAGE));
     let leaves = log.leaves(from..next).map(ToString::to_string).collect();
-    Some((v1::LogPage { checkpoint, leaves }, next, to))
+    let rosters = desk.engine.books().rosters().cloned().map(Into::into).collect();
+    let page = v1::LogPage {
+        checkpoint,
+        leaves,
+        rosters,
+    };
+    Some((page, next, to))
 }
 
 /// An analyst's models, as far as a quorum vouches for their releases.

@@ -43,7 +43,7 @@ struct Run {
     planned: Option<Planned>,
     /// The cohort of the newest sum: whoever can absorb it. Unknown after a restart, and then everybody who was there is tried.
     holders: Option<BTreeSet<AgentId>>,
-    /// Grants that owners admitted the analyst by, and the owners.
+    /// Grants that owners admitted the analyst by since the start, and the owners; those of summed rounds are in the books, too.
     grants: BTreeSet<(ContentHash, String)>,
     pace: Pace,
 }
@@ -121,12 +121,6 @@ impl Runtime {
         self.jobs.entry(*job).or_default().grants.insert(grant);
     }
 
-    /// Grants that a job runs under.
-    pub(crate) fn grants(&self, job: &JobId) -> &BTreeSet<(ContentHash, String)> {
-        static NONE: BTreeSet<(ContentHash, String)> = BTreeSet::new();
-        self.jobs.get(job).map_or(&NONE, |run| &run.grants)
-    }
-
     pub(crate) fn slot(&self, job: &JobId) -> Option<SlotId> {
         self.active.get(job).copied()
     }
@@ -137,6 +131,13 @@ impl Runtime {
 }
 
 impl Coordinator {
+    /// Grants that a job runs under: of its rounds that were summed, whoever summed them, and of the one under way.
+    pub(crate) fn runs_under(&self, job: &JobId) -> BTreeSet<(ContentHash, String)> {
+        let summed = self.books.open(job).map(|progress| &progress.grants);
+        let heard = self.jobs.jobs.get(job).map(|run| &run.grants);
+        summed.into_iter().chain(heard).flatten().cloned().collect()
+    }
+
     /// Takes a request in, or says why not. The same request twice is the same job.
     pub(super) fn submit(&mut self, signed: SignedRequest, turn: &mut Turn) -> Result<JobId, Refusal> {
         let job = JobId::of(&signed.hash().0);

@@ -71,7 +71,7 @@ impl Participant {
             Reservations::Open(_) => return Ok(()),
             Reservations::UsedUp(next) => next,
         };
-        self.admit(&dataset.population, payer, turn);
+        self.admit(&dataset.population, payer, turn)?;
         let ledger = self.ledger(&dataset.population);
         let count = tokens_wanted(plan, next, round).min(left);
         let (at_ms, id, line) = (turn.now_ms, reservation(&hash, payer, planned, next), payer.line());
@@ -96,6 +96,7 @@ impl Participant {
         (path, at_ms): (&mut Path, u64),
     ) -> Result<(), Refusal> {
         let population = &dataset.population;
+        held(path, "budget", self.paid_elsewhere(population, payer, at_ms))?;
         let mut ledger = self.ledger(population);
         if let Some(Ok(entry)) = self.opening(population, payer, at_ms) {
             let opened = ledger.to_mut().apply(&entry);

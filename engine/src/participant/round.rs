@@ -89,6 +89,13 @@ enum Phase {
     Revealed,
 }
 
+impl Part {
+    /// The grant that it is under.
+    pub(super) fn grant(&self) -> Option<ContentHash> {
+        self.grant
+    }
+}
+
 impl Round {
     /// This agent's part, if it has one.
     pub(super) fn part(&self) -> Option<&Part> {

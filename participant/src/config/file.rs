@@ -21,7 +21,7 @@ pub(super) struct File {
     pub identity: Spanned<PathBuf>,
     pub store_max_pages: Option<u32>,
     pub consent: Option<Spanned<ConsentFile>>,
-    pub policy: Option<PolicyFile>,
+    pub policy: Option<Spanned<PolicyFile>>,
     #[serde(default, rename = "population")]
     pub populations: Vec<Spanned<PopulationFile>>,
     #[serde(default, rename = "dataset")]
@@ -31,7 +31,15 @@ pub(super) struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PolicyFile {
-    pub local: Spanned<PathBuf>,
+    pub local: Option<Spanned<PathBuf>>,
+    pub consortium: Option<ConsortiumRule>,
+}
+
+/// Said in one way only, so that a slip of the pen is an error and not "not required".
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ConsortiumRule {
+    Required,
 }
 
 #[derive(Deserialize)]
@@ -91,6 +99,8 @@ pub(super) struct ConsentFile {
     pub purposes: BTreeMap<String, String>,
     #[serde(default)]
     pub permit_means: BTreeSet<String>,
+    #[serde(default)]
+    pub permit_categories: BTreeSet<String>,
 }
 
 /// Whether a dataset uses rows of units that have not consented.
@@ -211,7 +221,9 @@ pub(super) fn resolve(file: File, folder: &Path) -> Config {
         tick_ms: file.tick_ms.into_inner(),
         reopen_s: file.reopen_s.into_inner(),
         consent: consent(file.consent.map(Spanned::into_inner)),
-        local_policies: file.policy.map(|policy| folder.join(policy.local.get_ref())),
+        consortium_required: (file.policy.as_ref()).is_some_and(|policy| policy.get_ref().consortium.is_some()),
+        local_policies: (file.policy.and_then(|policy| policy.into_inner().local))
+            .map(|local| folder.join(local.get_ref())),
         populations: file
             .populations
             .into_iter()
@@ -231,11 +243,13 @@ fn consent(file: Option<ConsentFile>) -> Consent {
             publish_every_hours: a_day(),
             purposes: BTreeMap::new(),
             permit_means: BTreeSet::new(),
+            permit_categories: BTreeSet::new(),
         },
         Some(file) => Consent {
             publish_every_hours: file.publish_every_hours,
             purposes: file.purposes,
             permit_means: file.permit_means,
+            permit_categories: file.permit_categories,
         },
     }
 }

@@ -36,6 +36,9 @@ pub fn frames(message: ToCoordinator) -> impl Iterator<Item = v1::AgentFrame> + 
         }),
         ToCoordinator::Act(signed) => Frame::Act(signed.into()),
         ToCoordinator::ActsWanted { from } => Frame::ActsWanted(v1::ActsWanted { from }),
+        ToCoordinator::RosterWanted { roster } => Frame::RosterWanted(v1::RosterWanted {
+            roster: Bytes::copy_from_slice(&roster.0),
+        }),
         ToCoordinator::Accept { at, accept, grant } => Frame::Accept(v1::Accept {
             at: Some(at.into()),
             accept: bytes(accept),
@@ -182,6 +185,9 @@ impl Assembler {
             },
             Frame::Act(signed) => ToCoordinator::Act(signed.try_into()?),
             Frame::ActsWanted(m) => ToCoordinator::ActsWanted { from: m.from },
+            Frame::RosterWanted(m) => ToCoordinator::RosterWanted {
+                roster: ContentHash(fixed("roster", &m.roster)?),
+            },
             Frame::Accept(m) => ToCoordinator::Accept {
                 at: slot(m.at)?,
                 accept: wire(m.accept),

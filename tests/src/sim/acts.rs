@@ -97,8 +97,22 @@ impl World {
         self.tell_participant(owner, participant::Input::Act(signed));
     }
 
-    fn asked(&mut self) -> bool {
-        let terms = Terms {
+    /// What the analyst signs to ask every owner for everything, without a steward's agreement.
+    pub fn request_of_grant(&self) -> SignedAct {
+        let by = By {
+            role: Role::Analyst,
+            id: ANALYST.to_owned(),
+            organisation: "university".to_owned(),
+        };
+        let what = What::GrantRequested {
+            terms: self.everything(),
+            steward_agrees: false,
+        };
+        self.signed_act(by, what, &self.consortium.analyst)
+    }
+
+    fn everything(&self) -> Terms {
+        Terms {
             requester: ANALYST.to_owned(),
             organisation: "university".to_owned(),
             dataset: self.consortium.contract.name.clone(),
@@ -111,17 +125,11 @@ impl World {
             delta: Real::new(1e-5).expect("a number"),
             from_ms: START_MS,
             until_ms: START_MS + YEAR_MS,
-        };
-        let by = By {
-            role: Role::Analyst,
-            id: ANALYST.to_owned(),
-            organisation: "university".to_owned(),
-        };
-        let what = What::GrantRequested {
-            terms: terms.clone(),
-            steward_agrees: false,
-        };
-        let signed = self.signed_act(by, what, &self.consortium.analyst);
+        }
+    }
+
+    fn asked(&mut self) -> bool {
+        let (signed, terms) = (self.request_of_grant(), self.everything());
         let grant = signed.hash();
         let taken = self.hand_in(signed);
         if taken {

@@ -66,6 +66,8 @@ pub struct Consortium {
     pub steward_keys: Vec<governance::SigningKey>,
     pub names: Vec<AgentId>,
     pub consents: Vec<Arc<Consents>>,
+    /// What every owner's configuration calls the people of its dataset, from its agent's next start on.
+    pub population: String,
 }
 
 impl Consortium {
@@ -137,6 +139,7 @@ impl Consortium {
             steward_keys,
             names,
             consents: (0..agents).map(|_| Arc::default()).collect(),
+            population: "people".to_owned(),
         }
     }
 
@@ -183,7 +186,7 @@ impl Consortium {
             datasets: vec![Dataset {
                 contract: self.contract.clone(),
                 snapshot: "1".to_owned(),
-                population: "people".to_owned(),
+                population: self.population.clone(),
                 min_cohort: 0,
                 paused: false,
                 without_noise: match options.without_noise {
@@ -192,7 +195,7 @@ impl Consortium {
                 },
                 show_budget: true,
             }],
-            budgets: BTreeMap::from([("people".to_owned(), budget)]),
+            budgets: BTreeMap::from([(self.population.clone(), budget)]),
             limits: participant::Limits {
                 tick_ms: options.tick_ms,
                 beat_ms: options.beat_ms,

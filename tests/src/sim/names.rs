@@ -37,6 +37,7 @@ pub fn answered(message: &ToCoordinator) -> String {
         M::Offers(offers) => format!("offers {}", offers.len()),
         M::Act(signed) => format!("act {}", signed.hash()),
         M::ActsWanted { from } => format!("acts from {from} wanted"),
+        M::RosterWanted { roster } => format!("roster {roster} wanted"),
         M::Setup(setup) => format!("setup of epoch {}: {:?}", setup.epoch, setup.step),
         M::EpochLeft { epoch, refused, .. } => format!("leaves epoch {epoch}: {refused}"),
         M::Accept { at, .. } => format!("{at}: accept"),

@@ -54,7 +54,7 @@ impl Participant {
                 .remedy("the next epoch takes this participant in: ask again in a moment")
         });
         let live = held(path, "epoch", live)?;
-        noted(path, "log", self.log_current(), |()| {
+        noted(path, "log", self.log_current(now_ms), |()| {
             "the transparency log's head was seen, and holds".to_owned()
         })?;
         // Threshold, colluders and members are the roster's: an epoch of an older one may still hold a member that governance removed.
@@ -255,6 +255,7 @@ impl Participant {
             witnessed: self.books.log(),
             columns: plan.map_or(&[], |plan| &plan.columns),
             aggregates: plan.map_or(&[], |plan| &plan.aggregates),
+            noise: plan.is_none_or(|plan| plan.variance != 0),
             s_min,
             now_ms,
         };
@@ -274,6 +275,7 @@ impl Participant {
                 path.refused(rule, || reason.clone());
                 let code = match rule.split_once('.') {
                     Some(("grant", "unwitnessed")) => codes::UNWITNESSED,
+                    Some(("grant", "noise")) => codes::WITHOUT_NOISE,
                     Some(("grant", _)) => codes::NO_GRANT,
                     Some(("suspended", _)) => codes::SUSPENDED_HERE,
                     _ => codes::RULES,
