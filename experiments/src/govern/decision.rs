@@ -35,6 +35,7 @@ const DATASET: &str = "visits";
 const PEOPLE: &str = "patients";
 
 /// Agreements that the agent's own witness saw: as its books keep them.
+#[derive(Debug)]
 struct Seen(BTreeSet<ContentHash>);
 
 impl Witnessed for Seen {

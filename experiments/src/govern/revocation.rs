@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use governance::canonical::Real;
 use governance::grant::{Action, Extent, Terms};
-use proto::identity::{Identity, Role};
+use proto::identity::Identity;
 use serde_json::{Map, Value, json};
 use sotto_participant::socket;
 use sotto_participant::status::Command;
@@ -163,7 +163,7 @@ impl<'a> Bench<'a> {
         let terms = Terms {
             requester: by.id,
             organisation: by.organisation,
-            dataset: tests::plain::contract().name,
+            dataset: tests::plain::contract().name.clone(),
             owners: owners.collect(),
             columns: Extent::All,
             aggregates: Extent::All,
@@ -223,12 +223,7 @@ async fn is_at(socket: &std::path::Path, grant: &str, status: &str) -> Result<()
     let deadline = Instant::now() + PATIENCE;
     loop {
         let listed = ask(socket, &Command::Grants).await?;
-        let grants = listed["grants"].as_array().into_iter().flatten();
-        let lines = grants
-            .filter(|known| known["grant"] == grant)
-            .flat_map(|known| known["lines"].as_array());
-        let mut lines = lines.flatten().peekable();
-        if lines.peek().is_some() && lines.all(|line| line["status"] == status) {
+        if stands_at(&listed, grant, status) {
             return Ok(());
         }
         if Instant::now() > deadline {
@@ -239,6 +234,17 @@ async fn is_at(socket: &std::path::Path, grant: &str, status: &str) -> Result<()
         }
         tokio::time::sleep(LOOK).await; // polls, for at most a minute
     }
+}
+
+/// Whether an agent's list has the grant, with every line of it at `status`.
+fn stands_at(listed: &Value, grant: &str, status: &str) -> bool {
+    let mut lines = Vec::new();
+    for known in listed["grants"].as_array().into_iter().flatten() {
+        if known["grant"] == grant {
+            lines.extend(known["lines"].as_array().into_iter().flatten());
+        }
+    }
+    !lines.is_empty() && lines.iter().all(|line| line["status"] == status)
 }
 
 /// Vectors that this agent has sent since it started.
