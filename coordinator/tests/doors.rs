@@ -3,6 +3,12 @@
 
 #[path = "doors/consortium.rs"]
 mod consortium;
+#[path = "doors/isolation.rs"]
+mod isolation;
+#[path = "doors/limits.rs"]
+mod limits;
+#[path = "doors/matrix.rs"]
+mod matrix;
 #[path = "doors/register.rs"]
 mod register;
 #[path = "doors/visibility.rs"]

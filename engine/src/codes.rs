@@ -51,6 +51,19 @@ pub const SUSPENDED: &str = "SOTTO-2023";
 /// There is no such grant, or it is none of this party's.
 pub const UNKNOWN_GRANT: &str = "SOTTO-2024";
 
+/// The analyst's organisation calls more often than it may.
+pub const TOO_MANY_CALLS: &str = "SOTTO-2061";
+/// It submits more requests than it may.
+pub const TOO_MANY_REQUESTS: &str = "SOTTO-2062";
+/// It decides more often than it may.
+pub const TOO_MANY_ACTS: &str = "SOTTO-2063";
+/// It has as many jobs open as it may.
+pub const TOO_MANY_JOBS: &str = "SOTTO-2064";
+/// An agent hands in more events or acts than it may.
+pub const TOO_MANY_HANDED_IN: &str = "SOTTO-2065";
+/// The release was deleted when its time here was over.
+pub const RELEASE_EXPIRED: &str = "SOTTO-2066";
+
 /// The request does not verify at this participant.
 pub const REQUEST_REFUSED: &str = "SOTTO-3002";
 /// The request was closed here, or allows no such attempt.
@@ -77,6 +90,9 @@ pub const OTHER_STATE: &str = "SOTTO-3012";
 pub const NO_GRANT: &str = "SOTTO-3021";
 /// The owner, or somebody above it, suspended the analyst's organisation or the dataset.
 pub const SUSPENDED_HERE: &str = "SOTTO-3022";
+
+/// The analyst, or its organisation, asked as often as this owner allows in an hour.
+pub const TOO_OFTEN: &str = "SOTTO-3061";
 
 /// The coordinator signed two different logs: evidence is kept, nothing is answered.
 pub const LOG_FORKED: &str = "SOTTO-3031";

@@ -5,6 +5,7 @@
 //! signature per message sent, about 2n verified, and one durable record.
 
 mod acts;
+mod asked;
 mod books;
 mod budget;
 mod config;
@@ -48,6 +49,7 @@ pub struct Participant {
     budgets_aligned: bool,
     log: log::Log,
     pulse: acts::Pulse,
+    asked: asked::Asked,
 }
 
 /// Why a participant cannot start.
@@ -101,6 +103,7 @@ impl Participant {
             datasets: hashed(&config.datasets),
             budgets_aligned: false,
             pulse: acts::Pulse::default(),
+            asked: asked::Asked::default(),
             config,
         })
     }

@@ -104,6 +104,7 @@ fn plain_serving(drops: bool) -> Serving {
         approvals: approvals(),
     };
     Serving {
+        limits: engine::participant::Limits::default(),
         datasets: vec![dataset],
         refused: BTreeMap::new(),
         rules: rules.into(),

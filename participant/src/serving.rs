@@ -36,6 +36,8 @@ pub struct Serving {
     pub refused: BTreeMap<String, String>,
     pub rules: Rules,
     pub budgets: BTreeMap<String, Budget>,
+    /// Patience, and how often this owner lets itself be asked.
+    pub limits: Limits,
     pub executor: Arc<dyn Executor>,
     /// Whose rows may be used; none where no dataset requires consent.
     pub consents: Option<Arc<Consents>>,
@@ -103,6 +105,11 @@ impl Serving {
             refused,
             rules: Rules::new(owner, policies),
             budgets,
+            limits: Limits {
+                requests_per_hour: config.limits.requests_per_hour,
+                organisation_requests_per_hour: config.limits.organisation_requests_per_hour,
+                ..Limits::default()
+            },
             executor,
             consents,
             watch: Some(watch),
@@ -132,7 +139,7 @@ impl Serving {
             budgets: self.budgets,
             limits: Limits {
                 tick_ms: (tick_ms > 0).then_some(tick_ms),
-                ..Limits::default()
+                ..self.limits
             },
         })
     }

@@ -70,6 +70,8 @@ pub enum Kind {
     Roster,
     /// A model entered a registry or moved within it.
     ModelVersion,
+    /// Words that an earlier leaf commits to were erased where they were kept, with their salt: the leaf and its place stay.
+    Deletion,
 }
 
 /// Who says so. The key is in the event, so that a reader without the roster can check the signature; that the key *is*
@@ -282,6 +284,7 @@ impl Kind {
             Self::Policy | Self::Suspension => &["act"],
             Self::Roster => &["roster"],
             Self::ModelVersion => &["model", "release"],
+            Self::Deletion => &["deleted"],
         }
     }
 }

@@ -83,6 +83,7 @@ impl Participant {
         };
         // Whoever is not admitted makes nobody work: these rules need no plan.
         let grant = self.decide(&request, &dataset, None, s_min, turn.now_ms)?;
+        self.counted(hash, &request, turn.now_ms)?;
         let payer = |grant| Payer {
             request: &request,
             grant,
@@ -183,6 +184,19 @@ impl Participant {
         run.expires_at_ms = request.expires_at_ms;
         run.request = Some(request.clone());
         Ok(request)
+    }
+
+    /// Counts a request the first time that it is admitted.
+    fn counted(&mut self, hash: ContentHash, request: &Request, now_ms: u64) -> Result<(), Refusal> {
+        let run = self.runs.entry(hash).or_default();
+        if !run.counted {
+            let analyst = self.roster.analyst(&request.analyst);
+            let organisation = analyst.map_or("", |analyst| analyst.organisation.as_str());
+            self.asked
+                .take(&request.analyst, organisation, &self.config.limits, now_ms)?;
+            run.counted = true;
+        }
+        Ok(())
     }
 
     /// The lowest index that this agent may still answer.
