@@ -48,7 +48,7 @@ struct Limit {
 
 impl Gate {
     pub fn new(limits: &Limits) -> Self {
-        let of = |amount: NonZeroU32, what: &str, code| {
+        let of = |amount: NonZeroU32, what: &'static str, code: &'static str| {
             move |quota: Quota| Limit {
                 buckets: RateLimiter::keyed(quota),
                 words: format!("{amount} {what}"),

@@ -9,8 +9,12 @@ mod isolation;
 mod limits;
 #[path = "doors/matrix.rs"]
 mod matrix;
+#[path = "doors/past.rs"]
+mod past;
 #[path = "doors/register.rs"]
 mod register;
+#[path = "doors/retention.rs"]
+mod retention;
 #[path = "doors/visibility.rs"]
 mod visibility;
 

@@ -2,24 +2,16 @@
 //! count or account changes because it is there. In every call that names or lists something.
 
 use engine::codes;
-use engine::record::CoordinatorRecord;
-use engine::release::{Receipt, Release};
-use engine::{Digest, JobId, SignedRelease};
+use engine::JobId;
 use governance::act::Subject;
-use governance::log::event::{Actor, Role as Signer};
-use governance::log::{Event, Kind};
+use governance::log::event::Role as Signer;
 use governance::model::{Move, Standing};
-use governance::{Addition, SignedRequest, Stage, What};
-use proto::store::{NEWEST, Schema, SqliteStore, Store, TOMBSTONES};
+use governance::{Stage, What};
 use proto::v1::register_client::RegisterClient;
 
+use super::past::{model_of, past};
 use super::register::{owner, says, terms};
 use super::*;
-
-const SCHEMA: Schema = Schema {
-    application_id: 0x534f_434f,
-    migrations: &[include_str!("../../migrations/0001_records.sql"), NEWEST, TOMBSTONES],
-};
 
 /// Where no id was asked about.
 const NO_ID: &str = "no id";
@@ -35,92 +27,6 @@ fn told(status: &Status, id: &str) -> (Code, String, Vec<(String, String)>) {
     let mut words: Vec<_> = words.collect();
     words.sort();
     (status.code(), status.message().replace(id, "ID"), words)
-}
-
-/// A release with a model, of one analyst's, as records.
-fn released(analyst: &str, seed: u8, at: u64, records: &mut Vec<CoordinatorRecord>, leaves: &mut Vec<String>) -> JobId {
-    let asked = signed(analyst, seed, 40 + seed);
-    let request = SignedRequest::try_from(asked).unwrap();
-    let hash = request.hash();
-    let job = JobId::of(&hash.0);
-    let release = Release {
-        id: job,
-        request_hash: hash,
-        analyst: analyst.to_owned(),
-        dataset: "heart".to_owned(),
-        body: format!("a table of {analyst}"),
-        receipt: Receipt {
-            unit: "row".to_owned(),
-            neighbouring: "one row".to_owned(),
-            epsilon: Some(1.0),
-            delta: 1e-6,
-            rho: None,
-            epsilon_charged: Some(1.0),
-            mechanism: "discrete Gaussian".to_owned(),
-            contributors: 3,
-            cohort: 3,
-            members: 3,
-            s_min: 3,
-            c: 1,
-            rounds: 1,
-            attempts: 1,
-            contract: ContentHash([1; 32]),
-            plan: Digest([3; 32]),
-            sum: Digest([4; 32]),
-            repeated: None,
-        },
-    };
-    let release = SignedRelease::sign(release, &engine::SigningKey::from_seed(&[1; 32]));
-    let key = SigningKey::from_seed(&[1; 32]).unwrap();
-    let actor = Actor {
-        role: Signer::Coordinator,
-        id: "hub".to_owned(),
-        key: key.public(),
-    };
-    let event = Event::new(Kind::Release, at, actor);
-    let event = event.refers("request", hash).refers("release", release.hash());
-    leaves.push(event.sign(&key).unwrap().leaf().to_owned());
-    records.push(CoordinatorRecord::JobSubmitted {
-        job,
-        request,
-        at_ms: at,
-    });
-    records.push(CoordinatorRecord::Released {
-        release: Box::new(release),
-        identity: None,
-        at_ms: at,
-        adds: Some(Addition::Version {
-            name: "risk".to_owned(),
-            model: model_of(analyst),
-            parent: None,
-        }),
-        grants: Default::default(),
-    });
-    job
-}
-
-fn model_of(analyst: &str) -> ContentHash {
-    ContentHash::of("model", &[analyst.as_bytes()])
-}
-
-/// A coordinator's past: an answer and a model for each of these analysts, witnessed.
-fn past(consortium: &Consortium, analysts: &[(&str, u8)]) -> Vec<JobId> {
-    let (mut records, mut leaves) = (Vec::new(), Vec::new());
-    let jobs = analysts.iter().zip(1..);
-    let jobs = jobs
-        .map(|((name, seed), at)| released(name, *seed, at, &mut records, &mut leaves))
-        .collect();
-    let size = leaves.len() as u64;
-    records.push(CoordinatorRecord::Logged { first: 0, leaves });
-    records.push(CoordinatorRecord::Cosigned {
-        size,
-        checkpoint: "a checkpoint for tests".to_owned(),
-    });
-    let rows: Vec<_> = records.iter().map(|record| record.to_row().unwrap()).collect();
-    let mut store = SqliteStore::open(&consortium.path("c.sqlite"), &SCHEMA, None).unwrap();
-    store.append(&rows).unwrap();
-    store.close().unwrap();
-    jobs
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -185,7 +185,7 @@ async fn a_stranger_makes_no_call_at_all() {
             let answered = client.streaming(message, path, ProstCodec::<(), ()>::default()).await;
             let status = answered.err().unwrap_or_else(|| panic!("{name} was answered"));
             assert!(
-                matches!(status.code(), Code::Unavailable | Code::Unknown),
+                matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled),
                 "{name}: {status}"
             );
         }
