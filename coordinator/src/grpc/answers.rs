@@ -63,7 +63,7 @@ pub fn usage(desk: &Desk<'_>, caller: &By) -> v1::Usage {
     let (books, roster) = (desk.engine.books(), desk.engine.roster());
     let speaks = caller.role == Role::Steward;
     let rows = books.usage().seen_by(&caller.organisation, speaks, roster);
-    let dataset = |contract| books.dataset_of(contract).unwrap_or_default().to_owned();
+    let dataset = |contract: &governance::ContentHash| books.dataset_of(contract).unwrap_or_default().to_owned();
     let organisation = |analyst: &str| {
         let entry = roster.analyst(analyst);
         entry.map(|entry| entry.organisation.clone()).unwrap_or_default()
