@@ -11,7 +11,7 @@ use proto::v1::analysts_client::AnalystsClient;
 use proto::v1::register_client::RegisterClient;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::audit::KeptRelease;
+use crate::audit::{KeptRelease, LogRead};
 use crate::datasets::{Catalogue, Dataset};
 use crate::released::{Released, unreadable};
 use crate::train::registry::Models;
@@ -102,10 +102,16 @@ impl Client {
 
     /// Signs a question. Fresh randomness makes two equal questions two requests.
     pub fn sign(&self, question: Question) -> Result<SignedRequest, Problem> {
+        self.request(question)?
+            .sign(&self.signing_key()?)
+            .map_err(|error| Problem::new(Exit::Refused, "SOTTO-7301", error.to_string()))
+    }
+
+    pub(crate) fn request(&self, question: Question) -> Result<Request, Problem> {
         let mut nonce = [0; 32];
         aws_lc_rs::rand::fill(&mut nonce).map_err(|_| Problem::local("nonce", "no randomness from the system"))?;
         let now_ms = now_ms();
-        let request = Request {
+        Ok(Request {
             nonce: ContentHash(nonce),
             analyst: self.identity.member.name.clone(),
             dataset: question.dataset,
@@ -118,10 +124,7 @@ impl Client {
             max_attempts: question.max_attempts,
             issued_at_ms: now_ms,
             expires_at_ms: now_ms + question.valid_for.as_millis() as u64,
-        };
-        request
-            .sign(&self.signing_key()?)
-            .map_err(|error| Problem::new(Exit::Refused, "SOTTO-7301", error.to_string()))
+        })
     }
 
     pub(crate) fn signing_key(&self) -> Result<SigningKey, Problem> {
@@ -249,19 +252,22 @@ impl Client {
     }
 
     /// The newest checkpoint with a quorum, and every leaf of the log up to it. Nothing of it is verified here.
-    pub async fn read_log(&mut self) -> Result<(String, Vec<String>), Problem> {
+    pub async fn read_log(&mut self) -> Result<LogRead, Problem> {
         let mut pages = patiently(&self.rpc, |mut rpc| async move {
             rpc.read_log(v1::ReadLogRequest { from: 0, to: None }).await
         })
         .await?;
-        let (mut checkpoint, mut leaves) = (String::new(), Vec::new());
+        let mut read = LogRead::default();
         while let Some(page) = pages.message().await.map_err(refused)? {
-            if checkpoint.is_empty() {
-                checkpoint = page.checkpoint;
+            if read.checkpoint.is_empty() {
+                read.checkpoint = page.checkpoint;
             }
-            leaves.extend(page.leaves);
+            read.leaves.extend(page.leaves);
+            let rosters = page.rosters.into_iter().map(governance::SignedRoster::try_from);
+            read.rosters
+                .extend(rosters.collect::<Result<Vec<_>, _>>().map_err(unreadable)?);
         }
-        Ok((checkpoint, leaves))
+        Ok(read)
     }
 
     /// A release with its proof, as a file that others can verify.

@@ -53,8 +53,7 @@ impl Client {
         let roster: Roster = self.newest_roster().await?;
         let trust = trust_of(&self.identity().roster)?;
         for _ in 0..TRIES {
-            let (checkpoint, leaves) = self.read_log().await?;
-            let log = AuditLog::open(&checkpoint, &leaves, &trust)?;
+            let log = AuditLog::open(self.read_log().await?, &trust)?;
             let wanted = size.unwrap_or(log.size());
             if log.size() >= wanted {
                 let usage = Usage::of_log(log.events().take(wanted as usize));

@@ -25,5 +25,6 @@ mod rebuild;
 mod roster;
 mod server;
 mod spool;
+mod tiles;
 
 pub use server::{Fatal, check, rebuild, run, run_with};

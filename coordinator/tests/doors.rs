@@ -15,6 +15,8 @@ mod past;
 mod register;
 #[path = "doors/retention.rs"]
 mod retention;
+#[path = "doors/trials.rs"]
+mod trials;
 #[path = "doors/visibility.rs"]
 mod visibility;
 

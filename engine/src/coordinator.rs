@@ -18,6 +18,7 @@ mod retention;
 mod round;
 mod shown;
 mod terms;
+mod trial;
 mod uploads;
 mod view;
 
@@ -30,6 +31,7 @@ pub use catalogue::{Catalogue, Offered, Presence};
 pub use config::{Config, Input, Limits, Workloads};
 pub use log::LogBooks;
 pub use shown::{Reader, Shown};
+pub use trial::Explained;
 pub use view::{EpochView, JobView, Phase as JobPhase};
 
 use crate::codes;
@@ -55,6 +57,7 @@ pub struct Coordinator {
     feeds: acts::Feeds,
     caps: caps::Caps,
     retention: retention::Retention,
+    trials: trial::Trials,
     /// Of the newest input.
     now_ms: u64,
 }
@@ -96,6 +99,7 @@ impl Coordinator {
             feeds: acts::Feeds::default(),
             caps: caps::Caps::default(),
             retention: retention::Retention::default(),
+            trials: trial::Trials::default(),
             now_ms: 0,
             config,
         })
@@ -109,6 +113,8 @@ impl Coordinator {
             step: CoordinatorStep::default(),
             leaves: Vec::new(),
         };
+        // The roster stands in the log before anything that is said under it.
+        self.settle_log(&mut turn);
         match input {
             Input::AgentJoined { agent, join } => self.agent_joined(agent, join, &mut turn),
             Input::AgentLeft { agent } => self.agent_left(&agent, &mut turn),
@@ -119,6 +125,10 @@ impl Coordinator {
             }
             Input::Cancel { job, analyst } => {
                 let reply = self.cancel(job, &analyst, &mut turn);
+                turn.step.reply = Some(reply);
+            }
+            Input::Explain(signed) => {
+                let reply = self.explain(signed, &mut turn);
                 turn.step.reply = Some(reply);
             }
             Input::Move(signed) => {
@@ -138,6 +148,7 @@ impl Coordinator {
         self.schedule(&mut turn);
         self.tend_retention(&mut turn);
         self.tend_log(&mut turn);
+        self.close_trials(&mut turn);
         turn.step.wake_at_ms = self.next_wake(now_ms);
         turn.step
     }
@@ -175,6 +186,7 @@ impl Coordinator {
         }
         self.log.left(agent);
         self.uploads.left(agent);
+        self.trials_left(agent);
         self.forget_contracts();
         self.epochs.membership_changed(turn.now_ms);
         self.epoch_member_left(agent, turn);
@@ -209,6 +221,11 @@ impl Coordinator {
             }
             M::Act(signed) => self.act_of_agent(&from, signed, turn),
             M::ActsWanted { from: place } => self.tell_acts(&from, place, turn),
+            M::RosterWanted { roster } => {
+                if let Some(roster) = self.books.roster(&roster) {
+                    turn.send(&from, ToAgent::Roster(roster.clone()));
+                }
+            }
             M::Accept { at, accept, grant } => {
                 self.admitted(&from, at, grant, turn);
                 self.round_event(at, round::Event::Accept(&from, accept), turn);
@@ -243,6 +260,7 @@ impl Coordinator {
             M::Edges { at, edges } => self.round_event(at, round::Event::Edges(&from, edges), turn),
             M::Events(leaves) => self.events(&from, leaves, turn),
             M::LogSeen(seen) => self.log_seen(&from, seen, turn),
+            M::TrialAnswer { id, answer } => self.trial_answered(&from, id, answer),
             M::Aborted { at, refused } => {
                 turn.event(CoordinatorEvent::AgentRefused {
                     agent: from.clone(),
@@ -336,6 +354,7 @@ impl Coordinator {
             self.log_wake(),
             self.feeds.beat_at_ms,
             self.retention.look_at_ms,
+            self.trials.wake_at_ms(),
         ];
         times.into_iter().flatten().min()
     }

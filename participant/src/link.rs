@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use engine::message::ToAgent;
 use engine::participant::Input;
 use prost::Message;
 use proto::agents::{AgentAssembler, MAX_COORDINATOR_FRAME, frames, join_frame};
@@ -16,11 +17,12 @@ use proto::identity::Identity;
 use proto::v1::AgentFrame;
 use proto::v1::agents_client::AgentsClient;
 use rand::RngExt;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Endpoint;
+use tonic::transport::{Endpoint, Uri};
 
-use crate::driver::{Event, OUTBOX, Outgoing, now_ms};
+use crate::driver::{Event, INBOX_BYTES, OUTBOX, Outgoing, now_ms};
+use crate::gate::Gate;
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -39,15 +41,20 @@ pub async fn keep_connected(
     driver: mpsc::Sender<Event>,
 ) {
     let mut wait = FIRST_WAIT;
+    let inbox = Inbox::new(driver.clone());
     loop {
         let began = tokio::time::Instant::now();
-        let ended = session(&address, &identity, &software, &sent, &driver).await;
+        let ended = session(&address, &identity, &software, &sent, &inbox).await;
         let _ = driver.send(Event::Engine(Input::Disconnected)).await;
         if driver.is_closed() {
             return;
         }
         match ended {
             Ok(()) => tracing::info!(coordinator = %address, "the coordinator closed the stream"),
+            Err(LinkError::Severed) => {
+                tracing::info!(coordinator = %address, "the connection ended with what it held: the operator stopped something");
+                continue; // the coordinator is to hear of it at once
+            }
             Err(error) => tracing::warn!(coordinator = %address, error = %explain(&error), "not connected"),
         }
         if began.elapsed() > HEALTHY {
@@ -64,18 +71,19 @@ async fn session(
     identity: &Identity,
     software: &Software,
     sent: &AtomicU64,
-    driver: &mpsc::Sender<Event>,
+    inbox: &Inbox,
 ) -> Result<(), LinkError> {
+    let gate = Gate::default();
+    let dial = gate.clone();
     let channel = Endpoint::from_shared(format!("https://{address}"))?
         .tls_config(identity.client_tls())?
-        .tcp_nodelay(true)
         .connect_timeout(Duration::from_secs(10))
         .http2_keep_alive_interval(Duration::from_secs(15))
         .keep_alive_timeout(Duration::from_secs(20))
         .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(STREAM_WINDOW)
-        .connect()
+        .connect_with_connector(tower::service_fn(move |uri: Uri| dial.dial(&uri)))
         .await?;
     let mut client = AgentsClient::new(channel).max_decoding_message_size(MAX_COORDINATOR_FRAME);
     let (sender, receiver) = mpsc::channel::<AgentFrame>(16);
@@ -96,8 +104,12 @@ async fn session(
     tracing::info!(coordinator = %address, software = %welcome.software, ours = SOFTWARE, protocol = welcome.protocol, "connected");
 
     let (outbox, mut outgoing) = mpsc::channel(OUTBOX);
-    driver
-        .send(Event::Connected { outbox })
+    inbox
+        .driver
+        .send(Event::Connected {
+            outbox,
+            gate: gate.clone(),
+        })
         .await
         .map_err(|_| LinkError::Closed)?;
     let writing = async {
@@ -117,20 +129,44 @@ async fn session(
     };
     let reading = async {
         let mut assembler = AgentAssembler::default();
+        let mut bytes = 0;
         while let Some(frame) = inbound.message().await? {
+            bytes += frame.encoded_len();
             let Some(message) = assembler.push(frame)? else {
                 continue;
             };
-            driver
-                .send(Event::Engine(Input::Message(message)))
-                .await
-                .map_err(|_| LinkError::Closed)?;
+            inbox.put(message, std::mem::take(&mut bytes)).await?;
         }
         Ok::<(), LinkError>(())
     };
     tokio::select! {
+        biased;
+        () = gate.was_shut() => Err(LinkError::Severed),
         ended = writing => ended,
         ended = reading => ended,
+    }
+}
+
+/// The way to the driver for what the coordinator says: bounded in messages and in bytes, over all sessions.
+struct Inbox {
+    driver: mpsc::Sender<Event>,
+    room: Arc<Semaphore>,
+}
+
+impl Inbox {
+    fn new(driver: mpsc::Sender<Event>) -> Self {
+        let room = Arc::new(Semaphore::new(INBOX_BYTES));
+        Self { driver, room }
+    }
+
+    /// Waits until there is room; meanwhile nothing more is read from the coordinator.
+    async fn put(&self, message: ToAgent, bytes: usize) -> Result<(), LinkError> {
+        // What is larger than all of it waits until it is alone.
+        let wanted = u32::try_from(bytes.clamp(1, INBOX_BYTES)).unwrap_or(u32::MAX);
+        let place = self.room.clone().acquire_many_owned(wanted).await;
+        let place = place.map_err(|_| LinkError::Closed)?;
+        let sent = self.driver.send(Event::Message(message, place)).await;
+        sent.map_err(|_| LinkError::Closed)
     }
 }
 
@@ -161,10 +197,34 @@ enum LinkError {
     Malformed(#[from] proto::Malformed),
     #[error("the stream closed")]
     Closed,
+    #[error("ended by this agent")]
+    Severed,
 }
 
 impl From<tonic::Status> for LinkError {
     fn from(status: tonic::Status) -> Self {
         Self::Status(Box::new(status))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::message::Cursor;
+
+    #[tokio::test]
+    async fn messages_wait_for_room_in_bytes_and_one_that_is_too_large_for_it_passes_alone() {
+        let (driver, mut events) = mpsc::channel(256);
+        let inbox = Inbox::new(driver);
+        let message = || ToAgent::Heartbeat(Cursor::default());
+        inbox.put(message(), INBOX_BYTES / 2 + 1).await.unwrap();
+        let second = inbox.put(message(), INBOX_BYTES / 2);
+        let waited = tokio::time::timeout(Duration::from_millis(100), second).await;
+        assert!(waited.is_err(), "there is no room for both");
+        drop(events.recv().await);
+        inbox.put(message(), INBOX_BYTES / 2).await.unwrap();
+        drop(events.recv().await);
+        inbox.put(message(), 2 * INBOX_BYTES).await.unwrap();
+        assert!(events.recv().await.is_some());
     }
 }

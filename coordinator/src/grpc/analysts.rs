@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use engine::JobId;
-use governance::{SignedMove, SignedRequest};
+use governance::{SignedMove, SignedRequest, SignedTrial};
 use proto::Malformed;
 use proto::analysts::job_id;
 use proto::identity::{Peer, Role, peer};
@@ -104,6 +104,28 @@ impl Analysts for AnalystsDoor {
         let cancelled = self.driver.ask(|reply| Event::Cancel { job, analyst, reply }).await?;
         cancelled.map_err(|refusal| status(&refusal))?;
         Ok(Response::new(v1::Cancelled {}))
+    }
+
+    async fn explain(&self, request: Request<v1::SignedTrial>) -> Result<Response<v1::Explained>, Status> {
+        let analyst = self.admission.analyst(&request, Call::Read)?.id;
+        let signed = SignedTrial::try_from(request.into_inner()).map_err(malformed)?;
+        let members = self.admission.members.borrow().clone();
+        let signer = signed.verify(&members.roster, now_ms()).map_err(|error| {
+            status(
+                &engine::Refusal::new(engine::codes::BAD_REQUEST, error.to_string())
+                    .remedy("`sotto doctor` compares clocks and keys"),
+            )
+        })?;
+        if signer.analyst != analyst {
+            let text = format!(
+                "mismatched analyst: signed by `{}`, sent by `{analyst}`",
+                signer.analyst
+            );
+            return Err(Status::permission_denied(text));
+        }
+        let explained = self.driver.ask(|reply| Event::Explain { signed, reply }).await?;
+        let explained = explained.map_err(|refusal| status(&refusal))?;
+        Ok(Response::new(answers::explained(explained, &members.roster)))
     }
 
     async fn list_releases(&self, request: Request<v1::ListReleasesRequest>) -> Result<Response<v1::Releases>, Status> {
@@ -234,6 +256,7 @@ impl LogReader {
                 return;
             };
             following.checkpoint.clear();
+            following.rosters.clear();
             (page, next) = (following, after);
         }
     }

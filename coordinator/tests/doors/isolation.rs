@@ -1,8 +1,8 @@
 //! What is another organisation's does not exist: by its id it reads exactly like an id that never was (code, words, metadata), and no list,
 //! count or account changes because it is there. In every call that names or lists something.
 
-use engine::codes;
 use engine::JobId;
+use engine::codes;
 use governance::act::Subject;
 use governance::log::event::Role as Signer;
 use governance::model::{Move, Standing};

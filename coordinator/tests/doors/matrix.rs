@@ -20,6 +20,7 @@ const CALLS: &[(&str, &[Role])] = &[
     ("Analysts.Submit", &[Role::Analyst]),
     ("Analysts.Watch", &[Role::Analyst]),
     ("Analysts.Cancel", &[Role::Analyst]),
+    ("Analysts.Explain", &[Role::Analyst]),
     ("Analysts.ListReleases", &[Role::Analyst]),
     ("Analysts.GetRelease", &[Role::Analyst]),
     ("Analysts.ListModels", &[Role::Analyst]),
@@ -185,7 +186,10 @@ async fn a_stranger_makes_no_call_at_all() {
             let answered = client.streaming(message, path, ProstCodec::<(), ()>::default()).await;
             let status = answered.err().unwrap_or_else(|| panic!("{name} was answered"));
             assert!(
-                matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled),
+                matches!(
+                    status.code(),
+                    Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled
+                ),
                 "{name}: {status}"
             );
         }

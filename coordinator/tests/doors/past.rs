@@ -13,11 +13,7 @@ use super::*;
 
 pub const SCHEMA: Schema = Schema {
     application_id: 0x534f_434f,
-    migrations: &[
-        include_str!("../../migrations/0001_records.sql"),
-        NEWEST,
-        TOMBSTONES,
-    ],
+    migrations: &[include_str!("../../migrations/0001_records.sql"), NEWEST, TOMBSTONES],
 };
 
 pub fn model_of(analyst: &str) -> ContentHash {
@@ -73,7 +69,8 @@ impl Past {
         let event = Event::new(Kind::Release, at_ms, actor);
         let event = event.refers("request", hash).refers("release", release.hash());
         self.leaves.push(event.sign(&key).unwrap().leaf().to_owned());
-        self.records.push(CoordinatorRecord::JobSubmitted { job, request, at_ms });
+        self.records
+            .push(CoordinatorRecord::JobSubmitted { job, request, at_ms });
         self.records.push(CoordinatorRecord::Released {
             release: Box::new(release),
             identity: Some(Digest([nonce + 100; 32])),

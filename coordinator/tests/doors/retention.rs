@@ -40,7 +40,10 @@ fn logged(consortium: &Consortium) -> (Vec<ContentHash>, usize) {
         .collect();
     let events = leaves.iter().map(|leaf| SignedEvent::parse(leaf.as_bytes()).unwrap());
     let deletions = events.filter(|event| event.event().kind == Kind::Deletion);
-    (deletions.map(|event| event.event().references["deleted"]).collect(), leaves.len())
+    (
+        deletions.map(|event| event.event().references["deleted"]).collect(),
+        leaves.len(),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,7 +68,10 @@ async fn a_release_whose_time_is_over_is_gone_from_every_file_and_says_so() {
             assert_eq!(status.metadata().get("sotto-code").unwrap(), "SOTTO-2066", "{status}");
             assert!(status.message().contains(&job.to_string()), "{status}");
         }
-        assert!(ann.get_release(release(&candidate)).await.is_err(), "nobody put it to use");
+        assert!(
+            ann.get_release(release(&candidate)).await.is_err(),
+            "nobody put it to use"
+        );
         let model = bob.get_release(release(&in_use)).await.unwrap().into_inner();
         assert_eq!(model.id, in_use.to_string(), "a model in production is kept");
         // Another's is as if it had never been, expired or not.
@@ -73,7 +79,9 @@ async fn a_release_whose_time_is_over_is_gone_from_every_file_and_says_so() {
         assert_eq!(status.metadata().get("sotto-code").unwrap(), "SOTTO-2011");
         let listed = ann.list_releases(v1::ListReleasesRequest { limit: 0 }).await.unwrap();
         assert!(listed.into_inner().releases.is_empty());
-        let job = v1::JobRef { job_id: old.to_string() };
+        let job = v1::JobRef {
+            job_id: old.to_string(),
+        };
         let mut events = ann.watch(job).await.unwrap().into_inner();
         let Some(v1::job_event::Event::Failure(failure)) = events.message().await.unwrap().unwrap().event else {
             panic!("a release that is gone was sent");

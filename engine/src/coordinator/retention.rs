@@ -137,7 +137,12 @@ mod tests {
     const CANARY: &str = "select the canary";
 
     /// A job and its answer: two records.
-    fn answered(nonce: u8, identity: u8, adds: Option<Addition>, repeats: Option<JobId>) -> (JobId, [CoordinatorRecord; 2]) {
+    fn answered(
+        nonce: u8,
+        identity: u8,
+        adds: Option<Addition>,
+        repeats: Option<JobId>,
+    ) -> (JobId, [CoordinatorRecord; 2]) {
         let request = Request {
             nonce: ContentHash([nonce; 32]),
             analyst: "ann".to_owned(),

@@ -24,6 +24,20 @@ impl Asked {
         limits: &Limits,
         now_ms: u64,
     ) -> Result<(), Refusal> {
+        let (own, whole) = self.less_one(analyst, organisation, limits, now_ms)?;
+        self.analysts.insert(analyst.to_owned(), own);
+        self.organisations.insert(organisation.to_owned(), whole);
+        Ok(())
+    }
+
+    /// What one more request would leave of the two shares.
+    pub(super) fn less_one(
+        &self,
+        analyst: &str,
+        organisation: &str,
+        limits: &Limits,
+        now_ms: u64,
+    ) -> Result<(Bucket, Bucket), Refusal> {
         let (each, all) = (limits.requests_per_hour, limits.organisation_requests_per_hour);
         let own = self.analysts.get(analyst).copied().unwrap_or_default();
         let whole = self.organisations.get(organisation).copied().unwrap_or_default();
@@ -38,9 +52,7 @@ impl Asked {
         let whole = whole
             .less_one(all, now_ms)
             .ok_or_else(|| used_up(format!("`{organisation}`"), all, whole))?;
-        self.analysts.insert(analyst.to_owned(), own);
-        self.organisations.insert(organisation.to_owned(), whole);
-        Ok(())
+        Ok((own, whole))
     }
 }
 
