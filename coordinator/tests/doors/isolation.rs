@@ -170,6 +170,7 @@ async fn no_act_tells_a_foreign_grant_from_one_that_never_was() {
             What::GrantResumed {
                 grant,
                 owner: owner.clone(),
+                lifts: [ContentHash([8; 32])].into(),
             },
             What::GrantRevoked {
                 grant,

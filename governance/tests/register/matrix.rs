@@ -142,7 +142,7 @@ fn forms(kind: &str, scene: &Scene) -> Vec<What> {
         }
         "grant-agreed" => scene.offered.map(|grant| agree(grant, "north", 2)).into(),
         "grant-suspended" => of_active(&suspend),
-        "grant-resumed" => of_active(&resume),
+        "grant-resumed" => of_active(&|grant, owner| resume(grant, owner, &[])),
         "grant-revoked" => of_active(&revoke),
         "grant-completed" => of_active(&|grant, owner| What::GrantCompleted {
             grant,
@@ -168,7 +168,12 @@ fn forms(kind: &str, scene: &Scene) -> Vec<What> {
             terms: Vec::new(),
         }],
         "suspended" => subjects().map(|subject| What::Suspended { subject }).collect(),
-        "reinstated" => subjects().map(|subject| What::Reinstated { subject }).collect(),
+        "reinstated" => subjects()
+            .map(|subject| What::Reinstated {
+                subject,
+                lifts: [].into(),
+            })
+            .collect(),
         other => panic!("{other}: say how such an act looks"),
     }
 }
@@ -191,7 +196,9 @@ fn entitled(what: &What, by: &By, scene: &Scene) -> bool {
         What::GrantOffered { owner, .. } => role == Role::Steward && of == owner,
         What::GrantAgreed { grant, .. } => id == if asks(grant).0 == "ian" { "ian" } else { "una" },
         What::GrantSuspended { grant, owner } | What::GrantRevoked { grant, owner } => either_side(grant, owner, true),
-        What::GrantResumed { grant, owner } | What::GrantCompleted { grant, owner } => either_side(grant, owner, false),
+        What::GrantResumed { grant, owner, .. } | What::GrantCompleted { grant, owner } => {
+            either_side(grant, owner, false)
+        }
         What::ContractMoved { .. } => role == Role::Steward,
         What::PolicyPublished { layer, .. } => match layer {
             Layer::Consortium => role == Role::Governance,
@@ -225,8 +232,8 @@ fn before(what: &What, by: &By) -> Option<SignedAct> {
         _ => (99, super::world::by("heart")),
     };
     match what {
-        What::GrantResumed { grant, owner } => Some(signed(&voice, seed, suspend(*grant, owner.as_deref()))),
-        What::Reinstated { subject } => {
+        What::GrantResumed { grant, owner, .. } => Some(signed(&voice, seed, suspend(*grant, owner.as_deref()))),
+        What::Reinstated { subject, .. } => {
             let subject = subject.clone();
             Some(signed(&voice, seed, What::Suspended { subject }))
         }
@@ -240,12 +247,15 @@ fn every_cell_of_the_matrix_of_acts_is_as_the_table_says() {
         let mut found = COLUMNS.map(|column| (column, 0, 0));
         for (column, by, seed) in everybody() {
             let here = scene();
-            for what in forms(kind, &here) {
+            for mut what in forms(kind, &here) {
                 assert_eq!(what.name(), kind);
                 let mut consortium = scene().consortium;
                 if let Some(before) = before(&what, &by) {
                     // A voice that may not suspend has nothing to let go on either.
                     let _ = consortium.take(&before);
+                    if let What::GrantResumed { lifts, .. } | What::Reinstated { lifts, .. } = &mut what {
+                        lifts.insert(before.hash());
+                    }
                 }
                 let member = !["former member", "stranger", "coordinator"].contains(&column);
                 let expected = member && entitled(&what, &by, &here);
@@ -275,18 +285,19 @@ fn what_is_signed_about_others_does_not_reach_them() {
     c.take(&says("una", moved)).unwrap();
     assert!(c.register.contract("north", &ContentHash([8; 32])).is_none());
     let subject = organisation("institute");
-    c.take(&says(
+    let eds = says(
         "ed",
         What::Suspended {
             subject: subject.clone(),
         },
-    ))
-    .unwrap();
+    );
+    c.take(&eds).unwrap();
     assert!(c.register.suspension("east", &subject).is_some() && c.register.suspension("north", &subject).is_none());
     c.take(&says(
         "nora",
         What::Reinstated {
             subject: subject.clone(),
+            lifts: [eds.hash()].into(),
         },
     ))
     .unwrap_err();
