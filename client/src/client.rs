@@ -21,6 +21,8 @@ use crate::{Exit, Problem};
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long a call other than `watch` may take.
 const CALL: Duration = Duration::from_secs(30);
+/// The longest that a call which came too early waits for its second turn.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// The largest answer that is read: a table of a million cells.
 const LARGEST: usize = 64 << 20;
 
@@ -149,7 +151,11 @@ impl Client {
     /// Follows a job to its end. After a lost connection it can be called again.
     pub async fn watch(&mut self, job: &str) -> Result<Watch<'_>, Problem> {
         let job = v1::JobRef { job_id: job.to_owned() };
-        let events = self.rpc.watch(job).await.map_err(refused)?.into_inner();
+        let events = patiently(&self.rpc, |mut rpc| {
+            let job = job.clone();
+            async move { rpc.watch(job).await }
+        })
+        .await?;
         Ok(Watch { client: self, events })
     }
 
@@ -176,34 +182,37 @@ impl Client {
 
     /// Earlier answers, newest first.
     pub async fn releases(&mut self, limit: u32) -> Result<Vec<Released>, Problem> {
-        let releases = self
-            .rpc
-            .list_releases(timed(v1::ListReleasesRequest { limit }))
-            .await
-            .map_err(refused)?;
-        releases
-            .into_inner()
+        let found = patiently(&self.rpc, |mut rpc| async move {
+            rpc.list_releases(timed(v1::ListReleasesRequest { limit })).await
+        });
+        found
+            .await?
             .releases
             .into_iter()
             .map(|release| self.read(release))
             .collect()
     }
 
+    async fn stored(&self, id: &str) -> Result<v1::Release, Problem> {
+        patiently(&self.rpc, |mut rpc| {
+            let id = v1::ReleaseRef { id: id.to_owned() };
+            async move { rpc.get_release(timed(id)).await }
+        })
+        .await
+    }
+
     pub async fn release(&mut self, id: &str) -> Result<Released, Problem> {
-        let id = v1::ReleaseRef { id: id.to_owned() };
-        let release = self.rpc.get_release(timed(id)).await.map_err(refused)?.into_inner();
+        let release = self.stored(id).await?;
         self.read(release)
     }
 
     /// This analyst's registry of models.
     pub async fn models(&mut self) -> Result<Models, Problem> {
-        let request = timed(v1::ListModelsRequest {});
-        self.rpc
-            .list_models(request)
-            .await
-            .map_err(refused)?
-            .into_inner()
-            .try_into()
+        patiently(&self.rpc, |mut rpc| async move {
+            rpc.list_models(timed(v1::ListModelsRequest {})).await
+        })
+        .await?
+        .try_into()
     }
 
     /// Makes one signed move of a model.
@@ -219,13 +228,11 @@ impl Client {
 
     /// Every version of every dataset that this analyst may read, and what is listed only.
     pub async fn catalogue(&mut self) -> Result<Catalogue, Problem> {
-        let request = timed(v1::ListDatasetsRequest {});
-        self.rpc
-            .list_datasets(request)
-            .await
-            .map_err(refused)?
-            .into_inner()
-            .try_into()
+        patiently(&self.rpc, |mut rpc| async move {
+            rpc.list_datasets(timed(v1::ListDatasetsRequest {})).await
+        })
+        .await?
+        .try_into()
     }
 
     pub async fn datasets(&mut self) -> Result<Vec<Dataset>, Problem> {
@@ -238,20 +245,18 @@ impl Client {
     }
 
     pub async fn participants(&mut self) -> Result<Vec<v1::Participant>, Problem> {
-        let request = timed(v1::ListParticipantsRequest {});
-        Ok(self
-            .rpc
-            .list_participants(request)
-            .await
-            .map_err(refused)?
-            .into_inner()
-            .participants)
+        let found = patiently(&self.rpc, |mut rpc| async move {
+            rpc.list_participants(timed(v1::ListParticipantsRequest {})).await
+        });
+        Ok(found.await?.participants)
     }
 
     /// The newest checkpoint with a quorum, and every leaf of the log up to it. Nothing of it is verified here.
     pub async fn read_log(&mut self) -> Result<LogRead, Problem> {
-        let request = v1::ReadLogRequest { from: 0, to: None };
-        let mut pages = self.rpc.read_log(request).await.map_err(refused)?.into_inner();
+        let mut pages = patiently(&self.rpc, |mut rpc| async move {
+            rpc.read_log(v1::ReadLogRequest { from: 0, to: None }).await
+        })
+        .await?;
         let mut read = LogRead::default();
         while let Some(page) = pages.message().await.map_err(refused)? {
             if read.checkpoint.is_empty() {
@@ -267,19 +272,16 @@ impl Client {
 
     /// A release with its proof, as a file that others can verify.
     pub async fn kept_release(&mut self, id: &str) -> Result<KeptRelease, Problem> {
-        let id = v1::ReleaseRef { id: id.to_owned() };
-        let release = self.rpc.get_release(timed(id)).await.map_err(refused)?.into_inner();
+        let release = self.stored(id).await?;
         let answer = proto::analysts::Answer::try_from(release).map_err(unreadable)?;
         Ok(KeptRelease::of(&answer))
     }
 
     pub async fn status(&mut self) -> Result<v1::Status, Problem> {
-        Ok(self
-            .rpc
-            .get_status(timed(v1::GetStatusRequest {}))
-            .await
-            .map_err(refused)?
-            .into_inner())
+        patiently(&self.rpc, |mut rpc| async move {
+            rpc.get_status(timed(v1::GetStatusRequest {})).await
+        })
+        .await
     }
 
     fn read(&self, release: v1::Release) -> Result<Released, Problem> {
@@ -332,6 +334,29 @@ fn failed(failure: v1::Failure) -> Problem {
     let refused = failure.refused.unwrap_or_default();
     let message = format!("{}; {charged}", printable(refused.message));
     Problem::new(exit, printable(refused.code), message).remedy(printable(refused.remedy.unwrap_or_default()))
+}
+
+/// Makes a call that changes nothing, and makes it once more where the coordinator says that it came too early and may come again soon.
+/// What changes something is the person's to repeat.
+pub(crate) async fn patiently<C: Clone, T, F>(client: &C, call: impl Fn(C) -> F) -> Result<T, Problem>
+where
+    F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+{
+    let mut answered = call(client.clone()).await;
+    if let Err(status) = &answered
+        && let Some(wait) = comes_again(status)
+    {
+        tokio::time::sleep(wait).await;
+        answered = call(client.clone()).await;
+    }
+    answered.map(tonic::Response::into_inner).map_err(refused)
+}
+
+/// How long to wait before a call is made again, if that is worth a person's patience.
+fn comes_again(status: &tonic::Status) -> Option<Duration> {
+    let told = status.metadata().get("sotto-retry-ms")?.to_str().ok()?;
+    let wait = Duration::from_millis(told.parse().ok()?);
+    (status.code() == tonic::Code::ResourceExhausted && wait <= LONGEST_WAIT).then_some(wait)
 }
 
 pub(crate) fn timed<T>(message: T) -> tonic::Request<T> {
@@ -406,6 +431,40 @@ mod tests {
         assert_eq!(problem.remedy.as_deref(), Some("ask again later"));
         assert_eq!(problem.exit, Exit::Refused);
         assert_eq!(refused(tonic::Status::unavailable("gone")).exit, Exit::Unreachable);
+    }
+
+    fn early(wait: &str) -> tonic::Status {
+        let mut status = tonic::Status::resource_exhausted("your organisation may make 1000 calls a second here");
+        status.metadata_mut().insert("sotto-retry-ms", wait.parse().unwrap());
+        status
+    }
+
+    #[tokio::test]
+    async fn a_read_that_came_too_early_is_made_once_more_and_not_twice() {
+        let calls = std::sync::Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let until = |good: u32| {
+            move |calls: std::sync::Arc<std::sync::atomic::AtomicU32>| async move {
+                match calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1 == good {
+                    true => Ok(tonic::Response::new(7)),
+                    false => Err(early("1")),
+                }
+            }
+        };
+        assert_eq!(patiently(&calls, until(2)).await, Ok(7));
+        calls.store(0, std::sync::atomic::Ordering::Relaxed);
+        let problem = patiently(&calls, until(3)).await.unwrap_err();
+        assert_eq!(
+            (problem.exit, calls.load(std::sync::atomic::Ordering::Relaxed)),
+            (Exit::Refused, 2)
+        );
+    }
+
+    #[test]
+    fn nobody_waits_for_an_hour_or_for_what_is_no_limit() {
+        assert_eq!(comes_again(&early("250")), Some(Duration::from_millis(250)));
+        assert_eq!(comes_again(&early("3600000")), None);
+        assert_eq!(comes_again(&early("soon")), None);
+        assert_eq!(comes_again(&tonic::Status::not_found("no job of yours")), None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use governance::{Act, ActError, ContentHash, Register, Roster, SignedAct, Signin
 use proto::identity::Role;
 use proto::v1;
 
-use crate::client::{now_ms, refused, timed};
+use crate::client::{now_ms, patiently, refused, timed};
 use crate::enroll::consortium::GOVERNANCE_KEY;
 use crate::released::unreadable;
 use crate::{Client, Exit, Problem};
@@ -98,12 +98,10 @@ impl Client {
 
     /// Everything that was decided, as far as this person may see it.
     pub async fn decided(&mut self) -> Result<Decided, Problem> {
-        let list = self
-            .decisions
-            .list_acts(timed(v1::ListActsRequest {}))
-            .await
-            .map_err(refused)?;
-        let acts = proto::acts(list.into_inner().acts).map_err(unreadable)?;
+        let list = patiently(&self.decisions, |mut decisions| async move {
+            decisions.list_acts(timed(v1::ListActsRequest {})).await
+        });
+        let acts = proto::acts(list.await?.acts).map_err(unreadable)?;
         let mut register = Register::default();
         for signed in acts {
             let act = match signed.verify(&self.identity().roster, &self.identity().governance) {

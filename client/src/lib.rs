@@ -35,6 +35,7 @@ pub mod publish;
 mod released;
 mod sql;
 pub mod train;
+pub mod usage;
 
 pub use answer::Answer;
 pub use client::{Client, Event, Question};

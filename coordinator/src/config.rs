@@ -3,6 +3,7 @@
 //! keys can be overridden by the environment.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -30,7 +31,19 @@ pub struct Config {
     pub log: Log,
     #[serde(default)]
     pub limits: Limits,
+    #[serde(default)]
+    pub retention: Retention,
 }
+
+/// How long what was answered is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// None: for ever.
+    pub releases_days: Option<NonZeroU32>,
+}
+
+const DAY_MS: u64 = 86_400_000;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -41,12 +54,29 @@ pub enum Log {
     Text,
 }
 
+/// What one organisation may ask: more than a hundred people at work, or a benchmark, do. Unwrap safety: constants, and none is zero.
+const CALLS_PER_SECOND: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
+const CALLS_BURST: NonZeroU32 = NonZeroU32::new(5_000).unwrap();
+const SUBMISSIONS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6_000).unwrap();
+const ACTS_PER_HOUR: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
+const LOG_PAGES_PER_MINUTE: NonZeroU32 = NonZeroU32::new(1_200).unwrap();
+const STREAMS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(120).unwrap();
+
 /// Patience and capacity, the engine's and this shell's.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     pub open_jobs: usize,
     pub queued_jobs: usize,
+    pub organisation_jobs: usize,
+    pub calls_per_second: NonZeroU32,
+    pub calls_burst: NonZeroU32,
+    pub submissions_per_minute: NonZeroU32,
+    pub acts_per_hour: NonZeroU32,
+    pub log_pages_per_minute: NonZeroU32,
+    pub streams_per_minute: NonZeroU32,
+    pub agent_events_per_hour: u32,
+    pub agent_acts_per_hour: u32,
     pub uploads: usize,
     pub unasked_kib: usize,
     pub upload_idle_ms: u64,
@@ -70,6 +100,15 @@ impl Default for Limits {
         Self {
             open_jobs: engine.open_jobs,
             queued_jobs: engine.queued_jobs,
+            organisation_jobs: engine.organisation_jobs,
+            calls_per_second: CALLS_PER_SECOND,
+            calls_burst: CALLS_BURST,
+            submissions_per_minute: SUBMISSIONS_PER_MINUTE,
+            acts_per_hour: ACTS_PER_HOUR,
+            log_pages_per_minute: LOG_PAGES_PER_MINUTE,
+            streams_per_minute: STREAMS_PER_MINUTE,
+            agent_events_per_hour: engine.agent_events_per_hour,
+            agent_acts_per_hour: engine.agent_acts_per_hour,
             uploads: engine.uploads,
             unasked_kib: engine.unasked_bytes / 1024,
             upload_idle_ms: 10_000,
@@ -95,6 +134,9 @@ impl Limits {
         engine::coordinator::Limits {
             open_jobs: self.open_jobs,
             queued_jobs: self.queued_jobs,
+            organisation_jobs: self.organisation_jobs,
+            agent_events_per_hour: self.agent_events_per_hour,
+            agent_acts_per_hour: self.agent_acts_per_hour,
             uploads: self.uploads,
             unasked_bytes: self.unasked_kib * 1024,
             slots: self.slots,
@@ -108,6 +150,7 @@ impl Limits {
             least_collect_ms: self.least_collect_ms,
             survive_ms: self.survive_ms,
             unmask_ms: self.unmask_ms,
+            keep_releases_ms: None,
             // Agents count on this one, so it is nobody's to tune.
             beat_ms: engine::coordinator::Limits::default().beat_ms,
         }
@@ -125,6 +168,9 @@ impl Limits {
         let at_least_one = [
             ("open_jobs", self.open_jobs as u64),
             ("queued_jobs", self.queued_jobs as u64),
+            ("organisation_jobs", self.organisation_jobs as u64),
+            ("agent_events_per_hour", u64::from(self.agent_events_per_hour)),
+            ("agent_acts_per_hour", u64::from(self.agent_acts_per_hour)),
             ("uploads", self.uploads as u64),
             ("upload_idle_ms", self.upload_idle_ms),
             ("outbox", self.outbox as u64),
@@ -194,6 +240,15 @@ impl Config {
         config.spool = config.spool.map(|path| folder.join(path));
         config.tiles = config.tiles.map(|path| folder.join(path));
         Ok(config)
+    }
+
+    /// Patience, capacity and memory, the engine's part.
+    pub fn engine(&self) -> engine::coordinator::Limits {
+        let days = self.retention.releases_days;
+        engine::coordinator::Limits {
+            keep_releases_ms: days.map(|days| u64::from(days.get()) * DAY_MS),
+            ..self.limits.engine()
+        }
     }
 
     /// The file that holds the newest roster.
@@ -276,6 +331,9 @@ mod tests {
             .to_string();
         assert_eq!(error, "c.toml: limits.uploads is 0: expected at least 1");
         assert!(parse(&format!("{LEAST}[limits]\nslots = 257\n")).is_err());
+        assert!(parse(&format!("{LEAST}[retention]\nreleases_days = 0\n")).is_err());
+        let kept = parse(&format!("{LEAST}[retention]\nreleases_days = 2\n")).unwrap();
+        assert_eq!(kept.engine().keep_releases_ms, Some(2 * DAY_MS));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The doors: gRPC over mutual TLS. Handlers authenticate, convert on their first line, and talk to the driver.
 
+pub mod admission;
 pub mod agents;
 pub mod analysts;
 mod answers;

@@ -4,6 +4,7 @@
 //! - [`config`]: the operator's file
 //! - [`driver`]: the one thread that owns the engine: records, then messages, then the spool
 //! - [`grpc`]: the doors for agents and analysts; `links`: the driver's side of the agents' streams
+//! - `gate`: how much one organisation may ask
 //! - `jobs`, `notices`, `metrics`: what analysts and operators are told
 //!
 //! Deliberately absent: any way to read a data file (polars and opendp are not even in its closure), any decision over data,
@@ -14,6 +15,7 @@
 
 pub mod config;
 pub mod driver;
+mod gate;
 pub mod grpc;
 mod jobs;
 mod links;

@@ -13,7 +13,7 @@ use engine::record::{BadRow, CoordinatorRecord};
 use proto::agents::{MAX_AGENT_FRAME, MAX_COORDINATOR_FRAME};
 use proto::handshake::Software;
 use proto::identity::{Identity, IdentityError, Role, install_crypto_provider};
-use proto::store::{NEWEST, Schema, SqliteStore, Store, StoreError};
+use proto::store::{NEWEST, Schema, SqliteStore, Store, StoreError, TOMBSTONES};
 use proto::v1::agents_server::AgentsServer;
 use proto::v1::analysts_server::AnalystsServer;
 use proto::v1::register_server::RegisterServer;
@@ -23,6 +23,8 @@ use tonic::transport::server::TcpIncoming;
 
 use crate::config::{Config, ConfigError};
 use crate::driver::{self, Driver, DriverError, Event, Parts};
+use crate::gate::Gate;
+use crate::grpc::admission::Admission;
 use crate::grpc::agents::AgentsDoor;
 use crate::grpc::analysts::AnalystsDoor;
 use crate::grpc::register::RegisterDoor;
@@ -35,7 +37,7 @@ use crate::{metrics, roster};
 /// The coordinator's file: `SOCO`.
 const SCHEMA: Schema = Schema {
     application_id: 0x534f_434f,
-    migrations: &[include_str!("../migrations/0001_records.sql"), NEWEST],
+    migrations: &[include_str!("../migrations/0001_records.sql"), NEWEST, TOMBSTONES],
 };
 
 /// Unread bytes that a stream, and a connection, may hold: a quarter and a half of a large vector.
@@ -167,7 +169,7 @@ fn recover(
         governance_key: identity.governance,
         roster: membership.signed.clone(),
         workloads,
-        limits: config.limits.engine(),
+        limits: config.engine(),
     };
     Ok((Coordinator::recover(engine, records)?, jobs))
 }
@@ -189,10 +191,14 @@ async fn serve(
         .with_nodelay(Some(true));
     let address = incoming.local_addr()?;
     let software = Software::of_this_executable()?;
-    let agents = AgentsDoor::new(driver.clone(), members.clone(), software, config.limits.clone());
-    let analysts = AnalystsDoor::new(driver.clone(), members.clone());
+    let admission = Admission {
+        members,
+        gate: Arc::new(Gate::new(&config.limits)),
+    };
+    let agents = AgentsDoor::new(driver.clone(), admission.clone(), software, config.limits.clone());
+    let analysts = AnalystsDoor::new(driver.clone(), admission.clone());
     let register =
-        RegisterServer::new(RegisterDoor::new(driver.clone(), members)).max_decoding_message_size(MAX_REQUEST);
+        RegisterServer::new(RegisterDoor::new(driver.clone(), admission)).max_decoding_message_size(MAX_REQUEST);
     let agents = AgentsServer::new(agents)
         .max_decoding_message_size(MAX_AGENT_FRAME)
         .max_encoding_message_size(MAX_COORDINATOR_FRAME);

@@ -3,8 +3,18 @@
 
 #[path = "doors/consortium.rs"]
 mod consortium;
+#[path = "doors/isolation.rs"]
+mod isolation;
+#[path = "doors/limits.rs"]
+mod limits;
+#[path = "doors/matrix.rs"]
+mod matrix;
+#[path = "doors/past.rs"]
+mod past;
 #[path = "doors/register.rs"]
 mod register;
+#[path = "doors/retention.rs"]
+mod retention;
 #[path = "doors/trials.rs"]
 mod trials;
 #[path = "doors/visibility.rs"]
@@ -418,7 +428,7 @@ async fn a_full_store_stops_the_coordinator_loudly() {
     let consortium = Consortium::new("");
     let path = consortium.config();
     let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, format!("store_max_pages = 4\n{text}")).unwrap();
+    std::fs::write(&path, format!("store_max_pages = 8\n{text}")).unwrap();
     let hub = Hub::start(&consortium).await;
     let mut ann = analyst(&hub, &consortium.identity("ann")).await;
     let mut refused = None;
@@ -428,7 +438,7 @@ async fn a_full_store_stops_the_coordinator_loudly() {
             break;
         }
     }
-    assert!(refused.is_some(), "60 requests fitted into 4 pages");
+    assert!(refused.is_some(), "60 requests fitted into 8 pages");
     let fatal = hub.running.await.unwrap().unwrap_err().to_string();
     assert!(fatal.contains("no room to store records"), "{fatal}");
 }

@@ -51,6 +51,18 @@ pub const SUSPENDED: &str = "SOTTO-2023";
 /// There is no such grant, or it is none of this party's.
 pub const UNKNOWN_GRANT: &str = "SOTTO-2024";
 
+/// The analyst's organisation calls more often than it may.
+pub const TOO_MANY_CALLS: &str = "SOTTO-2061";
+/// It submits more requests than it may.
+pub const TOO_MANY_REQUESTS: &str = "SOTTO-2062";
+/// It decides more often than it may.
+pub const TOO_MANY_ACTS: &str = "SOTTO-2063";
+/// It has as many jobs open as it may.
+pub const TOO_MANY_JOBS: &str = "SOTTO-2064";
+/// An agent hands in more events or acts than it may.
+pub const TOO_MANY_HANDED_IN: &str = "SOTTO-2065";
+/// The release was deleted when its time here was over.
+pub const RELEASE_EXPIRED: &str = "SOTTO-2066";
 /// The analyst has as many trials under way as are relayed at a time.
 pub const TRIALS_OPEN: &str = "SOTTO-2081";
 
@@ -80,6 +92,9 @@ pub const OTHER_STATE: &str = "SOTTO-3012";
 pub const NO_GRANT: &str = "SOTTO-3021";
 /// The owner, or somebody above it, suspended the analyst's organisation or the dataset.
 pub const SUSPENDED_HERE: &str = "SOTTO-3022";
+
+/// The analyst, or its organisation, asked as often as this owner allows in an hour.
+pub const TOO_OFTEN: &str = "SOTTO-3061";
 
 /// The coordinator signed two different logs: evidence is kept, nothing is answered.
 pub const LOG_FORKED: &str = "SOTTO-3031";
@@ -132,6 +147,10 @@ pub fn remedy(code: &str) -> &'static str {
         OTHER_CONTRACT | NOT_SERVED | NOT_ACTIVE => "`sotto dataset show` names the current contract: ask under it",
         TOO_FEW | TOO_FEW_LEFT => "`sotto participant` shows who is missing",
         QUEUE_FULL | TRIALS_OPEN => "ask again later",
+        TOO_MANY_CALLS | TOO_MANY_REQUESTS | TOO_MANY_ACTS | TOO_OFTEN => "ask again later, and less often",
+        TOO_MANY_JOBS => "wait for a job of your organisation, or `sotto job cancel` one",
+        TOO_MANY_HANDED_IN => "nothing: the agent hands the rest in again",
+        RELEASE_EXPIRED => "your own copy still verifies; ask anew for a new answer",
         UNKNOWN_KIND | OTHER_PLAN => "`sotto doctor` compares versions; else ask the coordinator's operator",
         CANCELLED | ATTEMPTS_SPENT | EXPIRED | REPLAYED | TOKENS_SPENT => "ask anew",
         OWNERS_REFUSED => "the reasons say what each owner wants; `sotto explain` shows every owner's decision",

@@ -6,6 +6,7 @@
 
 mod acts;
 mod books;
+mod caps;
 mod catalogue;
 mod config;
 mod epoch;
@@ -13,6 +14,7 @@ mod jobs;
 mod log;
 mod models;
 mod pace;
+mod retention;
 mod round;
 mod shown;
 mod terms;
@@ -24,7 +26,7 @@ use std::collections::BTreeMap;
 
 use governance::Roster;
 
-pub use books::{Books, Inconsistent, Job, JobState, Progress};
+pub use books::{Books, Expired, Inconsistent, Job, JobState, Progress};
 pub use catalogue::{Catalogue, Offered, Presence};
 pub use config::{Config, Input, Limits, Workloads};
 pub use log::LogBooks;
@@ -53,6 +55,8 @@ pub struct Coordinator {
     uploads: uploads::Uploads,
     log: log::Log,
     feeds: acts::Feeds,
+    caps: caps::Caps,
+    retention: retention::Retention,
     trials: trial::Trials,
     /// Of the newest input.
     now_ms: u64,
@@ -93,6 +97,8 @@ impl Coordinator {
             rounds: BTreeMap::new(),
             uploads: uploads::Uploads::new(config.limits.uploads),
             feeds: acts::Feeds::default(),
+            caps: caps::Caps::default(),
+            retention: retention::Retention::default(),
             trials: trial::Trials::default(),
             now_ms: 0,
             config,
@@ -140,6 +146,7 @@ impl Coordinator {
         self.expire_rounds(&mut turn);
         self.tend_epochs(&mut turn);
         self.schedule(&mut turn);
+        self.tend_retention(&mut turn);
         self.tend_log(&mut turn);
         self.close_trials(&mut turn);
         turn.step.wake_at_ms = self.next_wake(now_ms);
@@ -319,7 +326,7 @@ impl Coordinator {
     fn fail_job(&mut self, job: JobId, refused: impl Into<Refused>, turn: &mut Turn) {
         let refused = refused.into();
         let at_ms = turn.now_ms;
-        let request_hash = self.books.job(&job).map(|entry| entry.signed.hash());
+        let request_hash = self.books.job(&job).map(|entry| entry.hash);
         turn.event(CoordinatorEvent::JobFailed {
             job,
             refused: refused.clone(),
@@ -346,6 +353,7 @@ impl Coordinator {
             self.jobs_wake(now_ms),
             self.log_wake(),
             self.feeds.beat_at_ms,
+            self.retention.look_at_ms,
             self.trials.wake_at_ms(),
         ];
         times.into_iter().flatten().min()

@@ -5,6 +5,7 @@
 //! signature per message sent, about 2n verified, and one durable record.
 
 mod acts;
+mod asked;
 mod books;
 mod budget;
 mod config;
@@ -49,6 +50,7 @@ pub struct Participant {
     budgets_aligned: bool,
     log: log::Log,
     pulse: acts::Pulse,
+    asked: asked::Asked,
     trials: trial::Trials,
 }
 
@@ -103,6 +105,7 @@ impl Participant {
             datasets: hashed(&config.datasets),
             budgets_aligned: false,
             pulse: acts::Pulse::default(),
+            asked: asked::Asked::default(),
             trials: trial::Trials::default(),
             config,
         };

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use governance::log::{Frontier, Payload, View};
-use governance::{Addition, ContentHash, SignedAct, SignedMove, SignedRequest, SignedRoster};
+use governance::{Addition, ContentHash, Request, SignedAct, SignedMove, SignedRequest, SignedRoster};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::ids::{EpochSeq, JobId};
@@ -71,6 +71,28 @@ pub enum CoordinatorRecord {
     Logged { first: u64, leaves: Vec<String> },
     /// A checkpoint of so many leaves that a quorum of witnesses cosigned.
     Cosigned { size: u64, checkpoint: String },
+    /// What is left of a `JobSubmitted` when its release was deleted; it takes that row's place. Of the request the words are gone, and
+    /// the random number that keeps its hash from being guessed.
+    JobErased {
+        job: JobId,
+        hash: ContentHash,
+        request: Box<Request>,
+        at_ms: u64,
+    },
+    /// What is left of a `Released`; it takes that row's place.
+    ReleaseErased {
+        job: JobId,
+        request: ContentHash,
+        release: ContentHash,
+        identity: Option<secagg::Digest>,
+        repeats: Option<JobId>,
+        released_at_ms: u64,
+        deleted_at_ms: u64,
+        #[serde(default)]
+        adds: Option<Addition>,
+        #[serde(default)]
+        grants: BTreeSet<(ContentHash, String)>,
+    },
     /// A roster that was in force here: an agent that starts later judges older acts by it.
     RosterKept { roster: SignedRoster },
 }
@@ -136,6 +158,18 @@ pub struct Row {
     pub blob: Option<Arc<[u8]>>,
     /// Of the rows of one name only the newest is read again: a store may forget the blobs of the others.
     pub newest_of: Option<String>,
+    /// It takes the place of an older row, of which nothing may be left in any file.
+    pub replaces: Option<Replaced>,
+}
+
+/// A row that ends as a tombstone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    pub kind: &'static str,
+    /// What the row is found by: the job of a job or a release.
+    pub key: String,
+    /// Large parts that go with it.
+    pub newest_of: Option<String>,
 }
 
 /// A row that no version of this program wrote.
@@ -157,8 +191,23 @@ impl CoordinatorRecord {
             _ => None,
         };
         let mut row = to_row(self, blob)?;
-        if let Self::Advanced { job, .. } = self {
-            row.newest_of = Some(job.to_string());
+        match self {
+            Self::Advanced { job, .. } => row.newest_of = Some(job.to_string()),
+            Self::JobErased { job, .. } => {
+                row.replaces = Some(Replaced {
+                    kind: "job_submitted",
+                    key: job.to_string(),
+                    newest_of: Some(job.to_string()),
+                });
+            }
+            Self::ReleaseErased { job, .. } => {
+                row.replaces = Some(Replaced {
+                    kind: "released",
+                    key: job.to_string(),
+                    newest_of: None,
+                });
+            }
+            _ => {}
         }
         Ok(row)
     }
@@ -230,6 +279,7 @@ fn to_row<R: Serialize>(record: &R, blob: Option<Arc<[u8]>>) -> Result<Row, BadR
         json: value.to_string(),
         blob,
         newest_of: None,
+        replaces: None,
     })
 }
 

@@ -109,6 +109,7 @@ fn plain_serving(drops: bool, stewards: BTreeSet<governance::VerifyingKey>) -> S
         approvals: approvals(),
     };
     Serving {
+        limits: engine::participant::Limits::default(),
         datasets: vec![dataset],
         refused: BTreeMap::new(),
         rules: rules.into(),

@@ -21,6 +21,7 @@ pub mod scan;
 pub mod tiles;
 pub mod tree;
 pub mod trust;
+pub mod usage;
 pub mod witness;
 
 pub use account::{Account, account, request_of};
@@ -35,4 +36,5 @@ pub use scan::{Finding, Rosters, Uncovered, scan};
 pub use tiles::{TileError, TilePath, TileReader};
 pub use tree::{Nodes, Tree, TreeError, TreeHash};
 pub use trust::{Trust, TrustError, TrustFile};
+pub use usage::Usage;
 pub use witness::{Fork, Offer, Refusal, View, Witness};

@@ -36,6 +36,7 @@ pub struct Config {
     pub tick_ms: u64,
     /// How often a dataset that could not be read is tried again.
     pub reopen_s: u64,
+    pub limits: Requests,
     pub consent: Consent,
     /// A file or a folder of Cedar policies: the local layer. `None`: this owner has no policies of its own.
     pub local_policies: Option<PathBuf>,
@@ -45,6 +46,15 @@ pub struct Config {
     pub consortium_required: bool,
     pub populations: Vec<Population>,
     pub datasets: Vec<Dataset>,
+}
+
+/// How often this owner lets itself be asked. A training run is one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Requests {
+    /// Of one analyst.
+    pub requests_per_hour: u32,
+    /// Of all analysts of one organisation.
+    pub organisation_requests_per_hour: u32,
 }
 
 /// The same people, whatever datasets and versions they appear in: one ledger.
@@ -212,6 +222,23 @@ mod tests {
         assert!(error.message.contains("tick_ms"), "{error}");
         let error = parse(&example().replace("reopen_s = 60", "reopen_s = 0")).unwrap_err();
         assert!(error.message.contains("reopen_s"), "{error}");
+    }
+
+    #[test]
+    fn an_owner_says_how_often_it_lets_itself_be_asked_and_never_is_not_a_limit() {
+        let limits = parse(&example()).unwrap().limits;
+        assert_eq!(
+            (limits.requests_per_hour, limits.organisation_requests_per_hour),
+            (10_000, 50_000)
+        );
+        for bad in [
+            "requests_per_hour = 0",
+            "organisation_requests_per_hour = 0",
+            "requests = 1",
+        ] {
+            let text = example().replace("requests_per_hour = 10000\n", &format!("{bad}\n"));
+            assert!(parse(&text).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ use engine::record::ParticipantRecord;
 use governance::log::mirror::Mirror;
 use proto::handshake::Software;
 use proto::identity::Identity;
-use proto::store::{NEWEST, Schema, SqliteStore};
+use proto::store::{NEWEST, Schema, SqliteStore, TOMBSTONES};
 use tokio::sync::mpsc;
 
 use crate::driver::{Event, INBOX, ORDERS};
@@ -46,7 +46,7 @@ use crate::status::Status;
 /// The ledger's file: `SOPT`.
 pub const SCHEMA: Schema = Schema {
     application_id: 0x534f_5054,
-    migrations: &[include_str!("../migrations/0001_records.sql"), NEWEST],
+    migrations: &[include_str!("../migrations/0001_records.sql"), NEWEST, TOMBSTONES],
 };
 
 /// Everything about the process that is not about data.

@@ -38,6 +38,8 @@ pub struct Serving {
     /// Whose word counts here beside the operator's.
     pub stewards: BTreeSet<VerifyingKey>,
     pub budgets: BTreeMap<String, Budget>,
+    /// Patience, and how often this owner lets itself be asked.
+    pub limits: Limits,
     pub executor: Arc<dyn Executor>,
     /// Whose rows may be used; none where no dataset requires consent.
     pub consents: Option<Arc<Consents>>,
@@ -106,6 +108,11 @@ impl Serving {
             rules: Rules::new(owner, policies),
             stewards: config.stewards.clone(),
             budgets,
+            limits: Limits {
+                requests_per_hour: config.limits.requests_per_hour,
+                organisation_requests_per_hour: config.limits.organisation_requests_per_hour,
+                ..Limits::default()
+            },
             executor,
             consents,
             watch: Some(watch),
@@ -136,7 +143,7 @@ impl Serving {
             budgets: self.budgets,
             limits: Limits {
                 tick_ms: (tick_ms > 0).then_some(tick_ms),
-                ..Limits::default()
+                ..self.limits
             },
         })
     }

@@ -2,7 +2,7 @@
 //!
 //! - [`v1`]: the package `sottovoce.v1`, generated from `proto/`. Handlers convert on their first line; no type of it goes
 //!   further in.
-//! - [`agents`], [`analysts`], `models`, [`handshake`]: conversions to the types of `engine` and `governance`, checked on arrival.
+//! - [`agents`], [`analysts`], `models`, [`usage`], [`handshake`]: conversions to the types of `engine` and `governance`, checked on arrival.
 //! - [`identity`]: an identity directory as mutual TLS, and who is at the other end of a connection.
 //! - [`store`]: the append-only SQLite file in which either shell keeps the engine's records.
 //! - [`texts`]: text files that people keep, one or a folder of them.
@@ -19,6 +19,7 @@ mod models;
 pub mod store;
 pub mod texts;
 mod trials;
+pub mod usage;
 mod wire;
 
 pub use wire::{Malformed, acts, printable};

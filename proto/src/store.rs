@@ -9,14 +9,14 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use engine::record::Row;
-use rusqlite::{Connection, ErrorCode, OpenFlags, params};
+use engine::record::{Replaced, Row};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params};
 
 /// Where records are made durable.
 pub trait Store: Send {
     /// All rows become durable together, or none does.
     fn append(&mut self, rows: &[Row]) -> Result<(), StoreError>;
-    /// Every row ever appended, in order; of rows with one `newest_of` the newest.
+    /// Every row ever appended, in order; of rows with one `newest_of` the newest, and a tombstone in the place of what it replaced.
     fn rows(&self) -> Result<Vec<Row>, StoreError>;
     /// A planned stop: one tidy file is left. Nothing is lost without it.
     fn close(self) -> Result<(), StoreError>
@@ -29,6 +29,28 @@ pub trait Store: Send {
 pub const NEWEST: &str = "
 ALTER TABLE record ADD COLUMN newest_of TEXT;
 CREATE TABLE newest (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, blob BLOB) STRICT;
+";
+
+/// The migration after [`NEWEST`]: rows may end as tombstones, and nothing else of a row ever changes. They are found by an index of
+/// those that can.
+pub const TOMBSTONES: &str = "
+DROP TRIGGER IF EXISTS record_keeps_its_words;
+DROP TRIGGER IF EXISTS record_is_append_only_update;
+CREATE TRIGGER record_keeps_its_words BEFORE UPDATE ON record
+    WHEN NEW.kind NOT IN ('job_erased', 'release_erased', 'payload_erased') OR NEW.seq <> OLD.seq BEGIN
+    SELECT RAISE(ABORT, 'records are never changed');
+END;
+CREATE INDEX record_erasable ON record (
+    kind, coalesce(json_extract(json, '$.job'), json_extract(json, '$.release.release.id'), json_extract(json, '$.payload.salt'))
+) WHERE kind IN ('job_submitted', 'released') OR kind = 'logged' AND json_extract(json, '$.payload.salt') IS NOT NULL;
+";
+
+/// How a row becomes its tombstone. The conditions are the index's own words.
+const REPLACE: &str = "
+UPDATE record SET kind = ?1, json = ?2, blob = NULL
+    WHERE kind = ?3
+    AND coalesce(json_extract(json, '$.job'), json_extract(json, '$.release.release.id'), json_extract(json, '$.payload.salt')) = ?4
+    AND (kind IN ('job_submitted', 'released') OR kind = 'logged' AND json_extract(json, '$.payload.salt') IS NOT NULL)
 ";
 
 /// How to open a file.
@@ -68,6 +90,8 @@ pub enum StoreError {
 pub struct SqliteStore {
     connection: Connection,
     path: PathBuf,
+    /// Something was erased, and the write-ahead log still holds what it was.
+    traces: bool,
     /// Held as long as the store is open; the operating system lets go of it if the process dies.
     _lock: File,
 }
@@ -84,6 +108,7 @@ impl SqliteStore {
         let mut store = Self {
             connection,
             path: path.to_owned(),
+            traces: false,
             _lock: lock,
         };
         store.check(schema, fresh)?;
@@ -132,6 +157,8 @@ impl SqliteStore {
         set("journal_mode", &"WAL")?;
         set("synchronous", &"FULL")?;
         set("foreign_keys", &"ON")?;
+        // What is deleted is overwritten. Free of charge where a large part gives way to its successor: the pages are written anyway.
+        set("secure_delete", &"ON")?;
         if let Some(pages) = max_pages {
             set("max_page_count", &pages)?;
         }
@@ -176,6 +203,12 @@ impl SqliteStore {
         }
     }
 
+    /// Empties the write-ahead log, where older states of pages are kept. False while another process reads: then the next append tries again.
+    fn forget(&self) -> rusqlite::Result<bool> {
+        let busy = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+        Ok(self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], busy)? == 0)
+    }
+
     fn insert(&mut self, rows: &[Row]) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
         {
@@ -184,6 +217,10 @@ impl SqliteStore {
             let mut newest =
                 transaction.prepare_cached("INSERT OR REPLACE INTO newest (name, seq, blob) VALUES (?1, ?2, ?3)")?;
             for row in rows {
+                if let Some(replaced) = &row.replaces {
+                    replace(&transaction, row, replaced)?;
+                    continue;
+                }
                 let own = row.blob.as_deref().filter(|_| row.newest_of.is_none());
                 insert.execute(params![row.kind, row.json, own, row.newest_of])?;
                 if let Some(name) = &row.newest_of {
@@ -195,12 +232,29 @@ impl SqliteStore {
     }
 }
 
+/// A row in the place of another. What it replaces must be there: a tombstone of nothing is a story that nobody wrote.
+fn replace(transaction: &Transaction<'_>, row: &Row, replaced: &Replaced) -> rusqlite::Result<()> {
+    let parameters = params![row.kind, row.json, replaced.kind, replaced.key];
+    if transaction.prepare_cached(REPLACE)?.execute(parameters)? != 1 {
+        return Err(rusqlite::Error::StatementChangedRows(0));
+    }
+    if let Some(name) = &replaced.newest_of {
+        transaction.execute("DELETE FROM newest WHERE name = ?1", [name])?;
+    }
+    Ok(())
+}
+
 impl Store for SqliteStore {
     fn append(&mut self, rows: &[Row]) -> Result<(), StoreError> {
         if rows.is_empty() {
             return Ok(());
         }
-        self.insert(rows).map_err(|e| write_error(&self.path, &e))
+        self.insert(rows).map_err(|e| write_error(&self.path, &e))?;
+        self.traces |= rows.iter().any(|row| row.replaces.is_some());
+        if self.traces {
+            self.traces = !self.forget().map_err(|e| write_error(&self.path, &e))?;
+        }
+        Ok(())
     }
 
     fn rows(&self) -> Result<Vec<Row>, StoreError> {
@@ -217,6 +271,7 @@ impl Store for SqliteStore {
                     json: row.get(1)?,
                     blob: blob.map(Into::into),
                     newest_of: row.get(3)?,
+                    replaces: None,
                 })
             })?;
             rows.collect()
@@ -256,6 +311,7 @@ pub fn rows_of(path: &Path, schema: &Schema, kind: &str) -> Result<Vec<Row>, Sto
                 json: row.get(1)?,
                 blob: None,
                 newest_of: None,
+                replaces: None,
             })
         })?;
         rows.collect()

@@ -21,6 +21,7 @@ Examples:
   sotto audit tail                                  what happened last
   sotto audit explain 3f9c..                        who allowed an answer, and what it cost them
   sotto audit scan                                  exit code 1 if any access had no permission
+  sotto audit usage --reconcile                     do the coordinator's books agree with the log?
   sotto audit trust -o trust.toml                   what an outsider needs
   sotto audit export -o log.json                    the log as a file, for the outsider
   sotto audit verify log.json --trust trust.toml    offline, with nothing else")]
@@ -39,6 +40,8 @@ enum Act {
     Verify(Verify),
     /// Replay the log: was every access covered by a permission that stood before it, every word a member's?
     Scan(Scan),
+    /// What was asked and used, counted from the log alone
+    Usage(super::usage::OfLog),
     /// What the log says of one answer: who asked, who decided, what it cost, who contributed
     Explain(Explain),
     /// Write the log, or a stretch of it, as a file that proves itself
@@ -160,6 +163,7 @@ impl Audit {
             }
             Act::Verify(act) => act.run(json),
             Act::Scan(act) => act.run(json).await,
+            Act::Usage(act) => act.run(json).await,
             Act::Explain(act) => {
                 let (_, log) = read(&act.remote).await?;
                 let request = audit::request_named(log.events(), &act.release)?;

@@ -32,6 +32,7 @@ mod suspend;
 #[cfg(feature = "agents")]
 mod train;
 mod up;
+mod usage;
 mod wait;
 
 use std::io::stderr;
@@ -92,6 +93,8 @@ enum Command {
     Audit(audit::Audit),
     /// What is left to spend, and with whom
     Budget(budget::Budget),
+    /// What was asked and used, by whom and of whose data
+    Usage(usage::Usage),
     /// The participants (organisations' agents) of the consortium
     Participant(participant::Participant),
     /// The datasets that can be asked about
@@ -208,6 +211,7 @@ async fn run_async(command: Command, json: bool) -> Result<(), Problem> {
         Command::Job(command) => command.run(json).await,
         Command::Audit(command) => command.run(json).await,
         Command::Budget(command) => command.run(json).await,
+        Command::Usage(command) => command.run(json).await,
         Command::Participant(command) => command.run(json).await,
         Command::Dataset(command) => command.run(json).await,
         Command::Contract(command) => command.run(json).await,

@@ -9,19 +9,18 @@ use engine::AgentId;
 use proto::Malformed;
 use proto::agents::{Assembler, announced_bytes, joined};
 use proto::handshake::{Software, greeted};
-use proto::identity::{Role, peer};
 use proto::v1::AgentFrame;
 use proto::v1::agents_server::Agents;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::admission::Admission;
 use super::outbox::Outbox;
 use crate::config::Limits;
 use crate::driver::{Driver, Event, Place, Stopping, now_ms};
 use crate::links::{Link, Verdict};
 use crate::metrics;
-use crate::roster::Membership;
 
 /// From connection to greeting, and from greeting to join.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -33,7 +32,7 @@ const SKEW_MS: u64 = 60_000;
 /// The service that agents dial.
 pub struct AgentsDoor {
     driver: Driver,
-    members: watch::Receiver<Arc<Membership>>,
+    admission: Admission,
     software: Software,
     limits: Limits,
     uploads: Arc<Semaphore>,
@@ -41,10 +40,10 @@ pub struct AgentsDoor {
 }
 
 impl AgentsDoor {
-    pub fn new(driver: Driver, members: watch::Receiver<Arc<Membership>>, software: Software, limits: Limits) -> Self {
+    pub fn new(driver: Driver, admission: Admission, software: Software, limits: Limits) -> Self {
         Self {
             driver,
-            members,
+            admission,
             software,
             uploads: Arc::new(Semaphore::new(limits.uploads)),
             limits,
@@ -58,8 +57,7 @@ impl Agents for AgentsDoor {
     type ConnectStream = Outbox;
 
     async fn connect(&self, request: Request<Streaming<AgentFrame>>) -> Result<Response<Outbox>, Status> {
-        let members = self.members.borrow().clone();
-        let peer = peer(&request)?.enrolled_as(Role::Agent, &members.roster)?;
+        let peer = self.admission.agent(&request)?;
         let mut frames = request.into_inner();
         let greeted = greeted(handshake_frame(&mut frames).await?)
             .map_err(|error| Status::failed_precondition(error.to_string()))?;

@@ -14,10 +14,12 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use super::admission::Admission;
 use super::answers;
 use super::catalogue::{self, Caller};
 use super::refusal::status;
-use crate::driver::{Driver, Event, now_ms};
+use crate::driver::{Desk, Driver, Event, now_ms};
+use crate::gate::{Call, Gate};
 use crate::jobs::{Following, News};
 use crate::roster::Membership;
 
@@ -28,40 +30,21 @@ const MOST_RELEASES: u32 = 1000;
 /// The service that analysts call.
 pub struct AnalystsDoor {
     driver: Driver,
-    members: watch::Receiver<Arc<Membership>>,
+    admission: Admission,
 }
 
 impl AnalystsDoor {
-    pub fn new(driver: Driver, members: watch::Receiver<Arc<Membership>>) -> Self {
-        Self { driver, members }
-    }
-
-    /// The calling analyst's name.
-    fn caller<T>(&self, request: &Request<T>) -> Result<String, Status> {
-        let members = self.members.borrow().clone();
-        Ok(peer(request)?.enrolled_as(Role::Analyst, &members.roster)?.name)
-    }
-
-    /// The calling analyst, or the organisation that a calling steward speaks for: both may read the catalogue.
-    fn reader<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
-        let peer = peer(request)?;
-        if peer.role != Role::Steward {
-            return Ok(Caller::Analyst(self.caller(request)?));
-        }
-        let members = self.members.borrow().clone();
-        let name = peer.enrolled_as(Role::Steward, &members.roster)?.name;
-        let steward = members.roster.steward(&name);
-        let steward = steward.ok_or_else(|| Status::permission_denied(format!("`{name}` is not in the roster")))?;
-        Ok(Caller::Steward(steward.organisation.clone()))
+    pub fn new(driver: Driver, admission: Admission) -> Self {
+        Self { driver, admission }
     }
 }
 
 #[tonic::async_trait]
 impl Analysts for AnalystsDoor {
     async fn submit(&self, request: Request<v1::SignedRequest>) -> Result<Response<v1::Submitted>, Status> {
-        let analyst = self.caller(&request)?;
+        let analyst = self.admission.analyst(&request, Call::Submit)?.id;
         let signed = SignedRequest::try_from(request.into_inner()).map_err(malformed)?;
-        let members = self.members.borrow().clone();
+        let members = self.admission.members.borrow().clone();
         let signer = signed.verify(&members.roster, now_ms()).map_err(|error| {
             status(
                 &engine::Refusal::new(engine::codes::BAD_REQUEST, error.to_string())
@@ -91,7 +74,7 @@ impl Analysts for AnalystsDoor {
 
     async fn watch(&self, request: Request<v1::JobRef>) -> Result<Response<Self::WatchStream>, Status> {
         let peer = peer(&request)?;
-        let analyst = self.caller(&request)?;
+        let analyst = self.admission.analyst(&request, Call::Read)?.id;
         let job = job_id(request.into_inner().job_id).map_err(malformed)?;
         let asked = analyst.clone();
         let following = self
@@ -106,7 +89,7 @@ impl Analysts for AnalystsDoor {
         let (events, stream) = mpsc::channel(4);
         let watcher = Watcher {
             driver: self.driver.clone(),
-            members: self.members.clone(),
+            members: self.admission.members.clone(),
             peer,
             job,
             events,
@@ -116,7 +99,7 @@ impl Analysts for AnalystsDoor {
     }
 
     async fn cancel(&self, request: Request<v1::JobRef>) -> Result<Response<v1::Cancelled>, Status> {
-        let analyst = self.caller(&request)?;
+        let analyst = self.admission.analyst(&request, Call::Read)?.id;
         let job = job_id(request.into_inner().job_id).map_err(malformed)?;
         let cancelled = self.driver.ask(|reply| Event::Cancel { job, analyst, reply }).await?;
         cancelled.map_err(|refusal| status(&refusal))?;
@@ -124,9 +107,9 @@ impl Analysts for AnalystsDoor {
     }
 
     async fn explain(&self, request: Request<v1::SignedTrial>) -> Result<Response<v1::Explained>, Status> {
-        let analyst = self.caller(&request)?;
+        let analyst = self.admission.analyst(&request, Call::Read)?.id;
         let signed = SignedTrial::try_from(request.into_inner()).map_err(malformed)?;
-        let members = self.members.borrow().clone();
+        let members = self.admission.members.borrow().clone();
         let signer = signed.verify(&members.roster, now_ms()).map_err(|error| {
             status(
                 &engine::Refusal::new(engine::codes::BAD_REQUEST, error.to_string())
@@ -146,7 +129,7 @@ impl Analysts for AnalystsDoor {
     }
 
     async fn list_releases(&self, request: Request<v1::ListReleasesRequest>) -> Result<Response<v1::Releases>, Status> {
-        let analyst = self.caller(&request)?;
+        let analyst = self.admission.analyst(&request, Call::Read)?.id;
         let limit = match request.into_inner().limit {
             0 => RELEASES,
             limit => limit.min(MOST_RELEASES),
@@ -158,29 +141,29 @@ impl Analysts for AnalystsDoor {
     }
 
     async fn get_release(&self, request: Request<v1::ReleaseRef>) -> Result<Response<v1::Release>, Status> {
-        let analyst = self.caller(&request)?;
+        let analyst = self.admission.analyst(&request, Call::Read)?.id;
         let job = job_id(request.into_inner().id).map_err(malformed)?;
         let release = self
             .driver
-            .read(move |desk| answers::release(desk, &job, &analyst))
+            .read(move |desk| answers::release_or_why_not(desk, &job, &analyst))
             .await?;
-        release
-            .map(Response::new)
-            .ok_or_else(|| status(&answers::unknown_job(&job)))
+        release.map(Response::new).map_err(|refusal| status(&refusal))
     }
 
     async fn list_models(&self, request: Request<v1::ListModelsRequest>) -> Result<Response<v1::Models>, Status> {
-        let analyst = self.caller(&request)?;
+        let analyst = self.admission.analyst(&request, Call::Read)?.id;
         let models = self.driver.read(move |desk| answers::models(desk, &analyst)).await?;
         Ok(Response::new(models))
     }
 
     async fn move_model(&self, request: Request<v1::SignedMove>) -> Result<Response<v1::Models>, Status> {
-        let analyst = self.caller(&request)?;
+        let analyst = self.admission.analyst(&request, Call::Read)?.id;
         let signed = SignedMove::from(request.into_inner());
         // The engine verifies the signature; here it is only whose move this is.
-        let named = signed.read().map(|wanted| wanted.analyst);
-        if named.as_ref().ok() != Some(&analyst) {
+        let wanted = signed
+            .read()
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        if wanted.analyst != analyst {
             return Err(Status::permission_denied(format!("the move is not one of `{analyst}`")));
         }
         let moved = self.driver.ask(|reply| Event::Move { signed, reply }).await?;
@@ -190,7 +173,7 @@ impl Analysts for AnalystsDoor {
     }
 
     async fn list_datasets(&self, request: Request<v1::ListDatasetsRequest>) -> Result<Response<v1::Datasets>, Status> {
-        let caller = self.reader(&request)?;
+        let caller = Caller::from(self.admission.person(&request, Call::Read)?);
         let datasets = self.driver.read(move |desk| catalogue::datasets(desk, &caller)).await?;
         Ok(Response::new(datasets))
     }
@@ -199,7 +182,7 @@ impl Analysts for AnalystsDoor {
         &self,
         request: Request<v1::ListParticipantsRequest>,
     ) -> Result<Response<v1::Participants>, Status> {
-        let caller = self.reader(&request)?;
+        let caller = Caller::from(self.admission.person(&request, Call::Read)?);
         let participants = self
             .driver
             .read(move |desk| catalogue::participants(desk, &caller))
@@ -210,7 +193,7 @@ impl Analysts for AnalystsDoor {
     type ReadLogStream = ReceiverStream<Result<v1::LogPage, Status>>;
 
     async fn read_log(&self, request: Request<v1::ReadLogRequest>) -> Result<Response<Self::ReadLogStream>, Status> {
-        self.caller(&request)?;
+        let caller = self.admission.person(&request, Call::Read)?;
         let v1::ReadLogRequest { from, to } = request.into_inner();
         let first = self.driver.read(move |desk| answers::log_page(desk, from, to)).await?;
         let (page, next, end) = first.ok_or_else(|| {
@@ -220,40 +203,62 @@ impl Analysts for AnalystsDoor {
             )
         })?;
         let (pages, stream) = mpsc::channel(2);
-        tokio::spawn(pages_of(self.driver.clone(), page, next, end, pages));
+        let reader = LogReader {
+            driver: self.driver.clone(),
+            gate: self.admission.gate.clone(),
+            organisation: caller.organisation,
+            pages,
+        };
+        tokio::spawn(reader.follow(page, next, end));
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
+    async fn get_usage(&self, request: Request<v1::GetUsageRequest>) -> Result<Response<v1::Usage>, Status> {
+        let caller = self.admission.person(&request, Call::Read)?;
+        let usage = self.driver.read(move |desk| answers::usage(desk, &caller)).await?;
+        Ok(Response::new(usage))
+    }
+
     async fn get_status(&self, request: Request<v1::GetStatusRequest>) -> Result<Response<v1::Status>, Status> {
-        self.reader(&request)?;
-        let signed = self.members.borrow().signed.clone();
-        let status = self.driver.read(|desk| answers::status(desk, signed)).await?;
+        let organisation = self.admission.person(&request, Call::Read)?.organisation;
+        let signed = self.admission.members.borrow().signed.clone();
+        let status = self
+            .driver
+            .read(move |desk| answers::status(desk, signed, &organisation))
+            .await?;
         Ok(Response::new(status))
     }
 }
 
-/// Sends a page, and those after it up to `end`: the first one's checkpoint stands for all.
-async fn pages_of(
+/// One caller's stream of the log: no faster than its organisation's share.
+struct LogReader {
     driver: Driver,
-    first: v1::LogPage,
-    mut next: u64,
-    end: u64,
+    gate: Arc<Gate>,
+    organisation: String,
     pages: mpsc::Sender<Result<v1::LogPage, Status>>,
-) {
-    let mut page = first;
-    loop {
-        // A reader that went away can read again.
-        if pages.send(Ok(page)).await.is_err() || next >= end {
-            return;
+}
+
+impl LogReader {
+    /// Sends a page, and those after it up to `end`: the first one's checkpoint stands for all.
+    async fn follow(self, first: v1::LogPage, mut next: u64, end: u64) {
+        let mut page = first;
+        loop {
+            while let Some(wait) = self.gate.page(&self.organisation) {
+                tokio::time::sleep(wait).await;
+            }
+            // A reader that went away can read again.
+            if self.pages.send(Ok(page)).await.is_err() || next >= end {
+                return;
+            }
+            let from = next;
+            let look = move |desk: &Desk<'_>| answers::log_page(desk, from, Some(end));
+            let Ok(Some((mut following, after, _))) = self.driver.read(look).await else {
+                return;
+            };
+            following.checkpoint.clear();
+            following.rosters.clear();
+            (page, next) = (following, after);
         }
-        let from = next;
-        let read = driver.read(move |desk| answers::log_page(desk, from, Some(end))).await;
-        let Ok(Some((mut following, after, _))) = read else {
-            return;
-        };
-        following.checkpoint.clear();
-        following.rosters.clear();
-        (page, next) = (following, after);
     }
 }
 

@@ -1,9 +1,11 @@
 //! What an analyst may read, from the engine's state. Runs on the driver's thread, so it is short and copies little. Another
 //! analyst's jobs and releases do not exist here.
 
-use engine::coordinator::{Explained, JobPhase, JobState};
+use engine::coordinator::{Explained, JobPhase};
 use engine::message::TrialAnswer;
 use engine::{AgentId, JobId, Refusal, codes};
+use governance::act::By;
+use governance::log::event::Role;
 use governance::model::Version;
 use governance::{Roster, SignedRequest, SignedRoster};
 use proto::analysts::{Answer, revoked_grant};
@@ -26,6 +28,14 @@ pub fn release(desk: &Desk<'_>, job: &JobId, analyst: &str) -> Option<v1::Releas
         revoked: desk.engine.revoked_under(job),
     };
     Some((&answer).into())
+}
+
+/// The same, or that it was deleted, or that it is nobody's.
+pub fn release_or_why_not(desk: &Desk<'_>, job: &JobId, analyst: &str) -> Result<v1::Release, Refusal> {
+    release(desk, job, analyst).ok_or_else(|| {
+        let expired = desk.engine.expired(job, analyst);
+        expired.unwrap_or_else(|| unknown_job(job))
+    })
 }
 
 /// The newest releases of an analyst.
@@ -53,6 +63,51 @@ pub fn log_page(desk: &Desk<'_>, from: u64, to: Option<u64>) -> Option<(v1::LogP
         rosters,
     };
     Some((page, next, to))
+}
+
+/// The account that the caller may see, and of how many leaves it is.
+pub fn usage(desk: &Desk<'_>, caller: &By) -> v1::Usage {
+    let (books, roster) = (desk.engine.books(), desk.engine.roster());
+    let speaks = caller.role == Role::Steward;
+    let rows = books.usage().seen_by(&caller.organisation, speaks, roster);
+    let dataset = |contract: &governance::ContentHash| books.dataset_of(contract).unwrap_or_default().to_owned();
+    let organisation = |analyst: &str| {
+        let entry = roster.analyst(analyst);
+        entry.map(|entry| entry.organisation.clone()).unwrap_or_default()
+    };
+    let owner = |agent: &str| {
+        let entry = roster.agent(agent);
+        entry.map(|entry| entry.organisation.clone()).unwrap_or_default()
+    };
+    let asked = rows.asked.into_iter().map(|(asker, asked)| v1::AskedRow {
+        organisation: organisation(&asker.analyst),
+        analyst: asker.analyst,
+        dataset: dataset(&asker.contract),
+        contract: asker.contract.0.to_vec().into(),
+        requests: asked.requests,
+        releases: asked.releases,
+        repeats: asked.repeats,
+    });
+    let used = rows.used.into_iter().map(|(user, used)| v1::UsedRow {
+        organisation: organisation(&user.asker.analyst),
+        analyst: user.asker.analyst,
+        dataset: dataset(&user.asker.contract),
+        contract: user.asker.contract.0.to_vec().into(),
+        owner: owner(&user.participant),
+        participant: user.participant,
+        grant: user.grant.map(|grant| grant.0.to_vec().into()),
+        allowed: used.allowed,
+        refused: used.refused,
+        tokens: used.tokens,
+        epsilon_nano: used.epsilon_nano,
+        without_noise: used.without_noise,
+        vectors: used.vectors,
+    });
+    v1::Usage {
+        asked: asked.collect(),
+        used: used.collect(),
+        log_size: books.log().size(),
+    }
 }
 
 /// An analyst's models, as far as a quorum vouches for their releases.
@@ -108,11 +163,10 @@ pub fn progress(news: News) -> v1::JobEvent {
     }
 }
 
-/// Versions, clock, cohort.
-pub fn status(desk: &Desk<'_>, signed_roster: SignedRoster) -> v1::Status {
+/// Versions, clock, cohort; and of jobs those of the caller's organisation: how busy others are is theirs.
+pub fn status(desk: &Desk<'_>, signed_roster: SignedRoster, organisation: &str) -> v1::Status {
     let roster = desk.engine.roster();
     let epoch = desk.engine.epoch();
-    let open = |(_, job): &(&JobId, &engine::coordinator::Job)| matches!(job.state, JobState::Open(_));
     v1::Status {
         consortium: roster.consortium.clone(),
         software: SOFTWARE.to_owned(),
@@ -125,7 +179,7 @@ pub fn status(desk: &Desk<'_>, signed_roster: SignedRoster) -> v1::Status {
         threshold: epoch.map_or(0, |epoch| epoch.threshold),
         min_cohort: roster.min_cohort,
         epoch_live: epoch.is_some(),
-        jobs_open: desk.engine.books().jobs().filter(open).count() as u32,
+        jobs_open: desk.engine.open_jobs_of(organisation) as u32,
         roster: Some(signed_roster.into()),
         agents_online: desk.links.len() as u32,
         epoch_present: epoch.map_or(0, |epoch| epoch.present),

@@ -7,7 +7,9 @@ use engine::AgentId;
 use engine::coordinator::{Reader, Shown};
 use engine::message::BudgetView;
 use governance::ContentHash;
+use governance::act::By;
 use governance::contract::Visibility;
+use governance::log::event::Role as Signer;
 use governance::register::ContractStanding;
 use proto::v1;
 
@@ -19,6 +21,15 @@ pub enum Caller {
     Analyst(String),
     /// Of this organisation.
     Steward(String),
+}
+
+impl From<By> for Caller {
+    fn from(by: By) -> Self {
+        match by.role {
+            Signer::Steward => Self::Steward(by.organisation),
+            _ => Self::Analyst(by.id),
+        }
+    }
 }
 
 impl Caller {

@@ -1,63 +1,34 @@
 //! What people decide, at the door: an act's own signature is its authority, and the connection must be its signer's. Governance has
 //! no connection, so its acts may be carried by anybody enrolled. Everybody reads what concerns them and nothing else.
 
-use std::sync::Arc;
-
 use governance::act::By;
 use governance::log::event::Role as Signer;
 use governance::{ContentHash, SignedAct, What};
-use proto::identity::{PeerError, Role, peer};
 use proto::v1;
 use proto::v1::register_server::Register;
-use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
+use super::admission::Admission;
 use super::refusal::status;
 use crate::driver::{Desk, Driver, Event};
-use crate::roster::Membership;
+use crate::gate::Call;
 
 /// The service that analysts and stewards call.
 pub struct RegisterDoor {
     driver: Driver,
-    members: watch::Receiver<Arc<Membership>>,
+    admission: Admission,
 }
 
 impl RegisterDoor {
-    pub fn new(driver: Driver, members: watch::Receiver<Arc<Membership>>) -> Self {
-        Self { driver, members }
-    }
-
-    /// The caller as it would sign.
-    fn caller<T>(&self, request: &Request<T>) -> Result<By, Status> {
-        let members = self.members.borrow().clone();
-        let roster = &members.roster;
-        let peer = peer(request)?;
-        let (role, signer) = match peer.role {
-            Role::Steward => (Role::Steward, Signer::Steward),
-            _ => (Role::Analyst, Signer::Analyst),
-        };
-        let name = peer.enrolled_as(role, roster)?.name;
-        let organisation = match signer {
-            Signer::Steward => roster.steward(&name).map(|steward| &steward.organisation),
-            _ => roster.analyst(&name).map(|analyst| &analyst.organisation),
-        };
-        let organisation = organisation.cloned();
-        let organisation = organisation.ok_or_else(|| PeerError::NotInRoster {
-            role,
-            name: name.clone(),
-        })?;
-        Ok(By {
-            role: signer,
-            id: name,
-            organisation,
-        })
+    pub fn new(driver: Driver, admission: Admission) -> Self {
+        Self { driver, admission }
     }
 }
 
 #[tonic::async_trait]
 impl Register for RegisterDoor {
     async fn act(&self, request: Request<v1::SignedAct>) -> Result<Response<v1::Acted>, Status> {
-        let caller = self.caller(&request)?;
+        let caller = self.admission.person(&request, Call::Act)?;
         let malformed = |error: &dyn std::fmt::Display| Status::invalid_argument(error.to_string());
         let signed = SignedAct::try_from(request.into_inner()).map_err(|error| malformed(&error))?;
         let by = signed.read().map_err(|error| malformed(&error))?.by;
@@ -73,7 +44,7 @@ impl Register for RegisterDoor {
     }
 
     async fn list_acts(&self, request: Request<v1::ListActsRequest>) -> Result<Response<v1::ActList>, Status> {
-        let caller = self.caller(&request)?;
+        let caller = self.admission.person(&request, Call::Read)?;
         let acts = self.driver.read(move |desk| visible(desk, &caller)).await?;
         Ok(Response::new(v1::ActList { acts }))
     }

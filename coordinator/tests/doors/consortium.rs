@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use governance::{Agent, Analyst, ContentHash, CoordinatorEntry, Roster, SigningKey, Steward};
 use proto::identity::{Identity, Role};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData};
+use tonic::transport::{Certificate, ClientTlsConfig};
 
 pub const AGENTS: [&str; 3] = ["north", "south", "west"];
 pub const GOVERNANCE: u8 = 200;
 
 pub struct Consortium {
     folder: tempfile::TempDir,
+    authority: CertifiedIssuer<'static, KeyPair>,
     pub roster: Roster,
 }
 
@@ -99,7 +101,11 @@ impl Consortium {
             let member = serde_json::json!({ "role": role, "name": name, "organisation": organisation });
             write(&directory.join("member.json"), &member.to_string());
         }
-        let consortium = Self { folder, roster };
+        let consortium = Self {
+            folder,
+            authority,
+            roster,
+        };
         for (_, name, _) in &members {
             consortium.publish(&consortium.roster, &consortium.path(name).join("roster.json"));
         }
@@ -121,6 +127,29 @@ impl Consortium {
 
     pub fn identity(&self, name: &str) -> Identity {
         Identity::load(&self.path(name)).unwrap()
+    }
+
+    /// TLS that trusts this consortium's coordinator and shows no certificate.
+    pub fn trusting(&self) -> ClientTlsConfig {
+        ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(self.authority.pem()))
+            .domain_name(Role::Coordinator.dns_name("hub"))
+    }
+
+    /// The same, with a fresh certificate of this authority for a name of any kind.
+    pub fn certified(&self, tls: ClientTlsConfig, name: &str) -> ClientTlsConfig {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let certificate = certificate.signed_by(&key, &self.authority).unwrap();
+        tls.identity(tonic::transport::Identity::from_pem(
+            certificate.pem(),
+            key.serialize_pem(),
+        ))
+    }
+
+    /// A certificate that the roster does not name.
+    pub fn minted(&self, name: &str) -> ClientTlsConfig {
+        self.certified(self.trusting(), name)
     }
 
     /// Governance signs a roster into a file.

@@ -14,11 +14,11 @@ fn now_ms() -> u64 {
     now.unwrap().as_millis() as u64
 }
 
-fn owner() -> String {
+pub(super) fn owner() -> String {
     format!("{} ltd", AGENTS[0])
 }
 
-fn says(role: Signer, id: &str, organisation: &str, seed: u8, what: What) -> SignedAct {
+pub(super) fn says(role: Signer, id: &str, organisation: &str, seed: u8, what: What) -> SignedAct {
     let by = By {
         role,
         id: id.to_owned(),
@@ -33,7 +33,7 @@ fn says(role: Signer, id: &str, organisation: &str, seed: u8, what: What) -> Sig
     act.sign(&SigningKey::from_seed(&[seed; 32]).unwrap()).unwrap()
 }
 
-fn terms() -> Terms {
+pub(super) fn terms() -> Terms {
     Terms {
         requester: "ann".to_owned(),
         organisation: "ann ltd".to_owned(),
@@ -58,7 +58,7 @@ fn request() -> SignedAct {
     says(Signer::Analyst, "ann", "ann ltd", 2, what)
 }
 
-fn revoke(role: Signer, id: &str, organisation: &str, seed: u8, grant: ContentHash) -> SignedAct {
+pub(super) fn revoke(role: Signer, id: &str, organisation: &str, seed: u8, grant: ContentHash) -> SignedAct {
     says(role, id, organisation, seed, What::GrantRevoked { grant, owner: None })
 }
 

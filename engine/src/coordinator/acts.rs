@@ -12,6 +12,7 @@ use governance::log::event::Role;
 use governance::register::AtDoor;
 use governance::{ContentHash, Request, SignedAct, Status};
 
+use super::caps::Thing;
 use super::{Coordinator, Turn, round};
 use crate::codes;
 use crate::ids::{AgentId, JobId, SlotId};
@@ -72,6 +73,14 @@ impl Coordinator {
 
     /// What an agent's operator decided. It signs for itself alone.
     pub(super) fn act_of_agent(&mut self, from: &AgentId, signed: SignedAct, turn: &mut Turn) {
+        // An agent says what it made with every beat, until it hears it come back.
+        if self.books.register().is_taken(&signed.hash()) {
+            return;
+        }
+        let an_hour = self.config.limits.agent_acts_per_hour;
+        if let Err(refusal) = self.caps.take(from, Thing::Act, an_hour, turn.now_ms) {
+            return turn.misbehaved(from, refusal);
+        }
         let own = signed
             .read()
             .is_ok_and(|act| act.by.role == Role::Agent && act.by.id == from.as_str());

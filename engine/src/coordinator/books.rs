@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use governance::log::EventError;
+use governance::log::{EventError, Usage};
 use governance::{
-    ContentHash, MoveError, Register, RegisterError, Registry, Request, SignedAct, SignedRequest, SignedRoster,
+    Addition, ContentHash, MoveError, Register, RegisterError, Registry, Request, SignedAct, SignedRequest,
+    SignedRoster,
 };
 
 use super::log::LogBooks;
@@ -36,6 +37,9 @@ pub struct Books {
     register: Register,
     /// Grants that releases were made under, and whose data they opened.
     grants: BTreeMap<JobId, BTreeSet<(ContentHash, String)>>,
+    usage: Usage,
+    /// What the datasets are called whose contracts requests named.
+    names: BTreeMap<ContentHash, String>,
     /// Rosters that were in force, in the order in which they came.
     rosters: Vec<(ContentHash, SignedRoster)>,
 }
@@ -43,6 +47,9 @@ pub struct Books {
 /// One request and what became of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
+    /// Of the request as it was signed.
+    pub hash: ContentHash,
+    /// Empty, and without words, once the release was deleted.
     pub signed: Arc<SignedRequest>,
     pub request: Arc<Request>,
     pub submitted_at_ms: u64,
@@ -63,8 +70,37 @@ impl Job {
 #[derive(Clone, Debug, PartialEq)]
 pub enum JobState {
     Open(Progress),
-    Released { release: Box<SignedRelease>, at_ms: u64 },
-    Failed { refused: Refused, at_ms: u64 },
+    Released {
+        release: Box<SignedRelease>,
+        at_ms: u64,
+    },
+    /// It was released, and the release was deleted when its time was over.
+    Expired(Expired),
+    Failed {
+        refused: Refused,
+        at_ms: u64,
+    },
+}
+
+/// What is left of a release that was deleted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expired {
+    pub release: ContentHash,
+    /// The earlier one that it repeated.
+    pub repeats: Option<JobId>,
+    pub released_at_ms: u64,
+    pub deleted_at_ms: u64,
+}
+
+impl JobState {
+    /// When the job was answered, if it was.
+    pub fn released_at_ms(&self) -> Option<u64> {
+        match self {
+            Self::Released { at_ms, .. } => Some(*at_ms),
+            Self::Expired(expired) => Some(expired.released_at_ms),
+            Self::Open(_) | Self::Failed { .. } => None,
+        }
+    }
 }
 
 /// How far an open job is.
@@ -147,16 +183,60 @@ impl Books {
                 if self.jobs.contains_key(job) {
                     return Err(Inconsistent::Twice(*job));
                 }
-                let parsed = serde_json::from_slice(&request.body).map_err(|_| Inconsistent::Unreadable(*job))?;
-                let entry = Job {
-                    signed: Arc::new(request.clone()),
-                    request: Arc::new(parsed),
-                    submitted_at_ms: *at_ms,
-                    state: JobState::Open(Progress::default()),
+                let parsed: Request =
+                    serde_json::from_slice(&request.body).map_err(|_| Inconsistent::Unreadable(*job))?;
+                self.submitted(*job, request.hash(), request.clone(), parsed, *at_ms);
+            }
+            CoordinatorRecord::JobErased {
+                job,
+                hash,
+                request,
+                at_ms,
+            } => match self.jobs.get_mut(job) {
+                Some(entry) => {
+                    entry.signed = Arc::new(nothing_signed());
+                    entry.request = Arc::new((**request).clone());
+                }
+                None => self.submitted(*job, *hash, nothing_signed(), (**request).clone(), *at_ms),
+            },
+            CoordinatorRecord::ReleaseErased {
+                job,
+                request,
+                release,
+                identity,
+                repeats,
+                released_at_ms,
+                deleted_at_ms,
+                adds,
+                grants,
+            } => {
+                let entry = self.jobs.get(job).ok_or(Inconsistent::NotOpen(*job))?;
+                match &entry.state {
+                    JobState::Released { .. } => {}
+                    // Read again: the row stands where the release stood.
+                    JobState::Open(_) => {
+                        let analyst = entry.request.analyst.clone();
+                        self.released_once(
+                            *job,
+                            &analyst,
+                            (request, repeats.is_some()),
+                            adds,
+                            grants,
+                            *released_at_ms,
+                        );
+                    }
+                    _ => return Err(Inconsistent::NotOpen(*job)),
+                }
+                if let Some(identity) = identity {
+                    self.answers.remove(identity);
+                }
+                let expired = Expired {
+                    release: *release,
+                    repeats: *repeats,
+                    released_at_ms: *released_at_ms,
+                    deleted_at_ms: *deleted_at_ms,
                 };
-                self.jobs.insert(*job, entry);
-                self.order.push(*job);
-                self.open.push(*job);
+                self.end(*job, JobState::Expired(expired));
             }
             CoordinatorRecord::AttemptOpened { job, round, attempt } => {
                 let progress = self.open_mut(job)?;
@@ -194,16 +274,12 @@ impl Books {
             } => {
                 let job = release.release.id;
                 self.open_mut(&job)?;
-                if let Some(addition) = adds {
-                    let registry = self.registries.entry(release.release.analyst.clone()).or_default();
-                    registry.add(job.to_string(), addition, *at_ms);
-                }
                 if let Some(identity) = identity {
                     self.answers.insert(*identity, job); // of two, the later one: what the first stood on may have ended
                 }
-                if !grants.is_empty() {
-                    self.grants.insert(job, grants.clone());
-                }
+                let said = &release.release;
+                let repeats = said.receipt.repeated.is_some();
+                self.released_once(job, &said.analyst, (&said.request_hash, repeats), adds, grants, *at_ms);
                 let release = release.clone();
                 self.end(job, JobState::Released { release, at_ms: *at_ms });
             }
@@ -217,7 +293,8 @@ impl Books {
                     let (size, found) = (self.log.size(), *first);
                     return Err(Inconsistent::Leaf { size, found });
                 }
-                self.log.append(leaves)?;
+                let usage = &mut self.usage;
+                self.log.append(leaves, |event| usage.take_agent(event))?;
             }
             CoordinatorRecord::Cosigned { size, checkpoint } => self.log.cosign(*size, checkpoint.clone()),
             CoordinatorRecord::ActTaken { signed, .. } => {
@@ -233,6 +310,41 @@ impl Books {
             }
         }
         Ok(())
+    }
+
+    fn submitted(&mut self, job: JobId, hash: ContentHash, signed: SignedRequest, request: Request, at_ms: u64) {
+        self.usage.request(hash, &request.analyst, request.contract);
+        self.names.insert(request.contract, request.dataset.clone());
+        let entry = Job {
+            hash,
+            signed: Arc::new(signed),
+            request: Arc::new(request),
+            submitted_at_ms: at_ms,
+            state: JobState::Open(Progress::default()),
+        };
+        self.jobs.insert(job, entry);
+        self.order.push(job);
+        self.open.push(job);
+    }
+
+    /// What a release leaves behind, whatever becomes of itself.
+    fn released_once(
+        &mut self,
+        job: JobId,
+        analyst: &str,
+        (request, repeats): (&ContentHash, bool),
+        adds: &Option<Addition>,
+        grants: &BTreeSet<(ContentHash, String)>,
+        at_ms: u64,
+    ) {
+        if let Some(addition) = adds {
+            let registry = self.registries.entry(analyst.to_owned()).or_default();
+            registry.add(job.to_string(), addition, at_ms);
+        }
+        self.usage.release(request, repeats);
+        if !grants.is_empty() {
+            self.grants.insert(job, grants.clone());
+        }
     }
 
     /// The transparency log.
@@ -269,6 +381,31 @@ impl Books {
         self.registries.get(analyst)
     }
 
+    /// Everybody's models.
+    pub fn registries(&self) -> impl Iterator<Item = &Registry> {
+        self.registries.values()
+    }
+
+    /// The question that is answered from a job's release, if it still is.
+    pub(super) fn identity_of(&self, job: &JobId) -> Option<secagg::Digest> {
+        let mut answers = self.answers.iter();
+        answers.find(|(_, held)| *held == job).map(|(identity, _)| *identity)
+    }
+
+    /// What a job's release added to its analyst's registry.
+    pub(super) fn addition_of(&self, job: &JobId) -> Option<Addition> {
+        let registry = self.registry(&self.jobs.get(job)?.request.analyst)?;
+        let name = job.to_string();
+        registry.versions().iter().find_map(|version| {
+            let (model, parent) = (version.model, version.parent);
+            if version.release == name {
+                let name = version.name.clone();
+                return Some(Addition::Version { name, model, parent });
+            }
+            version.figures.contains(&name).then_some(Addition::Figures { model })
+        })
+    }
+
     /// Rosters that were in force here, in the order in which they came.
     pub fn rosters(&self) -> impl Iterator<Item = &SignedRoster> {
         self.rosters.iter().map(|(_, roster)| roster)
@@ -294,6 +431,16 @@ impl Books {
     pub fn grants_of(&self, job: &JobId) -> &BTreeSet<(ContentHash, String)> {
         static NONE: BTreeSet<(ContentHash, String)> = BTreeSet::new();
         self.grants.get(job).unwrap_or(&NONE)
+    }
+
+    /// What was asked and used: requests and answers by these books, the rest by what agents signed.
+    pub fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// The dataset that a contract belongs to, if anybody ever asked under it.
+    pub fn dataset_of(&self, contract: &ContentHash) -> Option<&str> {
+        self.names.get(contract).map(String::as_str)
     }
 
     /// Jobs in order of submission.
@@ -323,5 +470,14 @@ impl Books {
         if let Some(entry) = self.jobs.get_mut(&job) {
             entry.state = state;
         }
+    }
+}
+
+/// What stands for a signed request whose words were erased.
+fn nothing_signed() -> SignedRequest {
+    SignedRequest {
+        body: Vec::new(),
+        signature: Vec::new(),
+        event: Vec::new(),
     }
 }

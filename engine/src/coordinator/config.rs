@@ -32,6 +32,11 @@ pub struct Limits {
     pub open_jobs: usize,
     /// Jobs that may wait; the next one is refused.
     pub queued_jobs: usize,
+    /// Jobs of one organisation that have not ended; its next one is refused.
+    pub organisation_jobs: usize,
+    /// What one agent may hand in: a bucket that holds an hour's amount and fills evenly.
+    pub agent_events_per_hour: u32,
+    pub agent_acts_per_hour: u32,
     /// Vectors on their way at the same time, over all rounds: the engine's memory stays O(4d).
     pub uploads: usize,
     /// Vectors up to this size come unasked: a grant would cost more than it saves.
@@ -54,6 +59,8 @@ pub struct Limits {
     pub least_collect_ms: u64,
     pub survive_ms: u64,
     pub unmask_ms: u64,
+    /// How long releases are kept; none: for ever.
+    pub keep_releases_ms: Option<u64>,
     /// Between two beats, which tell agents that they miss no act.
     pub beat_ms: u64,
 }
@@ -63,6 +70,9 @@ impl Default for Limits {
         Self {
             open_jobs: 4,
             queued_jobs: 1024,
+            organisation_jobs: 256,
+            agent_events_per_hour: 72_000,
+            agent_acts_per_hour: 600,
             uploads: 4,
             unasked_bytes: 256 * 1024,
             slots: None,
@@ -76,6 +86,7 @@ impl Default for Limits {
             least_collect_ms: 2_000,
             survive_ms: 5_000,
             unmask_ms: 10_000,
+            keep_releases_ms: None,
             beat_ms: 5_000,
         }
     }

@@ -3,7 +3,7 @@
 //! A job is its signed request. It keeps its place in the queue over retries and restarts; up to `open_jobs` of them have a
 //! round open at a time, each on a slot of its own. Looking costs one plan per attempt, and nothing for jobs that wait.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use governance::{ContentHash, Request, SignedRequest};
 use secagg::adder::Gather;
@@ -29,6 +29,9 @@ pub(crate) struct Runtime {
     active: BTreeMap<JobId, SlotId>,
     /// Agents that hold no state of any run: they were started a moment ago.
     fresh: BTreeSet<AgentId>,
+    /// When each organisation had a round opened last, in rounds.
+    served: BTreeMap<String, u64>,
+    opened: u64,
 }
 
 #[derive(Default)]
@@ -141,11 +144,7 @@ impl Coordinator {
     /// Takes a request in, or says why not. The same request twice is the same job.
     pub(super) fn submit(&mut self, signed: SignedRequest, turn: &mut Turn) -> Result<JobId, Refusal> {
         let job = JobId::of(&signed.hash().0);
-        if self
-            .books
-            .job(&job)
-            .is_some_and(|known| known.signed.body == signed.body)
-        {
+        if self.books.job(&job).is_some_and(|known| known.hash == signed.hash()) {
             return Ok(job);
         }
         let request = signed
@@ -156,11 +155,14 @@ impl Coordinator {
         if let Some(refusal) = self.suspended(&request) {
             return Err(refusal);
         }
-        let limit = self.config.limits.queued_jobs;
-        if self.books.open_jobs().len() >= limit {
-            return Err(
-                Refusal::new(codes::QUEUE_FULL, format!("{limit} jobs are waiting already")).remedy("ask again later"),
-            );
+        let limit = self.config.limits.organisation_jobs;
+        let organisation = self.asking(&request.analyst).unwrap_or_default();
+        if self.open_jobs_of(organisation) >= limit {
+            let text = format!("your organisation may have {limit} jobs open, and has them");
+            return Err(Refusal::new(codes::TOO_MANY_JOBS, text).remedy("wait for one, or end one: `sotto job cancel`"));
+        }
+        if self.books.open_jobs().len() >= self.config.limits.queued_jobs {
+            return Err(Refusal::new(codes::QUEUE_FULL, "the queue is full").remedy("ask again later"));
         }
         let event = self.request_event(&signed, &request)?;
         turn.leaves.push(event);
@@ -205,20 +207,75 @@ impl Coordinator {
         Ok(job)
     }
 
-    /// Starts whatever can start.
+    /// Starts whatever can start: of the organisation with the fewest open rounds, of those of the one that was served longest ago, the
+    /// oldest job first. So no organisation waits for another's queue.
     pub(super) fn schedule(&mut self, turn: &mut Turn) {
-        let due = self
-            .books
-            .open_jobs()
-            .iter()
-            .filter(|job| self.jobs.is_due(job, turn.now_ms));
-        let due: Vec<JobId> = due.copied().collect();
-        for job in due {
-            if self.rounds.len() >= self.config.limits.open_jobs.max(1) {
-                break;
-            }
-            self.start_or_wait(job, turn);
+        if self.places() == 0 {
+            return;
         }
+        let mut queues: BTreeMap<String, VecDeque<JobId>> = BTreeMap::new();
+        for job in self.books.open_jobs() {
+            if self.jobs.is_due(job, turn.now_ms) {
+                queues.entry(self.asked_by(job)).or_default().push_back(*job);
+            }
+        }
+        while self.places() > 0 {
+            let open = self.open_by_organisation();
+            let next = queues.iter_mut().min_by_key(|(organisation, _)| {
+                let open = open.get(*organisation).copied().unwrap_or_default();
+                (open, self.jobs.served.get(*organisation).copied().unwrap_or_default())
+            });
+            let Some((organisation, queue)) = next else { return };
+            let (organisation, job) = (organisation.clone(), queue.pop_front());
+            match job {
+                Some(job) => self.start_or_wait(job, turn),
+                None => drop(queues.remove(&organisation)),
+            }
+        }
+    }
+
+    /// Whether a run that just ended a round leaves its place to an organisation that has no more of them and waits.
+    pub(super) fn gives_way(&self, job: &JobId, now_ms: u64) -> bool {
+        if self.places() > 1 {
+            return false;
+        }
+        let (own, open) = (self.asked_by(job), self.open_by_organisation());
+        let rounds = |organisation: &str| open.get(organisation).copied().unwrap_or_default();
+        let waits = |other: &JobId| {
+            let organisation = self.asked_by(other);
+            organisation != own && rounds(&organisation) <= rounds(&own) && self.jobs.is_due(other, now_ms)
+        };
+        self.books.open_jobs().iter().any(waits)
+    }
+
+    /// Rounds that could be opened now.
+    fn places(&self) -> usize {
+        self.config.limits.open_jobs.max(1).saturating_sub(self.rounds.len())
+    }
+
+    fn open_by_organisation(&self) -> BTreeMap<String, usize> {
+        let mut open = BTreeMap::new();
+        for job in self.jobs.active.keys() {
+            *open.entry(self.asked_by(job)).or_default() += 1;
+        }
+        open
+    }
+
+    /// The organisation of a job's analyst; of one that left the roster, nobody's.
+    fn asked_by(&self, job: &JobId) -> String {
+        let analyst = self.books.job(job).map(|entry| &entry.request.analyst);
+        let organisation = analyst.and_then(|analyst| self.asking(analyst));
+        organisation.unwrap_or_default().to_owned()
+    }
+
+    fn asking(&self, analyst: &str) -> Option<&str> {
+        Some(self.roster.analyst(analyst)?.organisation.as_str())
+    }
+
+    /// How many jobs of an organisation have not ended.
+    pub fn open_jobs_of(&self, organisation: &str) -> usize {
+        let open = self.books.open_jobs().iter();
+        open.filter(|job| self.asked_by(job) == organisation).count()
     }
 
     fn start_or_wait(&mut self, job: JobId, turn: &mut Turn) {
@@ -375,6 +432,9 @@ impl Coordinator {
             sum: link.map(Link::sum),
         };
         self.jobs.active.insert(job, at);
+        self.jobs.opened += 1;
+        let (organisation, opened) = (self.asked_by(&job), self.jobs.opened);
+        self.jobs.served.insert(organisation, opened);
         let round = Round::open(head, gather, &self.config.limits, turn.now_ms);
         self.rounds.insert(at, round);
         launched

@@ -11,11 +11,12 @@ mod books;
 use std::collections::{BTreeMap, BTreeSet};
 
 use governance::log::event::{Actor, Role};
-use governance::log::{Checkpoint, Event, Kind, Nodes, SignedCheckpoint, SignedEvent, Trust, TrustError};
+use governance::log::{Checkpoint, Event, Kind, Nodes, SignedCheckpoint, SignedEvent, TreeHash, Trust, TrustError};
 use governance::{Act, ActError, ContentHash, Roster, SignedAct, SignedRequest};
 
 pub use books::LogBooks;
 
+use super::caps::Thing;
 use super::{Coordinator, Turn};
 use crate::codes;
 use crate::ids::{AgentId, JobId};
@@ -47,6 +48,7 @@ pub(super) struct Log {
     witnesses: BTreeMap<AgentId, Told>,
     /// Agents' events that wait for a transaction: agents keep them until they are shown to be in the log.
     buffer: Vec<SignedEvent>,
+    buffered: BTreeSet<TreeHash>,
     /// When the oldest leaf without a checkpoint wants one.
     due_ms: Option<u64>,
     /// Jobs that are answered and wait for a quorum.
@@ -80,6 +82,7 @@ impl Log {
             open: None,
             witnesses: BTreeMap::new(),
             buffer: Vec::new(),
+            buffered: BTreeSet::new(),
             due_ms: None,
             waiting: books.released().filter(unseen).copied().collect(),
             settled: false,
@@ -151,7 +154,7 @@ impl Coordinator {
             .receipt
             .repeated
             .and_then(|earlier| self.books.job(&earlier));
-        let earlier = earlier.map(|earlier| earlier.signed.hash());
+        let earlier = earlier.map(|earlier| earlier.hash);
         self.log_own(
             |actor| {
                 let event = Event {
@@ -235,10 +238,22 @@ impl Coordinator {
             let text = format!("{} events at once: expected at most {MOST_EVENTS}", leaves.len());
             return turn.misbehaved(from, Refusal::new(codes::LOG_EVENT, text));
         }
+        let an_hour = self.config.limits.agent_events_per_hour;
         for leaf in leaves {
+            // What is in the log or waits for it costs nobody anything, and no verification.
+            let hash = TreeHash::leaf(leaf.as_bytes());
+            if self.books.log().holds(&hash) || self.log.buffered.contains(&hash) {
+                continue;
+            }
+            if let Err(refusal) = self.caps.take(from, Thing::Event, an_hour, turn.now_ms) {
+                turn.misbehaved(from, refusal);
+                break;
+            }
             match self.own_event(from, &leaf) {
-                Ok(event) if self.books.log().holds(&event.hash()) => {}
-                Ok(event) => self.log.buffer.push(event),
+                Ok(event) => {
+                    self.log.buffered.insert(hash);
+                    self.log.buffer.push(event);
+                }
                 Err(text) => turn.misbehaved(from, Refusal::new(codes::LOG_EVENT, text)),
             }
         }
@@ -355,6 +370,7 @@ impl Coordinator {
         let own = std::mem::take(&mut turn.leaves);
         let due = self.log.due_ms.is_some_and(|due| due <= turn.now_ms);
         if !own.is_empty() || due || !turn.step.records.is_empty() {
+            self.log.buffered.clear();
             let (mut leaves, mut fresh) = (Vec::new(), BTreeSet::new());
             for event in std::mem::take(&mut self.log.buffer).into_iter().chain(own) {
                 if !self.books.log().holds(&event.hash()) && fresh.insert(event.hash()) {

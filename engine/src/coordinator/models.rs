@@ -19,6 +19,9 @@ impl Coordinator {
         if !self.books.log().is_witnessed(&job) {
             return Err(Refusal::new(codes::NO_QUORUM, self.unwitnessed().message));
         }
+        if let Some(refusal) = self.expired(&job, &wanted.analyst) {
+            return Err(refusal);
+        }
         self.log_move(&signed, &job, wanted.model, turn);
         let at_ms = turn.now_ms;
         self.record(CoordinatorRecord::ModelMoved { signed, at_ms }, turn);

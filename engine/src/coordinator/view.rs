@@ -4,9 +4,11 @@ use governance::{ContentHash, Contract, Roster};
 use std::sync::Arc;
 
 use super::{Catalogue, Coordinator, Job, JobState};
+use crate::codes;
 use crate::ids::{EpochSeq, JobId};
 use crate::refused::Refused;
 use crate::release::SignedRelease;
+use crate::workload::Refusal;
 
 /// Where a job is.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +58,7 @@ impl Coordinator {
                 (Phase::Witnessing(self.unwitnessed()), 0, 0)
             }
             JobState::Released { .. } => (Phase::Released, 0, 0),
+            JobState::Expired(_) => (Phase::Failed(expired(job).into()), 0, 0),
             JobState::Failed { refused, .. } => (Phase::Failed(refused.clone()), 0, 0),
             JobState::Open(progress) => {
                 let phase = match round {
@@ -83,6 +86,12 @@ impl Coordinator {
             JobState::Released { release, at_ms } => Some((release, *at_ms)),
             _ => None,
         }
+    }
+
+    /// Why there is no release of the analyst's own job any more.
+    pub fn expired(&self, job: &JobId, analyst: &str) -> Option<Refusal> {
+        let own = self.own_job(job, analyst)?;
+        matches!(own.state, JobState::Expired(_)).then(|| expired(job))
     }
 
     /// The signed request behind the analyst's own job.
@@ -139,4 +148,9 @@ impl Coordinator {
     fn own_job(&self, job: &JobId, analyst: &str) -> Option<&Job> {
         self.books.job(job).filter(|entry| entry.request.analyst == analyst)
     }
+}
+
+fn expired(job: &JobId) -> Refusal {
+    let text = format!("release {job} was deleted when its time here was over: its proof in the log stays");
+    Refusal::new(codes::RELEASE_EXPIRED, text).remedy("your own copy still verifies; ask again for a new answer")
 }

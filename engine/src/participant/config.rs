@@ -74,6 +74,9 @@ pub struct Limits {
     pub round_timeout_ms: u64,
     /// How often the coordinator's beat is expected; after three without one, rounds are refused.
     pub beat_ms: u64,
+    /// Requests that are answered of one analyst, and of all analysts of one organisation; a run is one request.
+    pub requests_per_hour: u32,
+    pub organisation_requests_per_hour: u32,
     /// Epochs held at a time; a further proposal drops the oldest.
     pub epochs: usize,
     /// Trials of one analyst that are answered in a minute: each costs a plan and a decision.
@@ -87,6 +90,8 @@ impl Default for Limits {
             epoch_timeout_ms: 120_000,
             round_timeout_ms: 300_000,
             beat_ms: 5_000,
+            requests_per_hour: 10_000,
+            organisation_requests_per_hour: 50_000,
             epochs: 3,
             trials_per_minute: 20,
         }

@@ -33,6 +33,8 @@ pub(super) struct Run {
     /// One above the highest index accepted.
     cursor: u32,
     pub(super) expires_at_ms: u64,
+    /// Among what its analyst asked in this hour.
+    counted: bool,
     /// A token that was committed while the round before was closed, and not used yet.
     pub(super) ahead: Option<super::budget::Token>,
     /// Of a run without noise: the lowest round for which no vector was computed yet.

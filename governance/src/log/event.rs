@@ -74,6 +74,8 @@ pub enum Kind {
     Roster,
     /// A model entered a registry or moved within it.
     ModelVersion,
+    /// Words that an earlier leaf commits to were erased where they were kept, with their salt: the leaf and its place stay.
+    Deletion,
 }
 
 /// Who says so. The key is in the event, so that a reader without the roster can check the signature; that the key *is*
@@ -327,6 +329,7 @@ impl Kind {
             Self::Policy | Self::Suspension => &["act"],
             Self::Roster => &["roster"],
             Self::ModelVersion => &["model", "release"],
+            Self::Deletion => &["deleted"],
         }
     }
 
@@ -341,6 +344,8 @@ impl Kind {
             Self::Grant => matches!(role, Role::Analyst | Role::Steward | Role::Coordinator),
             Self::Contract => matches!(role, Role::Steward | Role::Coordinator),
             Self::Policy => matches!(role, Role::Steward | Role::Governance | Role::Coordinator),
+            // By whoever kept what was erased.
+            Self::Deletion => matches!(role, Role::Agent | Role::Coordinator),
             Self::Revocation | Self::Suspension => true,
         }
     }

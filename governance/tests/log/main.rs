@@ -9,6 +9,7 @@ mod scan;
 mod tiles;
 mod tree;
 mod trust;
+mod usage;
 mod witness;
 mod world;
 

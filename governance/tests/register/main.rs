@@ -3,6 +3,7 @@
 
 mod acts;
 mod contracts;
+mod matrix;
 mod schedules;
 mod world;
 

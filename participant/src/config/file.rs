@@ -1,9 +1,10 @@
 //! The configuration as it is written, before its paths are resolved. Parsing names the line; nothing is defaulted to "allow".
 
-use super::{Config, ConfigError, Consent, Dataset, Mapping, Population};
+use super::{Config, ConfigError, Consent, Dataset, Mapping, Population, Requests};
 use governance::VerifyingKey;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 
@@ -21,6 +22,8 @@ pub(super) struct File {
     pub reopen_s: Spanned<u64>,
     pub identity: Spanned<PathBuf>,
     pub store_max_pages: Option<u32>,
+    #[serde(default)]
+    pub limits: LimitsFile,
     pub consent: Option<Spanned<ConsentFile>>,
     pub policy: Option<Spanned<PolicyFile>>,
     #[serde(default)]
@@ -29,6 +32,24 @@ pub(super) struct File {
     pub populations: Vec<Spanned<PopulationFile>>,
     #[serde(default, rename = "dataset")]
     pub datasets: Vec<Spanned<DatasetFile>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LimitsFile {
+    pub requests_per_hour: NonZeroU32,
+    pub organisation_requests_per_hour: NonZeroU32,
+}
+
+impl Default for LimitsFile {
+    fn default() -> Self {
+        let engine = engine::participant::Limits::default();
+        let number = |n| NonZeroU32::new(n).unwrap_or(NonZeroU32::MAX);
+        Self {
+            requests_per_hour: number(engine.requests_per_hour),
+            organisation_requests_per_hour: number(engine.organisation_requests_per_hour),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -223,6 +244,10 @@ pub(super) fn resolve(file: File, folder: &Path) -> Config {
         metrics_port: file.metrics_port,
         tick_ms: file.tick_ms.into_inner(),
         reopen_s: file.reopen_s.into_inner(),
+        limits: Requests {
+            requests_per_hour: file.limits.requests_per_hour.get(),
+            organisation_requests_per_hour: file.limits.organisation_requests_per_hour.get(),
+        },
         consent: consent(file.consent.map(Spanned::into_inner)),
         stewards: file.stewards,
         consortium_required: (file.policy.as_ref()).is_some_and(|policy| policy.get_ref().consortium.is_some()),

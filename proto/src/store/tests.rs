@@ -27,6 +27,7 @@ fn row(kind: &str, blob: Option<&[u8]>) -> Row {
         json: "{\"a\":1}".to_owned(),
         blob: blob.map(Into::into),
         newest_of: None,
+        replaces: None,
     }
 }
 
@@ -142,4 +143,92 @@ fn the_file_is_nobody_elses_to_read() {
     let (_directory, path) = place();
     let _store = SqliteStore::open(&path, &OLD, None).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+const ERASING: Schema = Schema {
+    application_id: 0x51,
+    migrations: &[
+        include_str!("../../../coordinator/migrations/0001_records.sql"),
+        NEWEST,
+        TOMBSTONES,
+    ],
+};
+
+fn said(kind: &str, job: &str, words: &str) -> Row {
+    Row {
+        json: format!("{{\"job\":\"{job}\",\"words\":\"{words}\"}}"),
+        ..row(kind, None)
+    }
+}
+
+fn tombstone(job: &str) -> Row {
+    Row {
+        replaces: Some(engine::record::Replaced {
+            kind: "job_submitted",
+            key: job.to_owned(),
+            newest_of: Some(job.to_owned()),
+        }),
+        ..said("job_erased", job, "")
+    }
+}
+
+/// Whether the words are in the file, its write-ahead log, or any other beside it.
+fn found(directory: &Path, words: &str) -> bool {
+    fs::read_dir(directory).unwrap().any(|entry| {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        bytes.windows(words.len()).any(|window| window == words.as_bytes())
+    })
+}
+
+#[test]
+fn what_is_erased_is_in_no_byte_of_any_file_and_its_tombstone_stands_in_its_place() {
+    let (directory, path) = place();
+    let canary = "the-canary-of-the-retention-story";
+    let model = Row {
+        newest_of: Some("a".to_owned()),
+        ..row("advanced", Some(canary.repeat(3000).as_bytes()))
+    };
+    let mut store = SqliteStore::open(&path, &ERASING, None).unwrap();
+    let (a, b) = (said("job_submitted", "a", canary), said("job_submitted", "b", "kept"));
+    store.append(&[a, model, b.clone(), row("last", None)]).unwrap();
+    assert!(found(directory.path(), canary));
+    store.append(&[tombstone("a"), row("logged", None)]).unwrap();
+    assert!(!found(directory.path(), canary), "while the store is open");
+    drop(store);
+    assert!(!found(directory.path(), canary));
+    let rows = SqliteStore::open(&path, &ERASING, None).unwrap().rows().unwrap();
+    let kept = said("job_erased", "a", "");
+    assert_eq!(rows, [kept, b, row("last", None), row("logged", None)]);
+}
+
+#[test]
+fn rows_of_an_older_file_can_be_erased_after_its_migration() {
+    let (directory, path) = place();
+    let canary = "words-that-an-older-version-wrote";
+    let before = Schema {
+        migrations: &ERASING.migrations[..2],
+        ..ERASING
+    };
+    let mut store = SqliteStore::open(&path, &before, None).unwrap();
+    store.append(&[said("job_submitted", "a", canary)]).unwrap();
+    store.close().unwrap();
+    let mut store = SqliteStore::open(&path, &ERASING, None).unwrap();
+    store.append(&[tombstone("a")]).unwrap();
+    assert!(!found(directory.path(), canary));
+}
+
+#[test]
+fn a_tombstone_of_nothing_is_refused_with_its_whole_step_and_nothing_else_of_a_row_changes() {
+    let (_directory, path) = place();
+    let mut store = SqliteStore::open(&path, &ERASING, None).unwrap();
+    store.append(&[said("job_submitted", "a", "kept")]).unwrap();
+    assert!(store.append(&[row("logged", None), tombstone("b")]).is_err());
+    assert_eq!(store.rows().unwrap().len(), 1);
+    for change in [
+        "UPDATE record SET json = '{}'",
+        "UPDATE record SET kind = 'job_erased', seq = 9",
+        "DELETE FROM record",
+    ] {
+        assert!(store.connection().execute(change, []).is_err(), "{change}");
+    }
 }

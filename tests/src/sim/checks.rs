@@ -10,7 +10,7 @@ use engine::record::{CoordinatorRecord, ParticipantRecord};
 use engine::{
     CoordinatorEvent, CoordinatorStep, Digest, JobId, ParticipantEvent, ParticipantStep, SignedRelease, SlotId,
 };
-use governance::log::{Kind, SignedEvent};
+use governance::log::{Kind, SignedEvent, Usage};
 use governance::{ContentHash, SignedAct, What};
 use privacy::LedgerEvent;
 use secagg::{MaskedHeader, Message, Reveal, Survivors};
@@ -405,6 +405,23 @@ impl Checks {
         }
         if books != *engine.books() {
             self.broke("recovered books equal live books: the coordinator's differ");
+        }
+    }
+
+    /// What the coordinator's books count is what its log says, to the unit.
+    pub fn usage_of_the_books_is_that_of_the_log(&mut self, node: &Node<Coordinator>) {
+        let Some(engine) = &node.engine else { return };
+        let (counted, log) = (engine.books().usage(), engine.books().log());
+        let events: Result<Vec<_>, _> = log
+            .leaves(0..log.size())
+            .map(|leaf| SignedEvent::peek(leaf.as_bytes()))
+            .collect();
+        let Ok(events) = events else {
+            return self.broke("usage of the books is that of the log: a leaf cannot be read");
+        };
+        let said = Usage::of_log(&events);
+        if !counted.askers().eq(said.askers()) || !counted.users().eq(said.users()) {
+            self.broke("usage of the books is that of the log: they differ");
         }
     }
 

@@ -152,6 +152,7 @@ fn phases(world: &mut World) -> Result<(), String> {
             .recovered_books_equal_live_books(&world.participants[agent]);
     }
     world.checks.recovered_coordinator_equals_live_one(&world.coordinator);
+    world.checks.usage_of_the_books_is_that_of_the_log(&world.coordinator);
     world.checks.no_request_costs_more_than_it_says(rounds, 5);
     let agents = world.participants.iter().zip(&world.consortium.roster.agents);
     if let Some(coordinator) = &world.coordinator.engine {

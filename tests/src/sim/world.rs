@@ -276,6 +276,7 @@ impl World {
         }
         self.note("coordinator crashes".to_owned());
         self.checks.recovered_coordinator_equals_live_one(&self.coordinator);
+        self.checks.usage_of_the_books_is_that_of_the_log(&self.coordinator);
         self.coordinator.crash();
         (0..self.options.agents).for_each(|agent| self.disconnect(agent));
         if let Some(wait_ms) = back_after_ms {

@@ -30,12 +30,17 @@ pub struct LogBooks {
 
 impl LogBooks {
     /// Leaves from `first` on: the next ones, or records are missing.
-    pub(in crate::coordinator) fn append(&mut self, leaves: &[String]) -> Result<(), EventError> {
+    pub(in crate::coordinator) fn append(
+        &mut self,
+        leaves: &[String],
+        mut seen: impl FnMut(&Event),
+    ) -> Result<(), EventError> {
         for text in leaves {
             let event = SignedEvent::peek(text.as_bytes())?;
             let index = self.tree.append(text.as_bytes());
             self.places.insert(TreeHash::leaf(text.as_bytes()), index);
             self.index(&event, index);
+            seen(&event);
             self.leaves.push(text.as_str().into());
         }
         Ok(())

@@ -100,6 +100,9 @@ impl Coordinator {
     /// Starts the next round with the message that ends this one, if it can start now on the same epoch.
     fn next_round(&mut self, head: &Head, turn: &mut Turn) {
         let RoundStart { at, job, .. } = head.start;
+        if self.gives_way(&job, turn.now_ms) {
+            return self.tell_round_ended(at, None, turn); // `schedule` goes on with whose turn it is
+        }
         let Prepared::Go(next, gather) = self.prepare(job, turn.now_ms) else {
             return self.tell_round_ended(at, None, turn); // `schedule` says why and tries again
         };
@@ -153,7 +156,7 @@ impl Coordinator {
         release.receipt.attempts = 0;
         release.receipt.epsilon_charged = Some(0.0);
         release.id = job;
-        release.request_hash = entry.signed.hash();
+        release.request_hash = entry.hash;
         self.publish(job, release, None, turn);
     }
 

@@ -89,6 +89,7 @@ impl Participant {
         })?;
         // Whoever is not admitted makes nobody work: these rules need no plan.
         let grant = self.decide(request, &dataset, None, (s_min, now_ms), path)?;
+        held(path, "limits", self.counted(request, &asking, now_ms))?;
         let budgeted = self.budgeted(&dataset.population, Payer { request, grant });
         held(path, "budget", budgeted)?;
         let planned = match &asking {
@@ -144,6 +145,24 @@ impl Participant {
                 .remedy("more participants have to be online: `sotto participant` shows who is missing"));
         }
         Ok(least)
+    }
+
+    /// Counts a request the first time that it is admitted; a trial only looks.
+    fn counted(&mut self, request: &Request, asking: &Asking<'_>, now_ms: u64) -> Result<(), Refusal> {
+        let analyst = self.roster.analyst(&request.analyst);
+        let organisation = analyst.map_or("", |analyst| analyst.organisation.as_str());
+        let (analyst, limits) = (request.analyst.as_str(), &self.config.limits);
+        match asking {
+            Asking::Trial => (self.asked.less_one(analyst, organisation, limits, now_ms)).map(drop),
+            Asking::Round { hash, .. } => {
+                let run = self.runs.entry(*hash).or_default();
+                if !run.counted {
+                    self.asked.take(analyst, organisation, limits, now_ms)?;
+                    run.counted = true;
+                }
+                Ok(())
+            }
+        }
     }
 
     fn noise_allowed(

@@ -1,0 +1,169 @@
+//! How much one organisation may ask of this coordinator, by the organisation of the authenticated caller: one that calls too often is
+//! told so, and nobody else notices. A bucket holds one period's amount and fills evenly. Nothing here depends on what others do.
+//!
+//! Costs a look-up in a small map a call; the keys are names of the roster, so nobody can make the maps grow. Lost in a restart, and may be.
+//! The engine holds what depends on its books: open jobs, and what agents hand in.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use engine::{Refusal, codes};
+use governor::clock::Clock;
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use crate::config::Limits;
+
+/// What a call costs beside itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    Read,
+    /// A request: it stays in the books.
+    Submit,
+    /// A decision: so does it.
+    Act,
+}
+
+/// One call too many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Later {
+    pub refusal: Refusal,
+    pub retry: Duration,
+}
+
+/// All limits of this coordinator.
+pub struct Gate {
+    calls: Limit,
+    submissions: Limit,
+    acts: Limit,
+    pages: Limit,
+    streams: Limit,
+}
+
+struct Limit {
+    buckets: DefaultKeyedRateLimiter<String>,
+    /// In words, of whom and of what.
+    words: String,
+    code: &'static str,
+}
+
+impl Gate {
+    pub fn new(limits: &Limits) -> Self {
+        let of = |amount: NonZeroU32, what: &'static str, code: &'static str| {
+            move |quota: Quota| Limit {
+                buckets: RateLimiter::keyed(quota),
+                words: format!("{amount} {what}"),
+                code,
+            }
+        };
+        let calls = Quota::per_second(limits.calls_per_second).allow_burst(limits.calls_burst);
+        Self {
+            calls: of(limits.calls_per_second, "calls a second", codes::TOO_MANY_CALLS)(calls),
+            submissions: of(
+                limits.submissions_per_minute,
+                "requests a minute",
+                codes::TOO_MANY_REQUESTS,
+            )(Quota::per_minute(limits.submissions_per_minute)),
+            acts: of(limits.acts_per_hour, "acts an hour", codes::TOO_MANY_ACTS)(Quota::per_hour(limits.acts_per_hour)),
+            pages: of(
+                limits.log_pages_per_minute,
+                "pages of the log a minute",
+                codes::TOO_MANY_CALLS,
+            )(Quota::per_minute(limits.log_pages_per_minute)),
+            streams: of(limits.streams_per_minute, "connections a minute", codes::TOO_MANY_CALLS)(Quota::per_minute(
+                limits.streams_per_minute,
+            )),
+        }
+    }
+
+    /// Whether somebody of this organisation may make this call now.
+    pub fn call(&self, organisation: &str, call: Call) -> Result<(), Later> {
+        let whose = "your organisation";
+        self.calls.take(organisation, whose)?;
+        match call {
+            Call::Read => Ok(()),
+            Call::Submit => self.submissions.take(organisation, whose),
+            Call::Act => self.acts.take(organisation, whose),
+        }
+    }
+
+    /// Whether an agent may open a stream again.
+    pub fn stream(&self, agent: &str) -> Result<(), Later> {
+        self.streams.take(agent, "an agent")
+    }
+
+    /// How long the next page of the log waits for its turn; none: it may go.
+    pub fn page(&self, organisation: &str) -> Option<Duration> {
+        self.pages
+            .take(organisation, "your organisation")
+            .err()
+            .map(|later| later.retry)
+    }
+}
+
+impl Limit {
+    fn take(&self, key: &str, whose: &str) -> Result<(), Later> {
+        self.buckets.check_key(&key.to_owned()).map_err(|until| {
+            let retry = until.wait_time_from(self.buckets.clock().now());
+            let text = format!("{whose} may make {} here, and has made them", self.words);
+            let remedy = format!(
+                "again in {} ms; the coordinator's operator sets the limit",
+                millis(retry)
+            );
+            Later {
+                refusal: Refusal::new(self.code, text).remedy(remedy),
+                retry,
+            }
+        })
+    }
+}
+
+/// Rounded up: whoever waits so long is let in.
+pub fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate(calls: u32, submissions: u32) -> Gate {
+        let number = |n| NonZeroU32::new(n).unwrap();
+        Gate::new(&Limits {
+            calls_per_second: number(calls),
+            calls_burst: number(calls),
+            submissions_per_minute: number(submissions),
+            ..Limits::default()
+        })
+    }
+
+    #[test]
+    fn an_organisation_that_used_its_share_is_told_which_and_for_how_long_and_another_is_not() {
+        let gate = gate(1000, 2);
+        assert_eq!(gate.call("loud", Call::Submit), Ok(()));
+        assert_eq!(gate.call("loud", Call::Submit), Ok(()));
+        let later = gate.call("loud", Call::Submit).unwrap_err();
+        assert_eq!(later.refusal.code, codes::TOO_MANY_REQUESTS);
+        assert!(
+            later.refusal.message.contains("2 requests a minute"),
+            "{}",
+            later.refusal.message
+        );
+        let waits = millis(later.retry);
+        assert!((1..=30_000).contains(&waits), "{waits}");
+        assert_eq!(gate.call("loud", Call::Read), Ok(()), "reading has its own share");
+        assert_eq!(gate.call("quiet", Call::Submit), Ok(()));
+    }
+
+    #[test]
+    fn whoever_waits_as_long_as_was_said_is_let_in() {
+        let gate = gate(20, 1000);
+        let later = loop {
+            if let Err(later) = gate.call("loud", Call::Read) {
+                break later;
+            }
+        };
+        assert!(millis(later.retry) <= 50, "{:?}", later.retry);
+        std::thread::sleep(Duration::from_millis(millis(later.retry))); // the limit's own time
+        assert_eq!(gate.call("loud", Call::Read), Ok(()));
+    }
+}

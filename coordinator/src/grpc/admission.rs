@@ -1,0 +1,66 @@
+//! Who calls: the roster's entry for the certificate at the other end, whether it has a role that this door is for, and whether its
+//! organisation's share is not used up. The first line of every handler, before a byte of the message is looked at.
+
+use std::sync::Arc;
+
+use governance::act::By;
+use governance::log::event::Role as Signer;
+use proto::identity::{Peer, PeerError, Role, peer};
+use tokio::sync::watch;
+use tonic::{Request, Status};
+
+use super::refusal::later;
+use crate::gate::{Call, Gate};
+use crate::roster::Membership;
+
+/// The roster of now, and what each organisation may still ask.
+#[derive(Clone)]
+pub struct Admission {
+    pub members: watch::Receiver<Arc<Membership>>,
+    pub gate: Arc<Gate>,
+}
+
+impl Admission {
+    /// An analyst.
+    pub fn analyst<T>(&self, request: &Request<T>, call: Call) -> Result<By, Status> {
+        self.admit(request, &[Role::Analyst], call)
+    }
+
+    /// An analyst or a steward.
+    pub fn person<T>(&self, request: &Request<T>, call: Call) -> Result<By, Status> {
+        self.admit(request, &[Role::Analyst, Role::Steward], call)
+    }
+
+    /// An agent that opens its stream.
+    pub fn agent<T>(&self, request: &Request<T>) -> Result<Peer, Status> {
+        let members = self.members.borrow().clone();
+        let peer = peer(request)?.enrolled_as(Role::Agent, &members.roster)?;
+        self.gate.stream(&peer.name).map_err(|refused| later(&refused))?;
+        Ok(peer)
+    }
+
+    fn admit<T>(&self, request: &Request<T>, roles: &[Role], call: Call) -> Result<By, Status> {
+        let members = self.members.borrow().clone();
+        let roster = &members.roster;
+        let peer = peer(request)?;
+        let role = match roles.contains(&peer.role) {
+            true => peer.role,
+            false => roles[0],
+        };
+        let name = peer.enrolled_as(role, roster)?.name;
+        let (signer, organisation) = match role {
+            Role::Steward => (Signer::Steward, roster.steward(&name).map(|entry| &entry.organisation)),
+            _ => (Signer::Analyst, roster.analyst(&name).map(|entry| &entry.organisation)),
+        };
+        let organisation = organisation.cloned().ok_or_else(|| PeerError::NotInRoster {
+            role,
+            name: name.clone(),
+        })?;
+        self.gate.call(&organisation, call).map_err(|refused| later(&refused))?;
+        Ok(By {
+            role: signer,
+            id: name,
+            organisation,
+        })
+    }
+}
