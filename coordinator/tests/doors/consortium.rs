@@ -53,6 +53,7 @@ impl Consortium {
                 tls_key: ContentHash([0; 32]),
                 signing_key: signing_key(1).public(),
             },
+            retiring: Vec::new(),
         };
         for (role, name, seed) in &members {
             let tls = KeyPair::generate().unwrap();

@@ -55,6 +55,7 @@ fn world(dns_name: &str) -> World {
             tls_key: ContentHash([5; 32]),
             signing_key: key(5).public(),
         },
+        retiring: Vec::new(),
     };
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str, mode: u32| {
