@@ -4,6 +4,7 @@
 mod consent;
 mod contracts;
 mod grants;
+mod identity;
 mod log;
 mod policies;
 mod training;
