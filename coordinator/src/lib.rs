@@ -4,6 +4,7 @@
 //! - [`config`]: the operator's file
 //! - [`driver`]: the one thread that owns the engine: records, then messages, then the spool
 //! - [`grpc`]: the doors for agents and analysts; `links`: the driver's side of the agents' streams
+//! - `tls`: both listeners' certificates, exchanged while they listen; `mailbox`: letters between newcomers and governance
 //! - `jobs`, `notices`, `metrics`: what analysts and operators are told
 //!
 //! Deliberately absent: any way to read a data file (polars and opendp are not even in its closure), any decision over data,
@@ -17,11 +18,13 @@ pub mod driver;
 pub mod grpc;
 mod jobs;
 mod links;
+mod mailbox;
 mod metrics;
 mod notices;
 mod rebuild;
 mod roster;
 mod server;
 mod spool;
+mod tls;
 
 pub use server::{Fatal, check, rebuild, run, run_with};

@@ -3,8 +3,12 @@
 
 #[path = "doors/consortium.rs"]
 mod consortium;
+#[path = "doors/enrolment.rs"]
+mod enrolment;
 #[path = "doors/register.rs"]
 mod register;
+#[path = "doors/rotation.rs"]
+mod rotation;
 #[path = "doors/visibility.rs"]
 mod visibility;
 

@@ -175,7 +175,7 @@ fn a_call_of_governance_counts_once_lately_and_at_its_coordinator() {
         ask: Ask::Answer {
             application: ContentHash([1; 32]),
             answer: Answer::Refused {
-                code: "SOTTO-7112".into(),
+                code: "SOTTO-7111".into(),
                 message: "used".into(),
                 remedy: String::new(),
             },

@@ -127,6 +127,7 @@ impl Members {
                 analysts: self.analysts.clone(),
                 stewards: self.stewards.clone(),
                 coordinator,
+                retiring: Vec::new(),
             }),
             coordinator => {
                 let coordinator = if coordinator.is_some() {

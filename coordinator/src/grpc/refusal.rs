@@ -14,7 +14,7 @@ pub fn status(refusal: &Refusal) -> Status {
     let code = match refusal.code {
         codes::UNKNOWN_JOB | codes::UNKNOWN_DATASET | codes::UNKNOWN_GRANT => Code::NotFound,
         codes::BAD_REQUEST | codes::UNKNOWN_KIND => Code::InvalidArgument,
-        codes::QUEUE_FULL => Code::ResourceExhausted,
+        codes::QUEUE_FULL | codes::ENROLMENT_FULL => Code::ResourceExhausted,
         _ => Code::FailedPrecondition,
     };
     let mut status = Status::new(code, refusal.message.clone());
