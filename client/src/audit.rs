@@ -9,12 +9,21 @@ use engine::SignedRelease;
 use governance::Roster;
 use governance::log::bundle::Verified;
 use governance::log::event::Role;
-use governance::log::{Bundle, Event, Kind, Logged, Proven, SignedCheckpoint, SignedEvent, Tree, Trust};
-use governance::{ContentHash, VerifyingKey};
+use governance::log::{Bundle, Event, Kind, Logged, Proven, Rosters, SignedCheckpoint, SignedEvent, Tree, Trust};
+use governance::{ContentHash, SignedRoster, VerifyingKey};
 use proto::analysts::Answer;
 use serde::{Deserialize, Serialize};
 
 use crate::{Exit, Problem};
+
+/// The log as the coordinator sends it: nothing of it is believed yet.
+#[derive(Clone, Debug, Default)]
+pub struct LogRead {
+    pub checkpoint: String,
+    pub leaves: Vec<String>,
+    /// The rosters that were in force, as far as the coordinator keeps them.
+    pub rosters: Vec<SignedRoster>,
+}
 
 /// The whole log up to a checkpoint with a quorum, verified.
 pub struct AuditLog {
@@ -22,6 +31,7 @@ pub struct AuditLog {
     tree: Tree,
     events: Vec<SignedEvent>,
     witnesses: Vec<String>,
+    rosters: Vec<SignedRoster>,
 }
 
 /// A release as a file that proves itself: what the coordinator signed, and its proof in the log.
@@ -35,7 +45,12 @@ pub struct KeptRelease {
 
 impl AuditLog {
     /// The log of these leaves, if they are exactly those of the checkpoint.
-    pub fn open(checkpoint: &str, leaves: &[String], trust: &Trust) -> Result<Self, Problem> {
+    pub fn open(read: LogRead, trust: &Trust) -> Result<Self, Problem> {
+        let LogRead {
+            checkpoint,
+            leaves,
+            rosters,
+        } = read;
         let checkpoint = SignedCheckpoint::open(checkpoint.as_bytes(), trust.log()).map_err(unproven)?;
         let cosigned = trust.quorum(&checkpoint).map_err(unproven)?;
         let witnesses = cosigned.iter().map(|by| by.key.name().to_owned()).collect();
@@ -62,11 +77,17 @@ impl AuditLog {
             tree,
             events,
             witnesses,
+            rosters,
         })
     }
 
     pub fn size(&self) -> u64 {
         self.events.len() as u64
+    }
+
+    /// Who belonged when, if governance signed each of the rosters that came.
+    pub fn rosters(&self, governance: &VerifyingKey) -> Result<Rosters, Problem> {
+        Rosters::open(&self.rosters, governance).map_err(unproven)
     }
 
     pub fn witnesses(&self) -> &[String] {
@@ -89,7 +110,9 @@ impl AuditLog {
         }
         let stretch = self.events[from as usize..to as usize].iter();
         let entries = stretch.map(|event| (event.clone(), None)).collect();
-        Bundle::export(&self.tree, &self.checkpoint, from, entries).map_err(unproven)
+        let bundle = Bundle::export(&self.tree, &self.checkpoint, from, entries).map_err(unproven)?;
+        let rosters = self.rosters.clone();
+        Ok(Bundle { rosters, ..bundle })
     }
 }
 
@@ -98,6 +121,14 @@ pub fn verify(file: &Path, trust: &Trust) -> Result<Verified, Problem> {
     let text = std::fs::read_to_string(file).map_err(|error| Problem::local(file.display(), error))?;
     let bundle = Bundle::parse(&text).map_err(unproven)?;
     bundle.verify(trust).map_err(unproven)
+}
+
+/// The rosters of a bundle, where the trust file says who signs them; else nobody's membership can be judged.
+pub fn rosters_of(verified: &Verified, trust: &Trust) -> Result<Rosters, Problem> {
+    match trust.governance() {
+        Some(governance) => Rosters::open(&verified.rosters, governance).map_err(unproven),
+        None => Ok(Rosters::default()),
+    }
 }
 
 /// A trust file that somebody was given.

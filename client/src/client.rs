@@ -11,7 +11,7 @@ use proto::v1::analysts_client::AnalystsClient;
 use proto::v1::register_client::RegisterClient;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::audit::KeptRelease;
+use crate::audit::{KeptRelease, LogRead};
 use crate::datasets::{Catalogue, Dataset};
 use crate::released::{Released, unreadable};
 use crate::train::registry::Models;
@@ -26,7 +26,7 @@ const LARGEST: usize = 64 << 20;
 
 /// A connected analyst, or a steward.
 pub struct Client {
-    rpc: AnalystsClient<Channel>,
+    pub(crate) rpc: AnalystsClient<Channel>,
     pub(crate) decisions: RegisterClient<Channel>,
     identity: Identity,
 }
@@ -100,10 +100,16 @@ impl Client {
 
     /// Signs a question. Fresh randomness makes two equal questions two requests.
     pub fn sign(&self, question: Question) -> Result<SignedRequest, Problem> {
+        self.request(question)?
+            .sign(&self.signing_key()?)
+            .map_err(|error| Problem::new(Exit::Refused, "SOTTO-7301", error.to_string()))
+    }
+
+    pub(crate) fn request(&self, question: Question) -> Result<Request, Problem> {
         let mut nonce = [0; 32];
         aws_lc_rs::rand::fill(&mut nonce).map_err(|_| Problem::local("nonce", "no randomness from the system"))?;
         let now_ms = now_ms();
-        let request = Request {
+        Ok(Request {
             nonce: ContentHash(nonce),
             analyst: self.identity.member.name.clone(),
             dataset: question.dataset,
@@ -116,10 +122,7 @@ impl Client {
             max_attempts: question.max_attempts,
             issued_at_ms: now_ms,
             expires_at_ms: now_ms + question.valid_for.as_millis() as u64,
-        };
-        request
-            .sign(&self.signing_key()?)
-            .map_err(|error| Problem::new(Exit::Refused, "SOTTO-7301", error.to_string()))
+        })
     }
 
     pub(crate) fn signing_key(&self) -> Result<SigningKey, Problem> {
@@ -246,17 +249,20 @@ impl Client {
     }
 
     /// The newest checkpoint with a quorum, and every leaf of the log up to it. Nothing of it is verified here.
-    pub async fn read_log(&mut self) -> Result<(String, Vec<String>), Problem> {
+    pub async fn read_log(&mut self) -> Result<LogRead, Problem> {
         let request = v1::ReadLogRequest { from: 0, to: None };
         let mut pages = self.rpc.read_log(request).await.map_err(refused)?.into_inner();
-        let (mut checkpoint, mut leaves) = (String::new(), Vec::new());
+        let mut read = LogRead::default();
         while let Some(page) = pages.message().await.map_err(refused)? {
-            if checkpoint.is_empty() {
-                checkpoint = page.checkpoint;
+            if read.checkpoint.is_empty() {
+                read.checkpoint = page.checkpoint;
             }
-            leaves.extend(page.leaves);
+            read.leaves.extend(page.leaves);
+            let rosters = page.rosters.into_iter().map(governance::SignedRoster::try_from);
+            read.rosters
+                .extend(rosters.collect::<Result<Vec<_>, _>>().map_err(unreadable)?);
         }
-        Ok((checkpoint, leaves))
+        Ok(read)
     }
 
     /// A release with its proof, as a file that others can verify.

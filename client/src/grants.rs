@@ -71,13 +71,17 @@ impl Client {
         note: &str,
     ) -> Result<ContentHash, Problem> {
         let key = crate::enroll::signing_key(&folder.join(GOVERNANCE_KEY))?;
+        self.hand_in(signed(self.governance(), what, note, &key)?).await
+    }
+
+    /// Governance, as its acts say it.
+    pub fn governance(&self) -> By {
         let consortium = self.identity().roster.consortium.clone();
-        let by = By {
+        By {
             role: Signer::Governance,
             id: consortium.clone(),
             organisation: consortium,
-        };
-        self.hand_in(signed(by, what, note, &key)?).await
+        }
     }
 
     async fn hand_in(&mut self, signed: SignedAct) -> Result<ContentHash, Problem> {
@@ -134,13 +138,20 @@ impl Client {
     }
 
     /// Approves for this person's side: a steward of an owner offers (as requested, or what `narrow` makes of it), the requester's
-    /// side agrees to what was offered. Answers what was done on which owner's line.
+    /// side agrees to what was offered. Answers what was done on which owner's line. `wanted` is the whole id, which is a hash of the
+    /// terms: of a few digits a coordinator could show one request before and another one now.
     pub async fn approve_grant(
         &mut self,
         wanted: &str,
         note: &str,
         narrow: impl Fn(&mut Terms),
     ) -> Result<Vec<(String, Status)>, Problem> {
+        if ContentHash::from_hex(wanted).is_none() {
+            let text = format!("`{wanted}` is not a whole id: an approval needs all 64 digits");
+            return Err(Problem::new(Exit::Refused, "SOTTO-2024", text).remedy(
+                "`sotto grant show` prints it above the terms; on a terminal `sotto grant approve` asks instead",
+            ));
+        }
         let decided = self.decided().await?;
         let view = decided.find(wanted)?;
         let (grant, own) = (view.grant.id, decided.by.organisation.clone());
@@ -195,7 +206,20 @@ impl Client {
         let owner = owns.then_some(own);
         let what = match stop {
             Stop::Suspend => What::GrantSuspended { grant, owner },
-            Stop::Resume => What::GrantResumed { grant, owner },
+            Stop::Resume => {
+                let lifts = view.grant.held(&decided.by, owner.as_deref());
+                if lifts.is_empty() {
+                    let text = format!(
+                        "`{}` of `{}` suspended nothing of grant {}",
+                        decided.by.id,
+                        decided.by.organisation,
+                        short(&grant)
+                    );
+                    return Err(Problem::new(Exit::Refused, "SOTTO-2021", text)
+                        .remedy("`sotto grant show` says who holds it up: only that side lifts it"));
+                }
+                What::GrantResumed { grant, owner, lifts }
+            }
             Stop::Revoke => What::GrantRevoked { grant, owner },
             Stop::Complete => What::GrantCompleted { grant, owner },
         };
@@ -227,6 +251,16 @@ impl Decided {
         }
     }
 
+    /// A subject let go on by `by`: what is lifted is named, so that it lifts nothing that came later.
+    pub fn reinstatement(&self, by: &By, subject: Subject) -> Result<What, Problem> {
+        let lifts = self.register.held(by, &subject);
+        if lifts.is_empty() {
+            let text = format!("`{}` suspended nothing of that name", by.organisation);
+            return Err(Problem::new(Exit::Refused, "SOTTO-2021", text).remedy("whoever suspended it lifts it"));
+        }
+        Ok(What::Reinstated { subject, lifts })
+    }
+
     /// Grants that this person may see, the newest request last.
     pub fn grants(&self) -> impl Iterator<Item = GrantView<'_>> {
         self.register.grants(&self.by)
@@ -241,14 +275,6 @@ pub fn status(line: &Line) -> Status {
 /// The consortium's own purposes as an act of governance's.
 pub fn vocabulary(version: u64, terms: Vec<Term>) -> What {
     What::VocabularyPublished { version, terms }
-}
-
-/// An organisation or a dataset, stopped or let go on.
-pub fn suspension(subject: Subject, reinstate: bool) -> What {
-    match reinstate {
-        true => What::Reinstated { subject },
-        false => What::Suspended { subject },
-    }
 }
 
 /// Enough of an id for a person to name the grant.

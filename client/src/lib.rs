@@ -22,6 +22,7 @@ pub mod datasets;
 #[cfg(feature = "agents")]
 pub mod demo;
 pub mod enroll;
+pub mod explained;
 pub mod grants;
 pub mod lineage;
 #[cfg(feature = "agents")]

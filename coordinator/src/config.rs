@@ -25,6 +25,8 @@ pub struct Config {
     pub spool: Option<PathBuf>,
     #[serde(default = "default_spool_mib")]
     pub spool_max_mib: u64,
+    /// Where the transparency log is written as files; none: nowhere.
+    pub tiles: Option<PathBuf>,
     pub metrics_port: Option<u16>,
     #[serde(default)]
     pub log: Log,
@@ -192,6 +194,7 @@ impl Config {
         config.store = folder.join(&config.store);
         config.roster = config.roster.map(|path| folder.join(path));
         config.spool = config.spool.map(|path| folder.join(path));
+        config.tiles = config.tiles.map(|path| folder.join(path));
         Ok(config)
     }
 
@@ -210,6 +213,7 @@ impl Config {
             self.store_max_pages = Some(pages)
         })?;
         set(environment, "SPOOL", |path| self.spool = Some(path))?;
+        set(environment, "TILES", |path| self.tiles = Some(path))?;
         set(environment, "METRICS_PORT", |port| self.metrics_port = Some(port))
     }
 }

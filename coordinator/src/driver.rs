@@ -6,15 +6,16 @@
 //! Deliberately absent: a retry of a failed write. If records cannot be made durable nothing of the step is sent and the
 //! process stops; a restart recovers from what is on disk.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use engine::coordinator::{Coordinator, Input};
+use engine::coordinator::{Coordinator, Explained, Input};
 use engine::message::Join;
 use engine::record::{BadRow, CoordinatorRecord};
 use engine::{AgentId, CoordinatorStep, JobId, Refusal, ToCoordinator};
-use governance::{SignedAct, SignedMove, SignedRequest, SignedRoster};
+use governance::{SignedAct, SignedMove, SignedRequest, SignedRoster, SignedTrial};
 use proto::store::{Store, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
@@ -23,6 +24,7 @@ use crate::links::{End, Link, Links};
 use crate::metrics;
 use crate::roster::Membership;
 use crate::spool::Spooler;
+use crate::tiles::Tiles;
 
 /// What reaches the driver.
 pub enum Event {
@@ -58,6 +60,11 @@ pub enum Event {
         job: JobId,
         analyst: String,
         reply: oneshot::Sender<Result<JobId, Refusal>>,
+    },
+    /// Answered when every owner that was asked has said how it would decide, or has had its time.
+    Explain {
+        signed: SignedTrial,
+        reply: oneshot::Sender<Result<Explained, Refusal>>,
     },
     Move {
         signed: SignedMove,
@@ -143,6 +150,8 @@ pub struct Parts<S> {
     pub store: S,
     pub jobs: Jobs,
     pub spooler: Option<Spooler>,
+    /// The log as files, if somebody reads it so.
+    pub tiles: Option<Tiles>,
     /// What the doors check certificates against.
     pub members: watch::Sender<Arc<Membership>>,
 }
@@ -159,6 +168,7 @@ pub fn start<S: Store + 'static>(
             let running = Running {
                 parts,
                 links: Links::default(),
+                trials: BTreeMap::new(),
                 wake_at_ms: Some(0),
                 retirement_ms: None,
             };
@@ -171,6 +181,8 @@ pub fn start<S: Store + 'static>(
 struct Running<S> {
     parts: Parts<S>,
     links: Links,
+    /// Whom the engine owes the answer of a trial.
+    trials: BTreeMap<JobId, oneshot::Sender<Result<Explained, Refusal>>>,
     wake_at_ms: Option<u64>,
     /// When the next transport key stops being accepted.
     retirement_ms: Option<u64>,
@@ -225,6 +237,7 @@ impl<S: Store> Running<S> {
             }
             Event::Submit { signed, reply } => answer(reply, self.handle(Input::Submit(signed))?),
             Event::Cancel { job, analyst, reply } => answer(reply, self.handle(Input::Cancel { job, analyst })?),
+            Event::Explain { signed, reply } => self.explain(signed, reply)?,
             Event::Move { signed, reply } => answer(reply, self.handle(Input::Move(signed))?),
             Event::Act { signed, reply } => answer(reply, self.handle(Input::Act(signed))?),
             Event::Watch { job, analyst, reply } => {
@@ -238,6 +251,27 @@ impl<S: Store> Running<S> {
             }),
             Event::Roster(roster) => self.adopt(roster)?,
             Event::Stop => {}
+        }
+        Ok(())
+    }
+
+    /// The engine closes every trial that it takes, within seconds.
+    fn explain(
+        &mut self,
+        signed: SignedTrial,
+        reply: oneshot::Sender<Result<Explained, Refusal>>,
+    ) -> Result<(), DriverError> {
+        // The asker waits before the engine hears of it: an owner that is lost in this very step may be the last one waited for.
+        let id = JobId::of(&signed.hash().0);
+        let mut late = Some(reply);
+        if !self.trials.contains_key(&id) {
+            self.trials.extend(late.take().map(|reply| (id, reply)));
+        }
+        if let Some(Err(refusal)) = self.handle(Input::Explain(signed))?
+            && let Some(reply) = late.or_else(|| self.trials.remove(&id))
+        {
+            // An asker that went away needs no answer.
+            let _ = reply.send(Err(refusal));
         }
         Ok(())
     }
@@ -260,6 +294,7 @@ impl<S: Store> Running<S> {
             records,
             envelopes,
             spool,
+            explained,
             reply,
             wake_at_ms,
             events,
@@ -280,11 +315,21 @@ impl<S: Store> Running<S> {
                 lost.push(agent);
             }
         }
+        let closed = |record: &CoordinatorRecord| matches!(record, CoordinatorRecord::Cosigned { .. });
+        if let Some(tiles) = self.parts.tiles.as_mut().filter(|_| records.iter().any(closed)) {
+            tiles.publish(self.parts.engine.books().log());
+        }
         if let Some(spooler) = &self.parts.spooler {
             spool.into_iter().for_each(|vector| spooler.keep(vector));
         }
         for event in &events {
             crate::notices::tell(event);
+        }
+        for explained in explained {
+            if let Some(asker) = self.trials.remove(&explained.id) {
+                // An asker that went away needs no answer.
+                let _ = asker.send(Ok(explained));
+            }
         }
         self.wake_at_ms = wake_at_ms;
         metrics::stepped(handled - began, self.links.len(), self.parts.engine.open_rounds());

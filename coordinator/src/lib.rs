@@ -25,6 +25,7 @@ mod rebuild;
 mod roster;
 mod server;
 mod spool;
+mod tiles;
 mod tls;
 
 pub use server::{Fatal, check, rebuild, run, run_with};

@@ -31,6 +31,7 @@ use crate::grpc::register::RegisterDoor;
 use crate::jobs::Jobs;
 use crate::roster::{Membership, RosterFile, RosterFileError};
 use crate::spool::Spooler;
+use crate::tiles::Tiles;
 use crate::tls::{self, Certificates};
 use crate::{metrics, roster};
 
@@ -78,6 +79,14 @@ pub async fn run_with(
         Some(folder) => Some(Spooler::open(folder, config.spool_max_mib << 20)?),
         None => None,
     };
+    let tiles = match &config.tiles {
+        Some(folder) => {
+            let mut tiles = Tiles::open(folder)?;
+            tiles.publish(engine.books().log());
+            Some(tiles)
+        }
+        None => None,
+    };
     if let Some(port) = config.metrics_port {
         metrics::install(port).map_err(Fatal::Metrics)?;
     }
@@ -88,6 +97,7 @@ pub async fn run_with(
         store,
         jobs,
         spooler,
+        tiles,
         members,
     })?;
     let file = RosterFile::new(config.roster_file());

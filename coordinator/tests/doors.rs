@@ -9,6 +9,8 @@ mod enrolment;
 mod register;
 #[path = "doors/rotation.rs"]
 mod rotation;
+#[path = "doors/trials.rs"]
+mod trials;
 #[path = "doors/visibility.rs"]
 mod visibility;
 

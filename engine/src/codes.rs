@@ -55,6 +55,9 @@ pub const ENROLMENT_FULL: &str = "SOTTO-2056";
 /// A call to the mailbox that governance did not sign for it, lately.
 pub const NOT_GOVERNANCE: &str = "SOTTO-2057";
 
+/// The analyst has as many trials under way as are relayed at a time.
+pub const TRIALS_OPEN: &str = "SOTTO-2081";
+
 /// The request does not verify at this participant.
 pub const REQUEST_REFUSED: &str = "SOTTO-3002";
 /// The request was closed here, or allows no such attempt.
@@ -87,6 +90,9 @@ pub const LOG_FORKED: &str = "SOTTO-3031";
 /// The log holds charges that this ledger does not: it was put back to an older state.
 pub const LEDGER_BEHIND: &str = "SOTTO-3032";
 
+/// The analyst tried more questions in a minute than this owner answers.
+pub const TRIALS: &str = "SOTTO-3051";
+
 /// The epoch is unknown, void or spent here.
 pub const NO_EPOCH: &str = "SOTTO-4001";
 /// The slot was used, or the message does not fit its phase.
@@ -115,10 +121,76 @@ pub const LOG_UNSEEN: &str = "SOTTO-4031";
 pub const LOG_FAULT: &str = "SOTTO-4032";
 /// A grant was agreed, and this owner has not seen the agreement in the log yet.
 pub const UNWITNESSED: &str = "SOTTO-4033";
+/// An act waits here until the log says under which roster it was taken.
+pub const ACT_WAITS: &str = "SOTTO-4034";
+/// The log holds an act that concerns this owner, and the coordinator did not bring it.
+pub const ACT_WITHHELD: &str = "SOTTO-4035";
 /// The agent has not heard from the coordinator for three beats, or misses acts: it may not know of a revocation.
 pub const STALE: &str = "SOTTO-4021";
+
+/// What helps where whoever refuses knows nothing better: no refusal is without a way on.
+pub fn remedy(code: &str) -> &'static str {
+    match code {
+        UNKNOWN_DATASET => "`sotto dataset` lists what is offered",
+        BAD_REQUEST | REQUEST_REFUSED => "`sotto doctor` compares clocks and keys",
+        OTHER_CONTRACT | NOT_SERVED | NOT_ACTIVE => "`sotto dataset show` names the current contract: ask under it",
+        TOO_FEW | TOO_FEW_LEFT => "`sotto participant` shows who is missing",
+        QUEUE_FULL | TRIALS_OPEN => "ask again later",
+        ENROLMENT_FULL => "wait a minute; `sotto enroll serve` at the governance holder empties the mailbox",
+        NOT_GOVERNANCE => "use the consortium's own folder, and compare the clocks",
+        UNKNOWN_KIND | OTHER_PLAN => "`sotto doctor` compares versions; else ask the coordinator's operator",
+        CANCELLED | ATTEMPTS_SPENT | EXPIRED | REPLAYED | TOKENS_SPENT => "ask anew",
+        OWNERS_REFUSED => "the reasons say what each owner wants; `sotto explain` shows every owner's decision",
+        UNKNOWN_JOB => "`sotto job` and `sotto release` list yours",
+        JOB_ENDED => "`sotto job` shows how it ended",
+        MODEL_MOVE => "`sotto model` shows where each version stands",
+        LISTED_ONLY => "`sotto dataset` names its owners: ask them, or for a grant",
+        CONTRACT_MOVE => "`sotto contract diff` lists what breaks",
+        NO_QUORUM => "it is shown as soon as enough participants are back: `sotto participant`",
+        LOG_EVENT => "that agent's operator looks at its version and its identity",
+        LOG_LOST => "stop the coordinator and rebuild its log from participants' mirrors",
+        ACT => "`sotto grant show` says where it stands; the handbook says who decides what",
+        GRANT_ENDED | NO_GRANT => "`sotto grant request` asks for a new one",
+        SUSPENDED | SUSPENDED_HERE => "whoever suspended it lifts it: `sotto reinstate`",
+        UNKNOWN_GRANT => "`sotto grant list` shows yours",
+        RULES => "`sotto explain` shows the rule; its owner may change it",
+        COHORT_TOO_SMALL => "more participants have to be online: `sotto participant`",
+        BUDGET => "ask for a smaller epsilon, or read an earlier answer: `sotto release` is free",
+        PAUSED => "ask again later",
+        WITHOUT_NOISE => "leave `non_private` out, or every owner sets `without_noise_approved_by`",
+        OTHER_STATE | ABORT => "keep the logs, and tell the governance holder",
+        TRIALS => "try again in a minute",
+        LOG_FORKED => "show governance the evidence: `sotto-participant status`",
+        LEDGER_BEHIND => "two people replay the charges: `sotto-participant ledger replay`",
+        ROSTER => "install the newest roster.json",
+        code if code.starts_with("SOTTO-1") => "`sotto dataset show` and `sotto explain` say what can be asked",
+        code if is_transient(code) => "nothing: it is tried again; if it repeats, that participant's log says why",
+        _ => "docs/errors.md explains the code; else ask the operator of whoever said it",
+    }
+}
 
 /// Whether a later attempt may succeed where this one was refused.
 pub(crate) fn is_transient(code: &str) -> bool {
     code.starts_with("SOTTO-4")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_protocol_s_own_transient_troubles_have_no_better_remedy_than_patience() {
+        let source = include_str!("codes.rs");
+        let consts = source
+            .lines()
+            .filter_map(|line| line.strip_prefix("pub const ")?.split('"').nth(1));
+        let codes: Vec<&str> = consts.collect();
+        assert!(codes.len() > 40, "{codes:?}");
+        let vague = |code: &&&str| remedy(code).starts_with("docs/errors.md");
+        assert_eq!(codes.iter().filter(vague).collect::<Vec<_>>(), Vec::<&&str>::new());
+        let mut once = codes.clone();
+        once.sort_unstable();
+        once.dedup();
+        assert_eq!(once.len(), codes.len(), "a code is said for one thing alone");
+    }
 }

@@ -16,6 +16,7 @@ mod pace;
 mod round;
 mod shown;
 mod terms;
+mod trial;
 mod uploads;
 mod view;
 
@@ -28,6 +29,7 @@ pub use catalogue::{Catalogue, Offered, Presence};
 pub use config::{Config, Input, Limits, Workloads};
 pub use log::LogBooks;
 pub use shown::{Reader, Shown};
+pub use trial::Explained;
 pub use view::{EpochView, JobView, Phase as JobPhase};
 
 use crate::codes;
@@ -51,6 +53,7 @@ pub struct Coordinator {
     uploads: uploads::Uploads,
     log: log::Log,
     feeds: acts::Feeds,
+    trials: trial::Trials,
     /// Of the newest input.
     now_ms: u64,
 }
@@ -90,6 +93,7 @@ impl Coordinator {
             rounds: BTreeMap::new(),
             uploads: uploads::Uploads::new(config.limits.uploads),
             feeds: acts::Feeds::default(),
+            trials: trial::Trials::default(),
             now_ms: 0,
             config,
         })
@@ -103,6 +107,8 @@ impl Coordinator {
             step: CoordinatorStep::default(),
             leaves: Vec::new(),
         };
+        // The roster stands in the log before anything that is said under it.
+        self.settle_log(&mut turn);
         match input {
             Input::AgentJoined { agent, join } => self.agent_joined(agent, join, &mut turn),
             Input::AgentLeft { agent } => self.agent_left(&agent, &mut turn),
@@ -113,6 +119,10 @@ impl Coordinator {
             }
             Input::Cancel { job, analyst } => {
                 let reply = self.cancel(job, &analyst, &mut turn);
+                turn.step.reply = Some(reply);
+            }
+            Input::Explain(signed) => {
+                let reply = self.explain(signed, &mut turn);
                 turn.step.reply = Some(reply);
             }
             Input::Move(signed) => {
@@ -131,6 +141,7 @@ impl Coordinator {
         self.tend_epochs(&mut turn);
         self.schedule(&mut turn);
         self.tend_log(&mut turn);
+        self.close_trials(&mut turn);
         turn.step.wake_at_ms = self.next_wake(now_ms);
         turn.step
     }
@@ -168,6 +179,7 @@ impl Coordinator {
         }
         self.log.left(agent);
         self.uploads.left(agent);
+        self.trials_left(agent);
         self.forget_contracts();
         self.epochs.membership_changed(turn.now_ms);
         self.epoch_member_left(agent, turn);
@@ -202,6 +214,11 @@ impl Coordinator {
             }
             M::Act(signed) => self.act_of_agent(&from, signed, turn),
             M::ActsWanted { from: place } => self.tell_acts(&from, place, turn),
+            M::RosterWanted { roster } => {
+                if let Some(roster) = self.books.roster(&roster) {
+                    turn.send(&from, ToAgent::Roster(roster.clone()));
+                }
+            }
             M::Accept { at, accept, grant } => {
                 self.admitted(&from, at, grant, turn);
                 self.round_event(at, round::Event::Accept(&from, accept), turn);
@@ -236,6 +253,7 @@ impl Coordinator {
             M::Edges { at, edges } => self.round_event(at, round::Event::Edges(&from, edges), turn),
             M::Events(leaves) => self.events(&from, leaves, turn),
             M::LogSeen(seen) => self.log_seen(&from, seen, turn),
+            M::TrialAnswer { id, answer } => self.trial_answered(&from, id, answer),
             M::Aborted { at, refused } => {
                 turn.event(CoordinatorEvent::AgentRefused {
                     agent: from.clone(),
@@ -328,6 +346,7 @@ impl Coordinator {
             self.jobs_wake(now_ms),
             self.log_wake(),
             self.feeds.beat_at_ms,
+            self.trials.wake_at_ms(),
         ];
         times.into_iter().flatten().min()
     }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use governance::log::TreeHash;
-use governance::{ContentHash, SignedAct, SignedRequest, SignedRoster};
+use governance::{ContentHash, SignedAct, SignedRequest, SignedRoster, SignedTrial};
 
 use crate::ids::{AgentId, EpochSeq, JobId, SlotId};
 use crate::refused::Refused;
@@ -22,7 +22,8 @@ pub type Wire = Arc<[u8]>;
 /// From the coordinator to one agent.
 #[derive(Clone)]
 pub enum ToAgent {
-    /// The newest roster, sent after joining and whenever it rises. The agent checks governance's signature itself.
+    /// The newest roster, sent after joining and whenever it rises; an older one where the agent asks for it. The agent checks governance's
+    /// signature itself.
     Roster(SignedRoster),
     /// Acts that concern this agent's organisation, in the order in which they were taken.
     Acts(Acts),
@@ -56,6 +57,8 @@ pub enum ToAgent {
     JobEnded { job: JobId, request_hash: [u8; 32] },
     /// The log as it grew since this agent last looked, to be examined and cosigned.
     LogGrown(Box<LogGrown>),
+    /// An analyst asks how this owner would decide; nothing happens.
+    Trial(Trial),
 }
 
 /// From one agent to the coordinator. The sender is the authenticated connection's, never a field.
@@ -66,6 +69,8 @@ pub enum ToCoordinator {
     Act(SignedAct),
     /// Acts from this one on, please: some are missing here.
     ActsWanted { from: u64 },
+    /// A roster of before, please: an act was taken under it.
+    RosterWanted { roster: ContentHash },
     /// This agent's message of a setup step.
     Setup(SetupToCoordinator),
     /// The agent cannot take part in this epoch (restart, dispute, timeout).
@@ -102,6 +107,28 @@ pub enum ToCoordinator {
     Events(Vec<String>),
     /// What the agent makes of a checkpoint.
     LogSeen(LogSeen),
+    /// How it would decide.
+    TrialAnswer { id: JobId, answer: TrialAnswer },
+}
+
+/// A question that is tried, and the round that it would be decided for.
+#[derive(Clone)]
+pub struct Trial {
+    /// The first half of the trial's hash: names the answer.
+    pub id: JobId,
+    /// The analyst's signed words, unaltered.
+    pub trial: Arc<SignedTrial>,
+    pub epoch: EpochSeq,
+    pub s_min: u32,
+    pub timeout_ms: u64,
+}
+
+/// The way of one owner's decision. For people to read: it decides nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrialAnswer {
+    pub steps: Vec<governance::decision::path::Step>,
+    /// None: a round would begin.
+    pub refused: Option<Refused>,
 }
 
 /// A checkpoint, with all that one agent needs to examine it. Some 700 bytes a leaf: with all leaves at hand

@@ -14,6 +14,7 @@ mod log;
 mod payer;
 mod round;
 mod shown;
+mod trial;
 
 use std::collections::BTreeMap;
 
@@ -24,7 +25,7 @@ use secagg::Entropy;
 pub use acts::Heard;
 pub use books::{Books, Inconsistent, Tokens};
 pub use config::{Budget, ComputeFailed, Config, Dataset, Input, Limits};
-pub use consent::{Consent, NotAsked, Stamp};
+pub use consent::{Consent, ConsentTerms, NotAsked, Published, Stamp};
 pub use log::{LogBooks, ReplayRefused};
 
 use crate::codes;
@@ -48,6 +49,7 @@ pub struct Participant {
     budgets_aligned: bool,
     log: log::Log,
     pulse: acts::Pulse,
+    trials: trial::Trials,
 }
 
 /// Why a participant cannot start.
@@ -90,7 +92,7 @@ impl Participant {
         {
             return Err(StartError::NotInRoster(config.agent.to_string()));
         }
-        Ok(Self {
+        let participant = Self {
             log: log::Log::new(&roster, books.log())?,
             roster,
             roster_hash: signed.hash(),
@@ -101,8 +103,11 @@ impl Participant {
             datasets: hashed(&config.datasets),
             budgets_aligned: false,
             pulse: acts::Pulse::default(),
+            trials: trial::Trials::default(),
             config,
-        })
+        };
+        participant.speak();
+        Ok(participant)
     }
 
     /// What to say in the handshake.
@@ -148,7 +153,10 @@ impl Participant {
                 self.log_connected(true, now_ms);
                 self.connected(&mut turn);
             }
-            Input::Disconnected => self.log_connected(false, now_ms),
+            Input::Disconnected => {
+                self.log_connected(false, now_ms);
+                self.forget_carried();
+            }
             Input::Wake => {}
         }
         self.expire_rounds(&mut turn);
@@ -156,6 +164,7 @@ impl Participant {
         self.close_expired_requests(&mut turn);
         self.log_contributions_due(&mut turn);
         self.send_events(&mut turn);
+        self.carries(&turn);
         turn.step.wake_at_ms = self.next_wake(now_ms);
         turn.step
     }
@@ -269,21 +278,34 @@ impl Participant {
             }
             M::JobEnded { request_hash, .. } => self.close_request(ContentHash(request_hash), turn),
             M::LogGrown(grown) => self.log_grown(*grown, turn),
+            M::Trial(trial) => self.trial(&trial, turn),
         }
     }
 
     /// Only governance makes rosters, and versions only rise.
     fn adopt_roster(&mut self, signed: SignedRoster, turn: &mut Turn<'_>) {
-        if signed.hash() == self.roster_hash {
+        let hash = signed.hash();
+        if hash == self.roster_hash {
             return;
         }
         let verified = signed.verify(&self.config.governance_key);
+        let of_before = |roster: &Roster| roster.version <= self.roster.version && self.lacks_roster(&hash);
+        if verified.as_ref().is_ok_and(of_before) {
+            // An act was taken under it: nobody belongs by it today.
+            self.record(ParticipantRecord::RosterKept { roster: signed }, turn);
+            return self.acts_in_log(turn);
+        }
         match verified.and_then(|roster| roster.supersedes(&self.roster).map(|()| roster)) {
             Ok(roster) => {
                 turn.event(ParticipantEvent::RosterAdopted {
                     version: roster.version,
                 });
-                self.roster_hash = signed.hash();
+                // One that came with the configuration is in no record yet, and acts were taken under it.
+                if self.books.roster_of(&self.roster_hash).is_none() {
+                    let roster = self.config.roster.clone();
+                    self.record(ParticipantRecord::RosterKept { roster }, turn);
+                }
+                self.roster_hash = hash;
                 self.roster = roster;
                 self.forget_verified();
                 self.record(ParticipantRecord::RosterAdopted { roster: signed }, turn);

@@ -39,6 +39,9 @@ pub enum CoordinatorRecord {
         /// What the sum was made under.
         terms: CohortTerms,
         contributors: u32,
+        /// Grants that owners admitted this round and those before it by, and the owners: only the newest record of a run is read again.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        grants: BTreeSet<(ContentHash, String)>,
         #[serde(skip)]
         state: Arc<[u8]>,
         /// The sum itself: agents that were there derive the state from it.
@@ -68,6 +71,8 @@ pub enum CoordinatorRecord {
     Logged { first: u64, leaves: Vec<String> },
     /// A checkpoint of so many leaves that a quorum of witnesses cosigned.
     Cosigned { size: u64, checkpoint: String },
+    /// A roster that was in force here: an agent that starts later judges older acts by it.
+    RosterKept { roster: SignedRoster },
 }
 
 /// What a participant must not forget.
@@ -116,6 +121,8 @@ pub enum ParticipantRecord {
     Behind { leaf: String },
     /// Two people brought the ledger up to what the log says.
     Replayed { approvals: Vec<String> },
+    /// A roster of before, signed by governance and named by the log.
+    RosterKept { roster: SignedRoster },
 }
 
 /// A record as a store keeps it.
@@ -261,6 +268,7 @@ mod tests {
             previous_sum: secagg::Digest([9; 32]),
             terms: CohortTerms { n: 4, c: 1, s_min: 3 },
             contributors: 4,
+            grants: BTreeSet::from([(ContentHash([5; 32]), "north".to_owned())]),
             state: vec![0, 1, 255].into(),
             sum: vec![8, 7, 6, 5].into(),
         };
@@ -276,10 +284,15 @@ mod tests {
             previous_sum: secagg::Digest([9; 32]),
             terms: CohortTerms { n: 4, c: 1, s_min: 3 },
             contributors: 4,
+            grants: BTreeSet::new(),
             state: vec![1].into(),
             sum: vec![1].into(),
         };
         let mut row = advanced.to_row().unwrap();
+        assert!(
+            !row.json.contains("grants"),
+            "a run without grants is written as it ever was"
+        );
         row.blob = Some(vec![9, 0, 0, 0, 0, 0, 0, 0, 1].into());
         assert!(CoordinatorRecord::from_row(&row).is_err());
         row.blob = None;

@@ -22,7 +22,9 @@ pub struct CoordinatorStep {
     pub envelopes: Vec<(AgentId, ToAgent)>,
     /// Third: kept for the audit window; losing one costs auditability, never privacy.
     pub spool: Vec<Spool>,
-    /// Answer to a `Submit`, `Cancel`, `Move` or `Act`; of an act, the first half of its hash.
+    /// Trials that are answered now: see `Input::Explain`.
+    pub explained: Vec<crate::coordinator::Explained>,
+    /// Answer to a `Submit`, `Explain`, `Cancel`, `Move` or `Act`; of an act, the first half of its hash.
     pub reply: Option<Result<JobId, Refusal>>,
     /// Call `handle(.., Input::Wake)` no later than this.
     pub wake_at_ms: Option<u64>,
@@ -40,7 +42,9 @@ pub struct ParticipantStep {
     pub envelopes: Vec<ToCoordinator>,
     /// Third: touch the data.
     pub compute: Option<Compute>,
-    /// Answer to an `Act` of this agent's operator, true once the records are durable.
+    /// Before anything is sent: the connection ends here with whatever it still holds, since something of what the operator stopped may be in it.
+    pub sever: bool,
+    /// Answer to an `Act` of this agent's operator, true once the records are durable and, with `sever`, no byte of the connection can leave.
     pub reply: Option<Result<(), Refusal>>,
     /// Last: durable, in one transaction, before the next input is handed in. Nothing of this step depends on them, so their disk
     /// write falls into the time in which the network works.
@@ -173,6 +177,11 @@ pub enum ParticipantEvent {
     },
     /// An act of somebody whom this agent's roster does not know, or that fits nothing here: it counts for nothing.
     ActPassedOver {
+        act: governance::ContentHash,
+        reason: String,
+    },
+    /// The next act of the stream cannot be judged before the log says more.
+    ActWaits {
         act: governance::ContentHash,
         reason: String,
     },

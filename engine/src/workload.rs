@@ -132,16 +132,16 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// A refusal without a remedy.
+    /// A refusal with the way out that its code has.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self {
             code,
             message: message.into(),
-            remedy: None,
+            remedy: Some(crate::codes::remedy(code).to_owned()),
         }
     }
 
-    /// The same refusal with a way out.
+    /// The same refusal with a better way out.
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self

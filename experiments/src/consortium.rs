@@ -2,7 +2,7 @@
 //! executable under hidden subcommands. Two kinds: plain ones, whose rounds carry a vector of a given length over no data (so
 //! that a round is measured and not a query), and ones that answer SQL over small files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use engine::participant::{self, ComputeFailed};
 use engine::step::Compute;
 use governance::decision::LocalRules;
 use privacy::{Clipped, ExactSampler, NoiseBatch, Noised};
+use proto::identity::Role;
 use sotto_participant::Process;
 use sotto_participant::config::Config;
 use sotto_participant::driver::Executor;
@@ -17,7 +18,7 @@ use sotto_participant::serving::Serving;
 use sotto_participant::status::Command;
 use sottovoce::Question;
 use sottovoce::local::child::{log_to_stderr, parent_gone, runtime};
-use sottovoce::local::{Analyst, Running, Site, Spec, State, start};
+use sottovoce::local::{Analyst, Running, Site, Spec, State, Steward, start};
 
 use crate::watched::Watched;
 
@@ -25,6 +26,8 @@ use crate::watched::Watched;
 const DROPPING: &str = "drop-";
 /// Tells the children that they serve the plain workload.
 const PLAIN: &str = "SOTTO_EXPERIMENT_PLAIN";
+/// And that they list nobody: whoever asks needs a grant.
+const BY_GRANT: &str = "SOTTO_EXPERIMENT_BY_GRANT";
 
 #[derive(clap::Args)]
 pub struct Child {
@@ -55,7 +58,7 @@ impl Child {
             let config = Config::load(&self.config)?;
             let drops = self.config.to_string_lossy().contains(DROPPING);
             let process = Process::from(&config);
-            let serving = plain_serving(drops);
+            let serving = plain_serving(drops, config.stewards.clone());
             sotto_participant::serve(
                 &process,
                 tests::plain::workloads(),
@@ -84,10 +87,12 @@ fn finish<E: std::fmt::Display, F: std::fmt::Display>(result: Result<Result<(), 
 }
 
 /// What an agent over no data offers: the plain workload's dataset, with and without noise.
-fn plain_serving(drops: bool) -> Serving {
+fn plain_serving(drops: bool, stewards: BTreeSet<governance::VerifyingKey>) -> Serving {
     let contract = Arc::new(tests::plain::contract());
     let mut rules = LocalRules::default();
-    rules.analysts.insert(contract.name.clone(), ["*".to_owned()].into());
+    if std::env::var_os(BY_GRANT).is_none() {
+        rules.analysts.insert(contract.name.clone(), ["*".to_owned()].into());
+    }
     let dataset = participant::Dataset {
         contract,
         snapshot: "none".to_owned(),
@@ -107,11 +112,16 @@ fn plain_serving(drops: bool) -> Serving {
         datasets: vec![dataset],
         refused: BTreeMap::new(),
         rules: rules.into(),
+        stewards,
         budgets: [("nobody".to_owned(), budget)].into(),
         executor: Arc::new(PlainExecutor { drops }),
         consents: None,
         watch: None,
     }
+}
+
+fn steward_of(participant: &str) -> String {
+    format!("steward-{participant}")
 }
 
 fn approvals() -> Vec<String> {
@@ -145,6 +155,7 @@ pub struct Consortium {
     pub running: Running,
     pub runtime: tokio::runtime::Runtime,
     folder: tempfile::TempDir,
+    state: State,
 }
 
 impl Consortium {
@@ -160,10 +171,29 @@ impl Consortium {
         Self::start(colluders, sites.collect(), &[(PLAIN, "1")])
     }
 
+    /// Plain agents that list nobody, each with a steward of its organisation.
+    pub fn plain_by_grant(participants: usize, colluders: u32) -> Self {
+        let sites = (0..participants).map(|i| Site {
+            name: format!("agent-{i:03}"),
+            organisation: format!("Site {i}"),
+            config: toml::Table::new(),
+        });
+        let mut spec = Self::spec(colluders, sites.collect());
+        let steward = |site: &Site| Steward {
+            name: steward_of(&site.name),
+            organisation: site.organisation.clone(),
+        };
+        spec.stewards = spec.participants.iter().map(steward).collect();
+        Self::started(&spec, &[(PLAIN, "1"), (BY_GRANT, "1")])
+    }
+
     pub fn start(colluders: u32, participants: Vec<Site>, environment: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self::started(&Self::spec(colluders, participants), environment)
+    }
+
+    fn spec(colluders: u32, participants: Vec<Site>) -> Spec {
         let n = participants.len() as u32;
-        let spec = Spec {
+        Spec {
             name: "Experiment".to_owned(),
             colluders,
             min_cohort: (n + colluders) / 2 + 1,
@@ -175,19 +205,40 @@ impl Consortium {
             },
             stewards: Vec::new(),
             participants,
-        };
+        }
+    }
+
+    fn started(spec: &Spec, environment: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
         let runtime = runtime().unwrap_or_else(|error| panic!("{error}"));
-        let state = State::prepare(folder.path(), &spec).unwrap_or_else(|error| panic!("{error}"));
+        let state = State::prepare(folder.path(), spec).unwrap_or_else(|error| panic!("{error}"));
         let executable = std::env::current_exe().expect("this executable has a path");
         let tell = &mut |line: &str| eprintln!("{line}");
         let running = runtime
-            .block_on(start(&executable, &spec, &state, environment, tell))
+            .block_on(start(&executable, spec, &state, environment, tell))
             .unwrap_or_else(|error| panic!("{error}"));
         Self {
             running,
             runtime,
             folder,
+            state,
         }
+    }
+
+    /// Where the agents' operators speak to them, in order of name.
+    pub fn sockets(&self) -> Vec<PathBuf> {
+        let folders = std::fs::read_dir(self.folder.path().join("participants")).expect("the participants' folder");
+        let mut sockets: Vec<PathBuf> = folders
+            .flatten()
+            .map(|folder| folder.path().join("participant.sock"))
+            .collect();
+        sockets.sort();
+        sockets
+    }
+
+    /// The identity of the steward for one participant's organisation.
+    pub fn steward(&self, participant: &str) -> PathBuf {
+        self.state.identity(Role::Steward, &steward_of(participant))
     }
 
     pub fn stop(self) {
@@ -257,11 +308,10 @@ impl Consortium {
 
     /// What every agent says of itself over its local socket. All are asked at once: a round goes on meanwhile.
     async fn bytes_up(&self) -> u64 {
-        let folders = std::fs::read_dir(self.folder.path().join("participants")).expect("the participants' folder");
-        let asked: tokio::task::JoinSet<u64> = folders
-            .flatten()
-            .map(|folder| async move {
-                let socket = folder.path().join("participant.sock");
+        let asked: tokio::task::JoinSet<u64> = self
+            .sockets()
+            .into_iter()
+            .map(|socket| async move {
                 let status = sotto_participant::socket::ask(&socket, &Command::Status)
                     .await
                     .unwrap_or_else(|error| panic!("{}: {error}", socket.display()));

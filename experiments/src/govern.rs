@@ -1,8 +1,10 @@
 //! `govern`: what it costs that somebody decides, watches and proves. A figure is a module; `--only` measures one.
 
 mod consent;
+mod decision;
 mod log;
 mod quorum;
+mod revocation;
 
 use serde_json::{Map, Value};
 use tests::learn::Result;
@@ -21,13 +23,17 @@ pub struct Arguments {
     /// Leaves of the log that is measured
     #[arg(long, default_value_t = 200_000)]
     leaves: u64,
-    /// Participants of the consortium whose queries wait for a quorum
+    /// Participants of the consortium whose queries wait for a quorum, and whose grants are revoked
     #[arg(long, default_value_t = 4)]
     participants: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
 enum Figure {
+    /// One decision of an agent: contract, grant, consent, policies
+    Decision,
+    /// From a revocation until it is in force everywhere, and what leaves meanwhile where it was made
+    Revocation,
     /// A question with a filter by consent, against the same question without
     Consent,
     /// Leaves appended in a second, and what verifying a proof costs
@@ -49,6 +55,12 @@ pub fn run(arguments: &Arguments) -> Value {
 fn measure(arguments: &Arguments) -> Result<Value> {
     let mut figures = Map::new();
     let wanted = |figure| arguments.only.is_none_or(|only| only == figure);
+    if wanted(Figure::Decision) {
+        figures.extend(decision::measure()?);
+    }
+    if wanted(Figure::Revocation) {
+        figures.extend(revocation::measure(arguments.participants, arguments.runs));
+    }
     if wanted(Figure::Log) {
         figures.extend(log::append(arguments.leaves));
         figures.extend(log::verify(arguments.leaves, arguments.runs));

@@ -5,11 +5,14 @@
 //! who speaks (role, name, organisation), when, and what. Whether the signature is that person's, `SignedAct::verify` asks the
 //! roster; whether the act may be taken, the [`crate::register`]. Reading one costs one Ed25519 verification, 25 us.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::contract::Stage;
-use crate::grant::Terms;
-use crate::log::event::Role;
+use crate::grant::{Terms, line_hash};
+use crate::log::event::{Actor, Event, Kind, Role};
+use crate::log::{EventError, SignedEvent};
 use crate::purpose::Term;
 use crate::request::MAX_SKEW_MS;
 use crate::{ContentHash, Roster, SigningKey, VerifyingKey, canonical, keys};
@@ -66,25 +69,19 @@ pub enum What {
         version: u32,
     },
     /// Either side holds the grant up. Without an owner: with all of them, which only the requester's side may say.
-    GrantSuspended {
-        grant: ContentHash,
-        owner: Option<String>,
-    },
+    GrantSuspended { grant: ContentHash, owner: Option<String> },
     /// Who suspended goes on.
     GrantResumed {
         grant: ContentHash,
         owner: Option<String>,
+        /// The acts whose suspension ends. None only in acts from before they were named: see [`crate::hold::Holds`].
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        lifts: BTreeSet<ContentHash>,
     },
     /// Either side ends the grant for good.
-    GrantRevoked {
-        grant: ContentHash,
-        owner: Option<String>,
-    },
+    GrantRevoked { grant: ContentHash, owner: Option<String> },
     /// Either side says that it has served its end, for good.
-    GrantCompleted {
-        grant: ContentHash,
-        owner: Option<String>,
-    },
+    GrantCompleted { grant: ContentHash, owner: Option<String> },
     /// An owner moves a version of a dataset's contract along. The owner is the signer's organisation.
     ContractMoved {
         dataset: String,
@@ -99,16 +96,14 @@ pub enum What {
         bundle: String,
     },
     /// The consortium's own purposes, all of them; they stand beside those that ship.
-    VocabularyPublished {
-        version: u64,
-        terms: Vec<Term>,
-    },
+    VocabularyPublished { version: u64, terms: Vec<Term> },
     /// Nobody of an organisation, or nobody at all of a dataset, from now on: see [`crate::register`] for how far it reaches.
-    Suspended {
-        subject: Subject,
-    },
+    Suspended { subject: Subject },
     Reinstated {
         subject: Subject,
+        /// As with a grant that is resumed.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        lifts: BTreeSet<ContentHash>,
     },
 }
 
@@ -129,13 +124,28 @@ pub enum Subject {
     Dataset(String),
 }
 
-/// Body and signature as they travel and are kept. The body is the canonical JSON of an [`Act`].
+impl Subject {
+    /// How the log names it. Whoever knows the name can tell; a hash of a name hides nothing from those who guess it.
+    pub fn hash(&self) -> ContentHash {
+        let (kind, name) = match self {
+            Self::Organisation(name) => ("organisation", name),
+            Self::Dataset(name) => ("dataset", name),
+        };
+        ContentHash::of("subject", &[kind.as_bytes(), name.as_bytes()])
+    }
+}
+
+/// Body and signatures as they travel and are kept. The body is the canonical JSON of an [`Act`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignedAct {
     pub body: String,
     #[serde(with = "canonical::hexadecimal")]
     pub signature: Vec<u8>,
+    /// The signer's signature of the act's event in the log: the leaf stands on the word of who decided, not on the coordinator's. Empty
+    /// in acts from before there was one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "canonical::hexadecimal")]
+    pub event: Vec<u8>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -150,6 +160,8 @@ pub enum ActError {
     },
     #[error("the act is not signed by the key of `{0}`")]
     Signature(String),
+    #[error("the act's event for the log is not signed by the key of `{0}`")]
+    EventSignature(String),
     #[error("the act says {at_ms} ms, it is {now_ms} ms: check both clocks and sign again")]
     Clock { at_ms: u64, now_ms: u64 },
 }
@@ -159,8 +171,53 @@ impl Act {
         self.check()?;
         let body = canonical::to_string(self).map_err(|e| ActError::Malformed(e.to_string()))?;
         let signature = key.sign(DOMAIN, body.as_bytes());
-        let signed = SignedAct { body, signature };
+        let event = self.event(ContentHash::of(DOMAIN, &[body.as_bytes()]), key.public());
+        let event = event.signature(key).map_err(|e| ActError::Malformed(e.to_string()))?;
+        let signed = SignedAct { body, signature, event };
         signed.read().map(|_| signed)
+    }
+
+    /// What the log says of the act: who decided what about which thing, by hashes. Written down alike by everybody.
+    fn event(&self, hash: ContentHash, key: VerifyingKey) -> Event {
+        let (role, id) = (self.by.role, self.by.id.clone());
+        self.event_by(hash, self.at_ms, Actor { role, id, key })
+    }
+
+    /// The same in somebody else's words: the coordinator's, where the signer gave none.
+    pub fn event_by(&self, hash: ContentHash, at_ms: u64, actor: Actor) -> Event {
+        let event = |kind| Event::new(kind, at_ms, actor.clone()).refers("act", hash);
+        let line = |grant: &ContentHash, owner: &Option<String>| match owner {
+            Some(owner) => line_hash(grant, owner),
+            None => *grant,
+        };
+        match &self.what {
+            What::GrantRequested { .. } => event(Kind::Grant).refers("grant", hash),
+            What::GrantOffered { grant, .. } | What::GrantAgreed { grant, .. } => {
+                event(Kind::Grant).refers("grant", *grant)
+            }
+            What::GrantSuspended { grant, owner } => event(Kind::Suspension)
+                .refers("grant", *grant)
+                .refers("suspended", line(grant, owner)),
+            What::GrantResumed { grant, owner, lifts } => {
+                let event = event(Kind::Suspension)
+                    .refers("grant", *grant)
+                    .refers("resumed", line(grant, owner));
+                lifting(event, lifts)
+            }
+            What::GrantRevoked { grant, owner } | What::GrantCompleted { grant, owner } => {
+                event(Kind::Revocation).refers("revoked", line(grant, owner))
+            }
+            What::ContractMoved { contract, .. } => Event {
+                contract: Some(*contract),
+                ..event(Kind::Contract)
+            },
+            What::PolicyPublished { bundle, .. } => event(Kind::Policy).refers("policy", policy_hash(bundle)),
+            What::VocabularyPublished { .. } => event(Kind::Policy).refers("vocabulary", hash),
+            What::Suspended { subject } => event(Kind::Suspension).refers("suspended", subject.hash()),
+            What::Reinstated { subject, lifts } => {
+                lifting(event(Kind::Suspension).refers("reinstated", subject.hash()), lifts)
+            }
+        }
     }
 
     fn check(&self) -> Result<(), ActError> {
@@ -181,6 +238,19 @@ impl Act {
             }),
         }
     }
+}
+
+/// The acts that a resumption names, in their order.
+fn lifting(event: Event, lifts: &BTreeSet<ContentHash>) -> Event {
+    let named = lifts.iter().enumerate();
+    named.fold(event, |event, (place, act)| {
+        event.refers(&format!("lifts-{place}"), *act)
+    })
+}
+
+/// How the log and decisions name a policy.
+pub fn policy_hash(bundle: &str) -> ContentHash {
+    ContentHash::of("policy bundle", &[bundle.as_bytes()])
 }
 
 impl What {
@@ -225,6 +295,14 @@ impl What {
             _ => None,
         }
     }
+
+    /// What a resumption lifts; none: it is of another kind.
+    pub fn lifts(&self) -> Option<&BTreeSet<ContentHash>> {
+        match self {
+            Self::GrantResumed { lifts, .. } | Self::Reinstated { lifts, .. } => Some(lifts),
+            _ => None,
+        }
+    }
 }
 
 impl SignedAct {
@@ -245,6 +323,23 @@ impl SignedAct {
 
     /// The act, if who it names stands in the roster for that organisation and signed it.
     pub fn verify(&self, roster: &Roster, governance: &VerifyingKey) -> Result<Act, ActError> {
+        Ok(self.signed_by(roster, governance)?.0)
+    }
+
+    /// The act's event in the log, if who signed the act signed that as well; none where no such signature came with it.
+    pub fn logged(&self, roster: &Roster, governance: &VerifyingKey) -> Result<Option<SignedEvent>, ActError> {
+        let (act, key) = self.signed_by(roster, governance)?;
+        if self.event.is_empty() {
+            return Ok(None);
+        }
+        let event = act.event(self.hash(), key).signed(self.event.clone());
+        event.map(Some).map_err(|error| match error {
+            EventError::Signature(id) => ActError::EventSignature(id),
+            error => ActError::Malformed(error.to_string()),
+        })
+    }
+
+    fn signed_by(&self, roster: &Roster, governance: &VerifyingKey) -> Result<(Act, VerifyingKey), ActError> {
         let act = self.read()?;
         let By { role, id, organisation } = &act.by;
         let enrolled = match role {
@@ -263,7 +358,7 @@ impl SignedAct {
         };
         keys::verify(&key, DOMAIN, self.body.as_bytes(), &self.signature)
             .map_err(|_| ActError::Signature(id.clone()))?;
-        Ok(act)
+        Ok((act, key))
     }
 
     /// The act's name. It covers the body alone: a second signature over the same body is the same act.

@@ -4,6 +4,10 @@
 //! Cedar policy (crate `policy`) plugs in behind `Decide` and can only narrow it. Everything here is independent of data, so a refusal
 //! names its rule, its reason and what would help. Absent permission is a refusal.
 
+pub mod path;
+
+pub use path::Path;
+
 use crate::act::Subject;
 use crate::grant::{Action, Witnessed};
 use crate::register::{ContractStanding, Uncovered, Wanted};
@@ -30,6 +34,8 @@ pub struct Question<'a> {
     pub columns: &'a [String],
     /// The aggregates that it releases, as in SQL and in capitals; none for training.
     pub aggregates: &'a [String],
+    /// Whether what leaves holds noise. Before there is a plan nobody knows, and it counts as so.
+    pub noise: bool,
     /// The smallest cohort that this round may release a sum over.
     pub s_min: u32,
     pub now_ms: u64,
@@ -50,12 +56,22 @@ pub enum Verdict {
 }
 
 pub trait Decide: Send + Sync {
-    fn decide(&self, question: &Question<'_>) -> Verdict;
+    /// Says yes or no, and keeps on `path` what each rule that let the question pass said. Why it refuses is in the verdict.
+    fn walk(&self, question: &Question<'_>, path: &mut Path) -> Verdict;
+
+    fn decide(&self, question: &Question<'_>) -> Verdict {
+        self.walk(question, &mut Path::silent())
+    }
 
     /// Asked before there is a plan, and so without columns: a rule that needs none may refuse here already and spare the
-    /// work. An allow settles nothing, `decide` is asked in any case.
-    fn decide_early(&self, question: &Question<'_>) -> Verdict {
-        self.decide(question)
+    /// work. An allow settles nothing, `walk` is asked in any case.
+    fn walk_early(&self, question: &Question<'_>, path: &mut Path) -> Verdict {
+        self.walk(question, path)
+    }
+
+    /// The policies of the owner's own disk, as the log names them; none where there are none.
+    fn local_policy(&self) -> Option<ContentHash> {
+        None
     }
 
     /// Whether an analyst may know of a dataset whose contract does not show itself to everybody. Absent permission is none.
@@ -74,7 +90,7 @@ pub struct LocalRules {
 }
 
 impl Decide for LocalRules {
-    fn decide(&self, q: &Question<'_>) -> Verdict {
+    fn walk(&self, q: &Question<'_>, path: &mut Path) -> Verdict {
         let dataset = &q.request.dataset;
         let analyst = &q.request.analyst;
         if q.request.contract != q.contract_hash || *dataset != q.contract.name {
@@ -84,13 +100,47 @@ impl Decide for LocalRules {
                 "fetch the current contract with `sotto dataset` and ask again".into(),
             );
         }
-        if let Some(denied) = retired(q).or_else(|| suspended(q)) {
+        if let Some(denied) = retired(q) {
             return denied;
         }
+        path.passed("contract", || {
+            let standing = q.register.standing(q.owner, dataset, &q.contract_hash, q.now_ms);
+            let (version, hash) = (&q.contract.version, q.contract_hash);
+            let stands = match standing.name() {
+                "" => "as its owner configured it",
+                stage => stage,
+            };
+            format!("`{dataset}` version {version}, {stands}, {hash}")
+        });
+        if let Some(denied) = suspended(q) {
+            return denied;
+        }
+        path.passed("suspended", || {
+            "neither the analyst's organisation nor the owner nor the dataset".to_owned()
+        });
         let grant = match self.admits(dataset, analyst) {
-            true => None,
+            true => {
+                path.passed("local.list", || format!("`{analyst}` is on the owner's own list"));
+                None
+            }
             false => match q.grant() {
-                Ok(grant) => Some(grant),
+                // A grant is capped by its epsilon, and what has no noise has none: no cap would hold.
+                Ok(_) if !q.noise => {
+                    return deny(
+                        "grant.noise",
+                        format!(
+                            "analyst `{analyst}` is admitted to `{dataset}` by a grant, and none covers sums without noise"
+                        ),
+                        "leave `non_private` out, or the owner lists the analyst in its configuration".into(),
+                    );
+                }
+                Ok(grant) => {
+                    path.passed("grant", || {
+                        let covers = "active, covers action, purpose, columns and aggregates";
+                        format!("grant {grant}: {covers}")
+                    });
+                    Some(grant)
+                }
                 Err(Uncovered { rule, reason, remedy }) => {
                     let reason =
                         format!("analyst `{analyst}` is not on the owner's list for `{dataset}`, and {reason}");
@@ -113,6 +163,13 @@ impl Decide for LocalRules {
                 format!("allowed purposes: {}", q.contract.purposes.join(", ")),
             );
         }
+        path.passed("contract.purpose", || {
+            format!(
+                "`{}`, of those that the contract allows: {}",
+                q.request.purpose,
+                allowed.join(", ")
+            )
+        });
         let withheld = self.forbidden_columns.get(dataset);
         // A set, since a run over an image asks for hundreds of columns several times a round.
         let queryable: BTreeSet<&str> = (q.contract.columns.iter())
@@ -128,6 +185,10 @@ impl Decide for LocalRules {
                 "leave the column out of the question".into(),
             );
         }
+        path.passed("local.column", || match q.columns {
+            [] => "the question reads no column".to_owned(),
+            read => format!("may be used: {}", listed(read)),
+        });
         Verdict::Allow { grant }
     }
 
@@ -195,6 +256,16 @@ fn suspended(q: &Question<'_>) -> Option<Verdict> {
         let remedy = format!("ask `{}`: `sotto reinstate` lifts it", by.organisation);
         Some(deny(rule, reason, remedy))
     })
+}
+
+/// The first names of a list that may be long: an image has hundreds of columns.
+fn listed(names: &[String]) -> String {
+    const FIRST: usize = 12;
+    let first = names[..names.len().min(FIRST)].join(", ");
+    match names.len().saturating_sub(FIRST) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
 }
 
 fn deny(rule: &'static str, reason: String, remedy: String) -> Verdict {

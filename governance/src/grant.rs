@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ContentHash;
 use crate::act::By;
+use crate::hold::Holds;
 use crate::log::event::Role;
 use crate::purpose::Vocabulary;
 
@@ -38,8 +39,8 @@ pub struct Line {
     /// The first is as requested, the last is what counts.
     versions: Vec<Version>,
     state: State,
-    /// Who holds it up: the line is suspended while somebody does.
-    holds: BTreeSet<Side>,
+    /// Who holds it up, by which acts: the line is suspended while somebody does.
+    holds: BTreeMap<Side, Holds>,
     /// What happened, oldest first.
     pub history: Vec<Entry>,
 }
@@ -74,11 +75,14 @@ enum State {
     Completed,
 }
 
-/// Of two.
+/// Who may hold a line up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Side {
     Owner,
+    /// The requester's organisation: a steward of it, or its agent.
     Requester,
+    /// The requester alone.
+    Analyst,
 }
 
 /// Where a line stands at some moment.
@@ -102,7 +106,8 @@ pub(crate) enum Step<'a> {
     Offer(&'a Terms),
     Agree(u32),
     Suspend,
-    Resume,
+    /// What these acts suspended.
+    Resume(&'a BTreeSet<ContentHash>),
     Revoke,
     Complete,
 }
@@ -117,8 +122,10 @@ pub enum GrantError {
     OtherVersion { expected: u32, found: u32 },
     #[error("the grant is {}: it cannot be {wanted}", .from.spelling())]
     NotFrom { from: Status, wanted: &'static str },
-    #[error("it was suspended by {0}: only that side lifts it")]
+    #[error("it was suspended by {0}: only they lift it")]
     HeldBy(&'static str),
+    #[error("none of the suspensions that it names holds it up: look again and name those that do")]
+    LiftsNothing,
 }
 
 /// Whether an act is in the log under a quorum of witnesses: a grant is active only then.
@@ -169,7 +176,7 @@ impl Grant {
                 by: by.clone(),
             }],
             state: State::Requested,
-            holds: BTreeSet::new(),
+            holds: BTreeMap::new(),
             history: vec![Entry {
                 what: Status::Requested,
                 by: by.clone(),
@@ -194,6 +201,20 @@ impl Grant {
     /// Whether the grant names this organisation: as an owner, or as the requester's.
     pub fn concerns(&self, organisation: &str) -> bool {
         self.requested.organisation == organisation || self.lines.contains_key(organisation)
+    }
+
+    /// What somebody must name to lift its own side's suspension of an owner's line, or of all lines.
+    pub fn held(&self, by: &By, owner: Option<&str>) -> BTreeSet<ContentHash> {
+        let lines = self
+            .lines
+            .iter()
+            .filter(|(of, _)| owner.is_none_or(|owner| owner == *of));
+        let held = |(of, line): (&String, &Line)| {
+            let side = side(by, of, &self.requested.organisation);
+            let holds = line.holds.iter().filter(move |(holder, _)| side.may_lift(**holder));
+            holds.flat_map(|(_, holds)| holds.acts()).copied().collect::<Vec<_>>()
+        };
+        lines.flat_map(held).collect()
     }
 
     /// Takes a step on every line that it fits; on one at least.
@@ -269,16 +290,17 @@ impl Grant {
                 });
             }
             (Step::Agree(_), _) => return not_from("agreed"),
-            (Step::Suspend | Step::Revoke | Step::Complete, from) if from.is_final() => return Ok(()),
+            // Whether the window has ended is not for the signer's clock to say, which may run ahead: whoever stops something is heard.
+            (Step::Suspend | Step::Revoke | Step::Complete, _) if line.state.has_ended() => return Ok(()),
             (Step::Suspend, _) => {
-                line.holds.insert(side);
+                line.holds.entry(side).or_default().hold(act, at_ms);
                 S::Suspended
             }
-            (Step::Resume, from) if from.is_final() || line.holds.is_empty() => return not_from("resumed"),
-            (Step::Resume, _) if !line.holds.remove(&side) => {
-                return Err(GrantError::HeldBy(side.other().spelling()));
+            (Step::Resume(_), from) if from.is_final() || line.holds.is_empty() => return not_from("resumed"),
+            (Step::Resume(lifts), _) => {
+                line.lift(side, lifts, at_ms)?;
+                line.status(at_ms, &Unlogged)
             }
-            (Step::Resume, _) => line.status(at_ms, &Unlogged),
             (Step::Revoke, _) => {
                 line.state = State::Revoked;
                 S::Revoked
@@ -298,7 +320,28 @@ impl Grant {
     }
 }
 
+impl State {
+    /// For good, by an act and not by the clock.
+    fn has_ended(&self) -> bool {
+        matches!(self, Self::Revoked | Self::Completed)
+    }
+}
+
 impl Line {
+    /// Takes away what these acts suspended, as far as `side` may.
+    fn lift(&mut self, side: Side, lifts: &BTreeSet<ContentHash>, at_ms: u64) -> Result<(), GrantError> {
+        let mut lifted = None;
+        for (_, holds) in self.holds.iter_mut().filter(|(holder, _)| side.may_lift(**holder)) {
+            lifted = Some(holds.lift(lifts, at_ms) | lifted.unwrap_or(false));
+        }
+        self.holds.retain(|_, holds| !holds.is_empty());
+        match (lifted, self.holds.keys().next()) {
+            (Some(true), _) => Ok(()),
+            (None, Some(holder)) => Err(GrantError::HeldBy(holder.spelling())),
+            _ => Err(GrantError::LiftsNothing),
+        }
+    }
+
     /// The terms that count: of the newest version.
     pub fn terms(&self) -> &Terms {
         // Unwrap safety: a line begins with the requested version and none is ever taken away.
@@ -345,23 +388,22 @@ impl Side {
     fn spelling(self) -> &'static str {
         match self {
             Self::Owner => "the owner's side",
-            Self::Requester => "the requester's side",
+            Self::Requester => "a steward or an agent of the requester's organisation",
+            Self::Analyst => "the requester",
         }
     }
 
-    fn other(self) -> Self {
-        match self {
-            Self::Owner => Self::Requester,
-            Self::Requester => Self::Owner,
-        }
+    /// Whose suspension this side lifts: its own, and an organisation that of its analyst, never the other way round.
+    fn may_lift(self, holder: Self) -> bool {
+        self == holder || (self, holder) == (Self::Requester, Self::Analyst)
     }
 }
 
 /// For whom somebody speaks on an owner's line. A steward or an agent of an organisation that asks of itself speaks as its owner.
 fn side(by: &By, owner: &str, requester: &str) -> Side {
-    let owns = by.role != Role::Analyst && by.organisation == owner;
-    match owns || by.organisation != requester {
-        true => Side::Owner,
-        false => Side::Requester,
+    match by.role {
+        Role::Analyst => Side::Analyst,
+        _ if by.organisation == owner || by.organisation != requester => Side::Owner,
+        _ => Side::Requester,
     }
 }

@@ -21,8 +21,9 @@ pub use contracts::{MoveError as ContractMoveError, Standing as ContractStanding
 pub use cover::{Uncovered, Wanted};
 pub use view::GrantView;
 
-use crate::act::{By, Layer, Subject};
+use crate::act::{By, Layer, Subject, policy_hash};
 use crate::grant::{Grant, GrantError, Step};
+use crate::hold::Holds;
 use crate::log::event::Role;
 use crate::purpose::{Vocabulary, VocabularyError};
 use crate::{Act, ActError, ContentHash, Roster, SignedAct, Stage, VerifyingKey, What};
@@ -67,9 +68,12 @@ pub struct Policy {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspension {
+    /// Who suspended first.
     pub by: By,
     pub at_ms: u64,
     pub note: String,
+    /// The acts that suspend: it ends when all of them are lifted.
+    pub holds: Holds,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -99,8 +103,14 @@ pub enum RegisterError {
     Stale { what: String, current: u64, found: u64 },
     #[error("the contract is {from:?}: it cannot become {to:?}")]
     Contract { from: Option<Stage>, to: Stage },
-    #[error("nobody suspended it for `{0}`")]
+    #[error("the contract is one of `{expected}`, not of `{found}`")]
+    OtherDataset { expected: String, found: String },
+    #[error("`{0}` does not speak for this participant: its operator lists the stewards who do")]
+    NotListed(String),
+    #[error("none of the suspensions that it names holds for `{0}`")]
     NotSuspended(String),
+    #[error("a resumption names the suspensions that it lifts: look them up and sign again")]
+    LiftsUnnamed,
     #[error("{MAX_ACTS} acts of `{0}` were taken: no more are kept")]
     TooMany(String),
 }
@@ -130,22 +140,10 @@ impl Register {
         if act.by.role != Role::Agent {
             act.is_fresh(now_ms)?;
         }
-        if let What::GrantRequested { terms, steward_agrees } = &act.what {
-            for owner in &terms.owners {
-                if !roster.has_agent_of(owner) {
-                    return Err(RegisterError::NoOwner(owner.clone()));
-                }
-                if !roster.has_steward_of(owner) {
-                    return Err(RegisterError::NoSteward(owner.clone()));
-                }
-            }
-            if !steward_agrees && roster.has_steward_of(&terms.organisation) {
-                return Err(RegisterError::StewardAgrees(terms.organisation.clone()));
-            }
-            if *steward_agrees && !roster.has_steward_of(&terms.organisation) {
-                return Err(RegisterError::NoSteward(terms.organisation.clone()));
-            }
+        if act.what.lifts().is_some_and(BTreeSet::is_empty) {
+            return Err(RegisterError::LiftsUnnamed);
         }
+        sides_stand(&act.what, roster)?;
         self.clone().apply(signed.hash(), &act)?;
         Ok(AtDoor::New(Box::new(act)))
     }
@@ -190,13 +188,18 @@ impl Register {
                 self.step(hash, act, Some(owner), &Step::Agree(*version))?;
             }
             What::GrantSuspended { owner, .. } => self.stop(hash, act, owner.as_deref(), &Step::Suspend)?,
-            What::GrantResumed { owner, .. } => self.stop(hash, act, owner.as_deref(), &Step::Resume)?,
+            What::GrantResumed { owner, lifts, .. } => self.stop(hash, act, owner.as_deref(), &Step::Resume(lifts))?,
             What::GrantRevoked { owner, .. } => self.stop(hash, act, owner.as_deref(), &Step::Revoke)?,
             What::GrantCompleted { owner, .. } => self.stop(hash, act, owner.as_deref(), &Step::Complete)?,
             What::ContractMoved { dataset, contract, to } => {
                 may(act, by.role == Role::Steward, "a steward of the dataset's owner")?;
                 let place = (by.organisation.clone(), *contract);
-                let from = self.contracts.get(&place).map(|known| known.stage);
+                let known = self.contracts.get(&place);
+                if let Some(known) = known.filter(|known| known.dataset != *dataset) {
+                    let (expected, found) = (known.dataset.clone(), dataset.clone());
+                    return Err(RegisterError::OtherDataset { expected, found });
+                }
+                let from = known.map(|known| known.stage);
                 if from.is_some_and(|from| from >= *to) || from.is_none() && matches!(to, Stage::Deprecated { .. }) {
                     return Err(RegisterError::Contract { from, to: *to });
                 }
@@ -220,7 +223,7 @@ impl Register {
                 rises("the policy", current, *version)?;
                 let policy = Policy {
                     version: *version,
-                    hash: ContentHash::of("policy bundle", &[bundle.as_bytes()]),
+                    hash: policy_hash(bundle),
                     bundle: bundle.clone(),
                     by: by.clone(),
                     at_ms: *at_ms,
@@ -240,19 +243,27 @@ impl Register {
                     by: by.clone(),
                     at_ms: *at_ms,
                     note: note.clone(),
+                    holds: Holds::default(),
                 };
-                self.suspensions.entry(reach(by, subject)).or_insert(suspension);
+                let suspension = self.suspensions.entry(reach(by, subject)).or_insert(suspension);
+                suspension.holds.hold(hash, *at_ms);
             }
-            What::Reinstated { subject } => {
+            What::Reinstated { subject, lifts } => {
                 let speaks = matches!(by.role, Role::Governance | Role::Steward);
                 may(act, speaks, "governance or a steward")?;
-                if self.suspensions.remove(&reach(by, subject)).is_none() {
+                let place = reach(by, subject);
+                let lifted = |held: &mut Suspension| held.holds.lift(lifts, *at_ms).then(|| held.holds.is_empty());
+                let Some(ends) = self.suspensions.get_mut(&place).and_then(lifted) else {
                     return Err(RegisterError::NotSuspended(by.organisation.clone()));
+                };
+                if ends {
+                    self.suspensions.remove(&place);
                 }
             }
         }
         self.taken.insert(hash);
-        if by.role != Role::Agent {
+        // What only takes away is counted by nobody: it need not be signed to be heard, and must not make its signer unheard.
+        if by.role != Role::Agent && !what.narrows() {
             *self.by_person.entry(by.id.clone()).or_default() += 1;
         }
         Ok(())
@@ -343,6 +354,16 @@ impl Register {
         places.iter().flatten().find_map(|place| self.suspensions.get(place))
     }
 
+    /// What somebody must name to lift its own suspension of `subject`.
+    pub fn held(&self, by: &By, subject: &Subject) -> BTreeSet<ContentHash> {
+        let suspension = self.suspensions.get(&reach(by, subject));
+        suspension
+            .into_iter()
+            .flat_map(|held| held.holds.acts())
+            .copied()
+            .collect()
+    }
+
     /// Everything that is suspended now: by whom (none: by governance), what, and why.
     pub fn suspensions(&self) -> impl Iterator<Item = (Option<&str>, &Subject, &Suspension)> {
         self.suspensions
@@ -364,7 +385,7 @@ impl Register {
                 ..
             } => return owner == organisation,
             What::ContractMoved { .. } => return act.by.organisation == organisation,
-            What::Suspended { subject } | What::Reinstated { subject } => {
+            What::Suspended { subject } | What::Reinstated { subject, .. } => {
                 let own = Subject::Organisation(act.by.organisation.clone());
                 return act.by.role == Role::Governance || act.by.organisation == organisation || *subject == own;
             }
@@ -382,6 +403,27 @@ impl Register {
             grant.concerns(organisation)
                 && (grant.requested.organisation == organisation || owner.is_none_or(|owner| owner == organisation))
         })
+    }
+}
+
+/// Whether a request for a grant names owners and stewards as the roster has them: the door asks, and every agent again, by the roster
+/// under which the act was taken. Of other acts there is nothing to ask.
+pub fn sides_stand(what: &What, roster: &Roster) -> Result<(), RegisterError> {
+    let What::GrantRequested { terms, steward_agrees } = what else {
+        return Ok(());
+    };
+    for owner in &terms.owners {
+        if !roster.has_agent_of(owner) {
+            return Err(RegisterError::NoOwner(owner.clone()));
+        }
+        if !roster.has_steward_of(owner) {
+            return Err(RegisterError::NoSteward(owner.clone()));
+        }
+    }
+    match (steward_agrees, roster.has_steward_of(&terms.organisation)) {
+        (false, true) => Err(RegisterError::StewardAgrees(terms.organisation.clone())),
+        (true, false) => Err(RegisterError::NoSteward(terms.organisation.clone())),
+        _ => Ok(()),
     }
 }
 

@@ -3,12 +3,19 @@
 //! It carries the *task* (what the analyst wrote), never a plan: each party derives the plan for itself. Its hash names
 //! it in ledgers, so a replay of it can neither drain a budget nor average noise away.
 
+use crate::act::Subject;
 use crate::log::event::{Actor, Event, Kind, Role};
 use crate::log::{EventError, SignedEvent};
 use crate::{ContentHash, Roster, SigningKey, VerifyingKey, canonical, keys};
 use serde::{Deserialize, Serialize};
 
 const DOMAIN: &str = "request";
+/// How a request's event refers to the dataset, as suspensions do.
+const DATASET: &str = "dataset";
+/// A trial asks how a request would be decided. Of another domain, so that neither can be taken for the other.
+const TRIAL: &str = "trial";
+/// The longest time a trial may stay valid: clocks may differ by [`MAX_SKEW_MS`] either way.
+pub const MAX_TRIAL_MS: u64 = 300_000;
 /// How far an analyst's clock may run ahead of ours.
 pub const MAX_SKEW_MS: u64 = 120_000;
 /// The longest time a request may stay valid; nonces are remembered at least this long.
@@ -48,6 +55,14 @@ pub struct SignedRequest {
     pub event: Vec<u8>,
 }
 
+/// A request that is not to be answered: every owner says how it would decide, and nothing happens. It is never logged, never charged
+/// and opens no round, because no signature of a trial is one of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedTrial {
+    pub body: Vec<u8>,
+    pub signature: Vec<u8>,
+}
+
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RequestError {
     #[error("malformed request: {0}")]
@@ -62,6 +77,8 @@ pub enum RequestError {
     Future { issued_at_ms: u64, now_ms: u64 },
     #[error("request is valid for {0} ms: expected 1 to {MAX_LIFETIME_MS}")]
     Lifetime(i128),
+    #[error("trial is valid for {0} ms: expected at most {MAX_TRIAL_MS}")]
+    TrialLifetime(i128),
     #[error("epsilon is {0}: expected a finite number above zero")]
     Epsilon(f64),
     #[error("delta is {0}: expected a number above zero and below one")]
@@ -84,12 +101,25 @@ impl Request {
         Ok(SignedRequest { body, signature, event })
     }
 
+    /// Signs the same words as a trial: see [`SignedTrial`].
+    pub fn sign_trial(&self, key: &SigningKey) -> Result<SignedTrial, RequestError> {
+        self.check()?;
+        self.check_trial()?;
+        let body = canonical::to_string(self)
+            .map_err(|e| RequestError::Malformed(e.to_string()))?
+            .into_bytes();
+        let signature = key.sign(TRIAL, &body);
+        Ok(SignedTrial { body, signature })
+    }
+
     /// What the log says of a request: who asked, when, under which contract. Written down alike by everybody.
     fn event(&self, hash: ContentHash, key: VerifyingKey) -> Event {
         let (role, id) = (Role::Analyst, self.analyst.clone());
         let event = Event::new(Kind::Request, self.issued_at_ms, Actor { role, id, key });
         let contract = Some(self.contract);
-        Event { contract, ..event }.refers("request", hash)
+        Event { contract, ..event }
+            .refers("request", hash)
+            .refers(DATASET, Subject::Dataset(self.dataset.clone()).hash())
     }
 
     fn check(&self) -> Result<(), RequestError> {
@@ -108,18 +138,28 @@ impl Request {
         }
         Ok(())
     }
-}
 
-impl SignedRequest {
-    /// The request, if the named analyst signed these bytes, and they hold now.
-    /// Whether this request was seen before is the caller's to know (by `hash`).
-    pub fn verify(&self, roster: &Roster, now_ms: u64) -> Result<Request, RequestError> {
-        let request: Request =
-            serde_json::from_slice(&self.body).map_err(|e| RequestError::Malformed(e.to_string()))?;
+    fn check_trial(&self) -> Result<(), RequestError> {
+        let lifetime = i128::from(self.expires_at_ms) - i128::from(self.issued_at_ms);
+        if lifetime > i128::from(MAX_TRIAL_MS) {
+            return Err(RequestError::TrialLifetime(lifetime));
+        }
+        Ok(())
+    }
+
+    /// What stands in a body, if the named analyst signed it in this domain and it holds now.
+    fn verified(
+        body: &[u8],
+        signature: &[u8],
+        domain: &str,
+        roster: &Roster,
+        now_ms: u64,
+    ) -> Result<Request, RequestError> {
+        let request: Request = serde_json::from_slice(body).map_err(|e| RequestError::Malformed(e.to_string()))?;
         let analyst = roster
             .analyst(&request.analyst)
             .ok_or_else(|| RequestError::UnknownAnalyst(request.analyst.clone()))?;
-        keys::verify(&analyst.key, DOMAIN, &self.body, &self.signature)
+        keys::verify(&analyst.key, domain, body, signature)
             .map_err(|_| RequestError::Signature(request.analyst.clone()))?;
         request.check()?;
         if now_ms >= request.expires_at_ms {
@@ -136,10 +176,41 @@ impl SignedRequest {
         }
         Ok(request)
     }
+}
+
+impl SignedTrial {
+    /// The request that is tried, if the named analyst signed it as a trial and it holds now.
+    pub fn verify(&self, roster: &Roster, now_ms: u64) -> Result<Request, RequestError> {
+        let request = Request::verified(&self.body, &self.signature, TRIAL, roster, now_ms)?;
+        request.check_trial()?;
+        Ok(request)
+    }
+
+    /// Names the trial between coordinator and agents; never equal to a request's.
+    pub fn hash(&self) -> ContentHash {
+        ContentHash::of(TRIAL, &[&self.body])
+    }
+}
+
+impl SignedRequest {
+    /// The request, if the named analyst signed these bytes, and they hold now.
+    /// Whether this request was seen before is the caller's to know (by `hash`).
+    pub fn verify(&self, roster: &Roster, now_ms: u64) -> Result<Request, RequestError> {
+        Request::verified(&self.body, &self.signature, DOMAIN, roster, now_ms)
+    }
 
     /// The request's event, if the analyst with this key signed it.
     pub fn logged(&self, request: &Request, analyst: &VerifyingKey) -> Result<SignedEvent, EventError> {
-        request.event(self.hash(), *analyst).signed(self.event.clone())
+        let event = request.event(self.hash(), *analyst);
+        let mut earlier = event.clone();
+        match event.signed(self.event.clone()) {
+            // Of a client from before requests named their dataset to the log.
+            Err(EventError::Signature(_)) => {
+                earlier.references.remove(DATASET);
+                earlier.signed(self.event.clone())
+            }
+            signed => signed,
+        }
     }
 
     /// The name of the request in ledgers, logs and messages. It covers the body alone: a second valid signature over

@@ -125,6 +125,11 @@ impl SignedRoster {
     /// The roster, if governance signed exactly these bytes and they are consistent.
     pub fn verify(&self, governance: &VerifyingKey) -> Result<Roster, RosterError> {
         keys::verify(governance, DOMAIN, self.body.as_bytes(), &self.signature)?;
+        self.read()
+    }
+
+    /// The roster without its signature being looked at: of a record that was verified before it was stored.
+    pub fn read(&self) -> Result<Roster, RosterError> {
         let roster: Roster = serde_json::from_str(&self.body).map_err(|e| RosterError::Malformed(e.to_string()))?;
         roster.check()?;
         Ok(roster)
@@ -279,6 +284,27 @@ impl Roster {
         )
     }
 }
+
+/// The roster in force at a place of the log, given what its leaves before that place name, in their order: the newest version of them. A
+/// coordinator that names an older one again brings nobody back. Of all that are named the rosters themselves must be at hand.
+pub fn in_force<'r>(
+    named: impl IntoIterator<Item = ContentHash>,
+    known: impl Fn(&ContentHash) -> Option<&'r Roster>,
+) -> Result<Option<&'r Roster>, NotAtHand> {
+    let mut newest: Option<&Roster> = None;
+    for hash in named {
+        let roster = known(&hash).ok_or(NotAtHand(hash))?;
+        if newest.is_none_or(|newest| roster.version > newest.version) {
+            newest = Some(roster);
+        }
+    }
+    Ok(newest)
+}
+
+/// The log names a roster that is not here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the log names roster {0}, which is not at hand")]
+pub struct NotAtHand(pub ContentHash);
 
 fn distinct(what: &'static str, values: impl Iterator<Item = String>) -> Result<(), RosterError> {
     repeated(values).map_or(Ok(()), |value| Err(RosterError::Twice { what, value }))

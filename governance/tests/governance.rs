@@ -375,6 +375,7 @@ fn the_owner_decides_and_absence_is_refusal() {
         witnessed: &Unlogged,
         columns: &columns,
         aggregates: &[],
+        noise: true,
         s_min: 3,
         now_ms: 0,
     };

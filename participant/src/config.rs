@@ -9,6 +9,7 @@
 mod check;
 mod file;
 
+use governance::VerifyingKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -38,6 +39,10 @@ pub struct Config {
     pub consent: Consent,
     /// A file or a folder of Cedar policies: the local layer. `None`: this owner has no policies of its own.
     pub local_policies: Option<PathBuf>,
+    /// The signing keys of the stewards who speak for this organisation. Empty: nobody does, and only `analysts` lists admit anybody.
+    pub stewards: BTreeSet<VerifyingKey>,
+    /// Nothing is answered until the consortium's layer of policies is in force here.
+    pub consortium_required: bool,
     pub populations: Vec<Population>,
     pub datasets: Vec<Dataset>,
 }
@@ -88,6 +93,8 @@ pub struct Consent {
     pub purposes: BTreeMap<String, String>,
     /// What a FHIR permit that names no purpose stands for. Empty: such a resource is refused.
     pub permit_means: BTreeSet<String>,
+    /// Kinds of FHIR consent (`code`, or `system|code` of `category`) whose permits mean that. Empty: none does.
+    pub permit_categories: BTreeSet<String>,
 }
 
 /// From the files' columns to the contract's. Every map is keyed by the *contract's* column.
@@ -229,6 +236,18 @@ mod tests {
             assert!(error.message.contains(says), "{keys}: {error}");
             assert!(error.place.starts_with("p.toml:"), "{keys}: {error}");
         }
+    }
+
+    #[test]
+    fn the_consortiums_policies_are_required_by_name() {
+        assert!(!parse(&example()).unwrap().consortium_required);
+        let with = |rule: &str| {
+            let table = format!("[policy]\nconsortium = \"{rule}\"\n[[dataset]]\n");
+            parse(&example().replace("[[dataset]]\n", &table))
+        };
+        let config = with("required").unwrap();
+        assert!(config.consortium_required && config.local_policies.is_none());
+        assert!(with("optional").is_err(), "one spelling: a slip of the pen is not a no");
     }
 
     #[test]

@@ -9,15 +9,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use engine::OsEntropy;
-use engine::message::{Join, ToCoordinator};
+use engine::message::{Join, ToAgent, ToCoordinator};
 use engine::participant::{ComputeFailed, Input, Participant};
 use engine::record::ParticipantRecord;
 use engine::step::{Compute, ParticipantStep};
 use privacy::Noised;
 use proto::store::Store;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
+use crate::gate::Gate;
 use crate::status::{Command, Reply, Status};
 use crate::watch::Served;
 
@@ -38,11 +39,14 @@ pub enum Outgoing {
 
 /// What reaches the driver.
 pub enum Event {
-    /// The stream to the coordinator opened; what this agent says goes to `outbox`.
+    /// The stream to the coordinator opened; what this agent says goes to `outbox`, and from there through `gate`.
     Connected {
         outbox: mpsc::Sender<Outgoing>,
+        gate: Gate,
     },
     Engine(Input),
+    /// From the coordinator, with its part of [`INBOX_BYTES`], which is given back when the step is done.
+    Message(ToAgent, OwnedSemaphorePermit),
     Local(Command, oneshot::Sender<serde_json::Value>),
     /// Answered when every step that was begun before it is done: what is asked before a vector leaves was asked after that.
     Barrier(oneshot::Sender<()>),
@@ -51,8 +55,18 @@ pub enum Event {
     Stop,
 }
 
+/// The connection that there is.
+struct Session {
+    outbox: mpsc::Sender<Outgoing>,
+    gate: Gate,
+}
+
 /// Waiting events. The link stops reading from the coordinator when it is full; a flood costs the coordinator, not us.
 pub const INBOX: usize = 256;
+/// Bytes of waiting messages from the coordinator, which may be as large as the largest frame. One message is taken whatever it takes.
+pub const INBOX_BYTES: usize = 256 * 1024 * 1024;
+/// Waiting orders of this machine's own people. They have a way of their own: a coordinator that floods the inbox delays no revocation.
+pub const ORDERS: usize = 16;
 /// Unsent messages. A coordinator that does not read loses the connection instead of filling our memory.
 pub const OUTBOX: usize = 1024;
 
@@ -62,6 +76,7 @@ pub fn run<S: Store>(
     mut store: S,
     executor: Arc<dyn Executor>,
     mut inbox: mpsc::Receiver<Event>,
+    mut orders: mpsc::Receiver<Event>,
     own_inbox: mpsc::WeakSender<Event>,
     runtime: &Handle,
     mut status: Status,
@@ -72,11 +87,11 @@ pub fn run<S: Store>(
         .spawn(move || compute_loop(&*executor, &compute_queue, &own_inbox))
         .map_err(DriverError::Thread)?;
     let mut entropy = OsEntropy::default();
-    let mut outbox: Option<mpsc::Sender<Outgoing>> = None;
+    let mut session: Option<Session> = None;
     let mut wake_at_ms: Option<u64> = None;
     loop {
-        let event = runtime.block_on(next_event(&mut inbox, wake_at_ms));
-        let mut ordered = None;
+        let event = runtime.block_on(next_event(&mut orders, &mut inbox, wake_at_ms));
+        let (mut ordered, mut _place) = (None, None);
         let input = match event {
             Event::Stop => break,
             Event::Local(command, reply) => match status.answer(command, &engine) {
@@ -103,31 +118,35 @@ pub fn run<S: Store>(
                 let _ = passed.send(());
                 continue;
             }
-            Event::Connected { outbox: new } => {
-                outbox = Some(new);
+            Event::Connected { outbox, gate } => {
+                session = Some(Session { outbox, gate });
                 Input::Connected
             }
             Event::Serving(served) => {
                 status.refused(served.refused);
                 Input::Datasets(served.datasets)
             }
+            Event::Message(message, place) => {
+                _place = Some(place);
+                Input::Message(message)
+            }
             Event::Engine(input) => input,
         };
         let connected = matches!(input, Input::Connected);
         if matches!(input, Input::Disconnected) {
-            outbox = None;
+            session = None;
         }
         status.saw(&input);
         let mut step = engine.handle(now_ms(), &mut entropy, input);
-        if let (true, Some(sender)) = (connected, &outbox) {
+        if let (true, Some(session)) = (connected, &session) {
             // The channel is new and empty; if its reader is gone already, the next event says so.
-            let _ = sender.try_send(Outgoing::Join(engine.join(now_ms())));
+            let _ = session.outbox.try_send(Outgoing::Join(engine.join(now_ms())));
         }
         wake_at_ms = step.wake_at_ms;
         let refused = step.reply.take().and_then(Result::err);
-        perform(step, &mut store, &mut outbox, &jobs, &mut status)?;
+        perform(step, &mut store, &mut session, &jobs, &mut status)?;
         if let Some(reply) = ordered {
-            // Durable now: an operator who was told "done" may rely on it.
+            // Durable now, and nothing of it is on its way: an operator who was told "done" may rely on it.
             let _ = reply.send(match refused {
                 None => serde_json::json!({ "done": true }),
                 Some(refusal) => serde_json::json!({ "error": refusal.to_string() }),
@@ -144,16 +163,22 @@ pub fn run<S: Store>(
 fn perform<S: Store>(
     step: ParticipantStep,
     store: &mut S,
-    outbox: &mut Option<mpsc::Sender<Outgoing>>,
+    session: &mut Option<Session>,
     jobs: &std::sync::mpsc::Sender<Compute>,
     status: &mut Status,
 ) -> Result<(), DriverError> {
     keep(store, &step.records)?;
+    if step.sever
+        && let Some(session) = session.take()
+    {
+        // Whatever waits in queues and buffers stays there; the link dials again, and says what is to be said.
+        session.gate.shut();
+    }
     for message in step.envelopes {
-        let Some(sender) = outbox else { break };
-        if sender.try_send(Outgoing::Message(message)).is_err() {
+        let Some(open) = session else { break };
+        if open.outbox.try_send(Outgoing::Message(message)).is_err() {
             // Full or closed: dropping the sender ends the session, and the link dials again.
-            *outbox = None;
+            *session = None;
         }
     }
     if let Some(compute) = step.compute {
@@ -178,18 +203,28 @@ fn keep<S: Store>(store: &mut S, records: &[ParticipantRecord]) -> Result<(), Dr
     store.append(&rows).map_err(DriverError::Store)
 }
 
-async fn next_event(inbox: &mut mpsc::Receiver<Event>, wake_at_ms: Option<u64>) -> Event {
-    let event = match wake_at_ms {
-        None => inbox.recv().await,
-        Some(at) => {
-            let wait = Duration::from_millis(at.saturating_sub(now_ms()));
-            match tokio::time::timeout(wait, inbox.recv()).await {
-                Ok(event) => event,
-                Err(_) => return Event::Engine(Input::Wake),
-            }
+/// What the operator ordered goes before whatever else waits.
+async fn next_event(
+    orders: &mut mpsc::Receiver<Event>,
+    inbox: &mut mpsc::Receiver<Event>,
+    wake_at_ms: Option<u64>,
+) -> Event {
+    let event = async {
+        tokio::select! {
+            biased;
+            // Closed where there is no socket: then only the inbox counts.
+            Some(order) = orders.recv() => order,
+            event = inbox.recv() => event.unwrap_or(Event::Stop),
         }
     };
-    event.unwrap_or(Event::Stop)
+    match wake_at_ms {
+        None => event.await,
+        Some(at) => {
+            let wait = Duration::from_millis(at.saturating_sub(now_ms()));
+            let woken = tokio::time::timeout(wait, event).await;
+            woken.unwrap_or(Event::Engine(Input::Wake))
+        }
+    }
 }
 
 fn compute_loop(executor: &dyn Executor, queue: &std::sync::mpsc::Receiver<Compute>, inbox: &mpsc::WeakSender<Event>) {
@@ -222,4 +257,36 @@ pub enum DriverError {
     Record(#[from] engine::record::BadRow),
     #[error("no thread for the engine: {0}")]
     Thread(std::io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_order_does_not_queue_behind_what_the_coordinator_said() {
+        let (events, mut inbox) = mpsc::channel(INBOX);
+        let (socket, mut orders) = mpsc::channel(ORDERS);
+        for _ in 0..INBOX {
+            events.try_send(Event::Engine(Input::Disconnected)).unwrap();
+        }
+        let (passed, _) = oneshot::channel();
+        socket.try_send(Event::Barrier(passed)).unwrap();
+        assert!(matches!(
+            next_event(&mut orders, &mut inbox, Some(now_ms() + 60_000)).await,
+            Event::Barrier(_)
+        ));
+        drop(socket);
+        for _ in 0..INBOX {
+            let next = next_event(&mut orders, &mut inbox, None).await;
+            assert!(
+                matches!(next, Event::Engine(Input::Disconnected)),
+                "an agent without a socket goes on"
+            );
+        }
+        let woken = next_event(&mut orders, &mut inbox, Some(now_ms())).await;
+        assert!(matches!(woken, Event::Engine(Input::Wake)));
+        drop(events);
+        assert!(matches!(next_event(&mut orders, &mut inbox, None).await, Event::Stop));
+    }
 }

@@ -15,6 +15,7 @@ pub mod config;
 pub mod consent;
 pub mod data;
 pub mod driver;
+pub mod gate;
 mod grants;
 mod link;
 pub mod rules;
@@ -37,7 +38,7 @@ use proto::identity::Identity;
 use proto::store::{NEWEST, Schema, SqliteStore};
 use tokio::sync::mpsc;
 
-use crate::driver::{Event, INBOX};
+use crate::driver::{Event, INBOX, ORDERS};
 use crate::serving::Serving;
 use crate::socket::Socket;
 use crate::status::Status;
@@ -154,13 +155,14 @@ pub async fn serve(
     let socket = process.socket.as_deref().map(Socket::bind).transpose()?;
 
     let (events, inbox) = mpsc::channel(INBOX);
+    let (orders, ordered) = mpsc::channel(ORDERS);
     let runtime = tokio::runtime::Handle::current();
     let weak = events.downgrade();
     let (ended, driver_ended) = tokio::sync::oneshot::channel();
     std::thread::Builder::new()
         .name("sotto-engine".to_owned())
         .spawn(move || {
-            let result = driver::run(engine, store, executor, inbox, weak, &runtime, status);
+            let result = driver::run(engine, store, executor, inbox, ordered, weak, &runtime, status);
             // Nobody listens only when the process is on its way out already.
             let _ = ended.send(result);
         })?;
@@ -177,7 +179,7 @@ pub async fn serve(
         bytes_sent,
         events.clone(),
     ));
-    let local = socket.map(|socket| tokio::spawn(socket.serve(events.clone(), consents)));
+    let local = socket.map(|socket| tokio::spawn(socket.serve(orders.clone(), consents)));
 
     if announce {
         println!("{}", serde_json::json!({ "ready": true }));
@@ -188,7 +190,7 @@ pub async fn serve(
         () = shutdown => {
             tracing::info!("stopping");
             // A driver that is gone has its own result to tell.
-            let _ = events.send(Event::Stop).await;
+            let _ = orders.send(Event::Stop).await;
             driver_ended.await
         }
     };

@@ -5,10 +5,12 @@
 //! Deliberately absent: a listener, and any trust in the other side beyond its certificate. What it says goes to the engine, which
 //! believes none of it.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use engine::message::ToAgent;
 use engine::participant::Input;
 use prost::Message;
 use proto::agents::{AgentAssembler, MAX_COORDINATOR_FRAME, frames, join_frame};
@@ -17,13 +19,13 @@ use proto::identity::{Identity, Watch};
 use proto::v1::agents_client::AgentsClient;
 use proto::v1::{AgentFrame, CoordinatorFrame};
 use rand::RngExt;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint, Uri};
 
-use crate::driver::{Event, OUTBOX, Outgoing, now_ms};
+use crate::driver::{Event, INBOX_BYTES, OUTBOX, Outgoing, now_ms};
+use crate::gate::Gate;
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -50,18 +52,22 @@ pub async fn keep_connected(
         newer: None,
         software,
         sent,
-        driver,
+        inbox: Inbox::new(driver),
     };
     let mut wait = FIRST_WAIT;
     loop {
         let began = tokio::time::Instant::now();
         let ended = link.session().await;
-        let _ = link.driver.send(Event::Engine(Input::Disconnected)).await;
-        if link.driver.is_closed() {
+        let _ = link.inbox.driver.send(Event::Engine(Input::Disconnected)).await;
+        if link.inbox.driver.is_closed() {
             return;
         }
         match ended {
             Ok(()) => tracing::info!(coordinator = %link.address, "the coordinator closed the stream"),
+            Err(LinkError::Severed) => {
+                tracing::info!(coordinator = %link.address, "the connection ended with what it held: the operator stopped something");
+                continue; // the coordinator is to hear of it at once
+            }
             Err(error) => tracing::warn!(coordinator = %link.address, error = %explain(&error), "not connected"),
         }
         if began.elapsed() > HEALTHY {
@@ -82,11 +88,13 @@ struct Link {
     watch: Watch,
     software: Software,
     sent: Arc<AtomicU64>,
-    driver: mpsc::Sender<Event>,
+    inbox: Inbox,
 }
 
 /// One open stream whose welcome has come.
 struct Stream {
+    /// The connection under it.
+    _channel: Channel,
     sender: mpsc::Sender<AgentFrame>,
     inbound: Streaming<CoordinatorFrame>,
 }
@@ -98,17 +106,32 @@ enum Carried {
     Onward(Stream, Arc<Identity>),
 }
 
+/// The dialling of a successor.
+type Dialling = Pin<Box<dyn Future<Output = Result<(Stream, Arc<Identity>), LinkError>> + Send>>;
+
 impl Link {
-    /// One session as the engine knows it: a stream, and those that take over from it when the certificate was exchanged.
+    /// One session as the engine knows it: a stream, and those that take over from it when the certificate was exchanged. All their
+    /// connections are behind one gate, so that whoever shuts it stops the one in use and the one that is about to be.
     async fn session(&mut self) -> Result<(), LinkError> {
-        let mut stream = self.first_stream().await?;
+        let gate = Gate::default();
+        tokio::select! {
+            biased;
+            () = gate.was_shut() => Err(LinkError::Severed),
+            ended = self.streams(&gate) => ended,
+        }
+    }
+
+    async fn streams(&mut self, gate: &Gate) -> Result<(), LinkError> {
+        let mut stream = self.first_stream(gate).await?;
         let (outbox, mut outgoing) = mpsc::channel(OUTBOX);
-        self.driver
-            .send(Event::Connected { outbox })
-            .await
-            .map_err(|_| LinkError::Closed)?;
+        let gate_of_session = gate.clone();
+        let connected = Event::Connected {
+            outbox,
+            gate: gate_of_session,
+        };
+        self.inbox.driver.send(connected).await.map_err(|_| LinkError::Closed)?;
         loop {
-            match self.carry(stream, &mut outgoing).await? {
+            match self.carry(stream, gate, &mut outgoing).await? {
                 Carried::Closed => return Ok(()),
                 Carried::Onward(next, identity) => {
                     tracing::info!(coordinator = %self.address, "the connection goes on with the new certificate");
@@ -119,10 +142,10 @@ impl Link {
     }
 
     /// With the newest certificate, or with the one before while the coordinator has not heard of it.
-    async fn first_stream(&mut self) -> Result<Stream, LinkError> {
+    async fn first_stream(&mut self, gate: &Gate) -> Result<Stream, LinkError> {
         self.look();
         if let Some(newer) = self.newer.clone() {
-            match open(&self.address, &newer, &self.software, false).await {
+            match open(&self.address, &newer, &self.software, gate, false).await {
                 Ok(stream) => {
                     (self.identity, self.newer) = (newer, None);
                     return Ok(stream);
@@ -130,22 +153,31 @@ impl Link {
                 Err(error) => tracing::warn!(error = %explain(&error), "not connected with the new certificate"),
             }
         }
-        open(&self.address, &self.identity, &self.software, false).await
+        open(&self.address, &self.identity, &self.software, gate, false).await
     }
 
     /// Carries messages both ways. When another certificate is installed, a second stream is opened with it while this one goes on; then this
     /// one is ended in order, and nothing is said on the second before the coordinator has ended its half too. So no message is lost,
     /// doubled or overtaken, and the engine hears nothing of it.
-    async fn carry(&mut self, stream: Stream, outgoing: &mut mpsc::Receiver<Outgoing>) -> Result<Carried, LinkError> {
-        let Stream { sender, inbound } = stream;
+    async fn carry(
+        &mut self,
+        stream: Stream,
+        gate: &Gate,
+        outgoing: &mut mpsc::Receiver<Outgoing>,
+    ) -> Result<Carried, LinkError> {
+        let Stream {
+            _channel,
+            sender,
+            inbound,
+        } = stream;
         let (leave, leaving) = oneshot::channel();
         let mut leave = Some(leave);
-        let (sent, driver) = (self.sent.clone(), self.driver.clone());
+        let (sent, inbox) = (self.sent.clone(), self.inbox.clone());
         let writing = write(sender, outgoing, leaving, &sent);
-        let reading = read(inbound, &driver);
+        let reading = read(inbound, &inbox);
         tokio::pin!(writing, reading);
         let mut looks = tokio::time::interval(LOOK);
-        let mut dialling: Option<JoinHandle<Result<(Stream, Arc<Identity>), LinkError>>> = None;
+        let mut dialling: Option<Dialling> = None;
         let mut successor: Option<(Stream, Arc<Identity>)> = None;
         let (mut written, mut said) = (false, false);
         loop {
@@ -164,9 +196,9 @@ impl Link {
                 _ = looks.tick(), if successor.is_none() && dialling.is_none() => {
                     self.look();
                     if let Some(identity) = self.newer.clone() {
-                        let (address, software) = (self.address.clone(), self.software.clone());
-                        dialling = Some(tokio::spawn(async move {
-                            let stream = open(&address, &identity, &software, true).await?;
+                        let (address, software, gate) = (self.address.clone(), self.software.clone(), gate.clone());
+                        dialling = Some(Box::pin(async move {
+                            let stream = open(&address, &identity, &software, &gate, true).await?;
                             Ok((stream, identity))
                         }));
                     }
@@ -204,29 +236,33 @@ impl Link {
 }
 
 /// Waits for the dialling that is under way.
-async fn opened(
-    dialling: &mut Option<JoinHandle<Result<(Stream, Arc<Identity>), LinkError>>>,
-) -> Result<(Stream, Arc<Identity>), LinkError> {
+async fn opened(dialling: &mut Option<Dialling>) -> Result<(Stream, Arc<Identity>), LinkError> {
     match dialling {
-        Some(dialling) => dialling.await.unwrap_or(Err(LinkError::Closed)),
+        Some(dialling) => dialling.await,
         None => std::future::pending().await,
     }
 }
 
-/// Dials and greets. `takes_over`: as the successor of the open stream.
-async fn open(address: &str, identity: &Identity, software: &Software, takes_over: bool) -> Result<Stream, LinkError> {
+/// Dials through the gate, and greets. `takes_over`: as the successor of the open stream.
+async fn open(
+    address: &str,
+    identity: &Identity,
+    software: &Software,
+    gate: &Gate,
+    takes_over: bool,
+) -> Result<Stream, LinkError> {
+    let dial = gate.clone();
     let channel = Endpoint::from_shared(format!("https://{address}"))?
         .tls_config(identity.client_tls())?
-        .tcp_nodelay(true)
         .connect_timeout(Duration::from_secs(10))
         .http2_keep_alive_interval(Duration::from_secs(15))
         .keep_alive_timeout(Duration::from_secs(20))
         .keep_alive_while_idle(true)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(STREAM_WINDOW)
-        .connect()
+        .connect_with_connector(tower::service_fn(move |uri: Uri| dial.dial(&uri)))
         .await?;
-    let mut client = AgentsClient::new(channel).max_decoding_message_size(MAX_COORDINATOR_FRAME);
+    let mut client = AgentsClient::new(channel.clone()).max_decoding_message_size(MAX_COORDINATOR_FRAME);
     let (sender, receiver) = mpsc::channel::<AgentFrame>(16);
     let greeting = match takes_over {
         true => software.greeting_of_successor(&identity.member.name, now_ms()),
@@ -247,7 +283,11 @@ async fn open(address: &str, identity: &Identity, software: &Software, takes_ove
         );
     }
     tracing::info!(coordinator = %address, software = %welcome.software, ours = SOFTWARE, protocol = welcome.protocol, "connected");
-    Ok(Stream { sender, inbound })
+    Ok(Stream {
+        _channel: channel,
+        sender,
+        inbound,
+    })
 }
 
 /// Writes what the driver says until it gives the session up (an error) or until it is time to leave: then what was begun is finished, and the
@@ -279,18 +319,41 @@ async fn write(
 }
 
 /// Hands everything that comes to the engine, until the coordinator ends its half.
-async fn read(mut inbound: Streaming<CoordinatorFrame>, driver: &mpsc::Sender<Event>) -> Result<(), LinkError> {
+async fn read(mut inbound: Streaming<CoordinatorFrame>, inbox: &Inbox) -> Result<(), LinkError> {
     let mut assembler = AgentAssembler::default();
+    let mut bytes = 0;
     while let Some(frame) = inbound.message().await? {
+        bytes += frame.encoded_len();
         let Some(message) = assembler.push(frame)? else {
             continue;
         };
-        driver
-            .send(Event::Engine(Input::Message(message)))
-            .await
-            .map_err(|_| LinkError::Closed)?;
+        inbox.put(message, std::mem::take(&mut bytes)).await?;
     }
     Ok(())
+}
+
+/// The way to the driver for what the coordinator says: bounded in messages and in bytes, over all sessions.
+#[derive(Clone)]
+struct Inbox {
+    driver: mpsc::Sender<Event>,
+    room: Arc<Semaphore>,
+}
+
+impl Inbox {
+    fn new(driver: mpsc::Sender<Event>) -> Self {
+        let room = Arc::new(Semaphore::new(INBOX_BYTES));
+        Self { driver, room }
+    }
+
+    /// Waits until there is room; meanwhile nothing more is read from the coordinator.
+    async fn put(&self, message: ToAgent, bytes: usize) -> Result<(), LinkError> {
+        // What is larger than all of it waits until it is alone.
+        let wanted = u32::try_from(bytes.clamp(1, INBOX_BYTES)).unwrap_or(u32::MAX);
+        let place = self.room.clone().acquire_many_owned(wanted).await;
+        let place = place.map_err(|_| LinkError::Closed)?;
+        let sent = self.driver.send(Event::Message(message, place)).await;
+        sent.map_err(|_| LinkError::Closed)
+    }
 }
 
 /// An error and what is behind it on one line: tonic's own text stops at "transport error".
@@ -322,10 +385,34 @@ enum LinkError {
     NoSuccessor,
     #[error("the stream closed")]
     Closed,
+    #[error("ended by this agent")]
+    Severed,
 }
 
 impl From<tonic::Status> for LinkError {
     fn from(status: tonic::Status) -> Self {
         Self::Status(Box::new(status))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use engine::message::Cursor;
+
+    #[tokio::test]
+    async fn messages_wait_for_room_in_bytes_and_one_that_is_too_large_for_it_passes_alone() {
+        let (driver, mut events) = mpsc::channel(256);
+        let inbox = Inbox::new(driver);
+        let message = || ToAgent::Heartbeat(Cursor::default());
+        inbox.put(message(), INBOX_BYTES / 2 + 1).await.unwrap();
+        let second = inbox.put(message(), INBOX_BYTES / 2);
+        let waited = tokio::time::timeout(Duration::from_millis(100), second).await;
+        assert!(waited.is_err(), "there is no room for both");
+        drop(events.recv().await);
+        inbox.put(message(), INBOX_BYTES / 2).await.unwrap();
+        drop(events.recv().await);
+        inbox.put(message(), 2 * INBOX_BYTES).await.unwrap();
+        assert!(events.recv().await.is_some());
     }
 }

@@ -1,7 +1,7 @@
 //! What this agent offers: datasets whose files match their contracts, rules, budgets, and who computes. A dataset that does
 //! not match is refused by name and the others are served; that a budget is absent is not an error, it is zero.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -13,7 +13,7 @@ use engine::coordinator::Workloads;
 use engine::participant::{self, Budget, ComputeFailed, Limits, NotAsked};
 use engine::record::ParticipantRecord;
 use governance::decision::LocalRules;
-use governance::{BadSignature, Contract, SigningKey};
+use governance::{BadSignature, Contract, SigningKey, VerifyingKey};
 use privacy::{Cap, Noised, Renewal};
 use proto::identity::Identity;
 use proto::store::Store;
@@ -35,6 +35,8 @@ pub struct Serving {
     /// Dataset or contract file, and why it is not served.
     pub refused: BTreeMap<String, String>,
     pub rules: Rules,
+    /// Whose word counts here beside the operator's.
+    pub stewards: BTreeSet<VerifyingKey>,
     pub budgets: BTreeMap<String, Budget>,
     pub executor: Arc<dyn Executor>,
     /// Whose rows may be used; none where no dataset requires consent.
@@ -102,6 +104,7 @@ impl Serving {
             datasets,
             refused,
             rules: Rules::new(owner, policies),
+            stewards: config.stewards.clone(),
             budgets,
             executor,
             consents,
@@ -124,6 +127,7 @@ impl Serving {
             roster: identity.signed_roster.clone(),
             workloads,
             rules: Arc::new(self.rules),
+            stewards: self.stewards,
             consent: match self.consents {
                 Some(consents) => consents,
                 None => Arc::new(NotAsked),

@@ -19,6 +19,8 @@ use crate::status::Command;
 
 const LONGEST_LINE: u64 = 4096;
 const PATIENCE: Duration = Duration::from_secs(10);
+/// After a connection that failed.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// Removes the socket's file when the agent ends.
 pub struct Socket {
@@ -54,8 +56,9 @@ impl Socket {
         })
     }
 
-    pub async fn serve(self, driver: mpsc::Sender<Event>, consents: Option<Arc<Consents>>) {
-        while let Ok((stream, _)) = self.listener.accept().await {
+    pub async fn serve(self, orders: mpsc::Sender<Event>, consents: Option<Arc<Consents>>) {
+        loop {
+            let (stream, _) = accepted(|| self.listener.accept()).await;
             // One at a time: an operator types, and a stuck client may not pile up tasks.
             let (reading, writing) = stream.into_split();
             let Ok(Ok(line)) = tokio::time::timeout(PATIENCE, line(reading)).await else {
@@ -64,17 +67,30 @@ impl Socket {
             match (serde_json::from_str::<Command>(&line), &consents) {
                 // Apart, because a large file takes seconds, and whoever pauses meanwhile must not wait for it.
                 (Ok(Command::Consent { order }), Some(consents)) => {
-                    let (consents, driver) = (consents.clone(), driver.clone());
-                    tokio::spawn(async move { say(writing, &ordered(consents, order, &driver).await).await });
+                    let (consents, orders) = (consents.clone(), orders.clone());
+                    tokio::spawn(async move { say(writing, &ordered(consents, order, &orders).await).await });
                 }
                 (Ok(command), _) => {
-                    let answered = async { say(writing, &asked(command, &driver).await).await };
+                    let answered = async { say(writing, &asked(command, &orders).await).await };
                     let _ = tokio::time::timeout(PATIENCE, answered).await;
                 }
                 (Err(error), _) => {
                     let refusal = serde_json::json!({ "error": error.to_string() });
                     let _ = tokio::time::timeout(PATIENCE, say(writing, &refusal)).await;
                 }
+            }
+        }
+    }
+}
+
+/// The next connection. One that fails, for want of file descriptors say, must not close the door: a revocation may be next.
+async fn accepted<T, F: Future<Output = io::Result<T>>>(mut accept: impl FnMut() -> F) -> T {
+    loop {
+        match accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection to the operator's socket failed; listening on");
+                tokio::time::sleep(AGAIN).await;
             }
         }
     }
@@ -100,19 +116,19 @@ fn stopping() -> Value {
     serde_json::json!({ "error": "the agent is stopping" })
 }
 
-async fn asked(command: Command, driver: &mpsc::Sender<Event>) -> Value {
+async fn asked(command: Command, orders: &mpsc::Sender<Event>) -> Value {
     let (reply, answered) = oneshot::channel();
-    match (driver.send(Event::Local(command, reply)).await, answered.await) {
+    match (orders.send(Event::Local(command, reply)).await, answered.await) {
         (Ok(()), Ok(answer)) => answer,
         _ => stopping(),
     }
 }
 
 /// Durable first, then past every vector that was being sent: whoever is told "done" may rely on it.
-async fn ordered(consents: Arc<Consents>, order: Order, driver: &mpsc::Sender<Event>) -> Value {
+async fn ordered(consents: Arc<Consents>, order: Order, orders: &mpsc::Sender<Event>) -> Value {
     let carried_out = tokio::task::spawn_blocking(move || consents.order(&order, now_ms())).await;
     let (passed, barrier) = oneshot::channel();
-    let waited = (driver.send(Event::Barrier(passed)).await, barrier.await);
+    let waited = (orders.send(Event::Barrier(passed)).await, barrier.await);
     match (carried_out, waited) {
         (Ok(Ok(answer)), (Ok(()), Ok(()))) => answer,
         (Ok(Err(error)), _) => serde_json::json!({ "error": error.to_string() }),
@@ -134,6 +150,18 @@ pub async fn ask(path: &Path, command: &Command) -> io::Result<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_door_stays_open_when_a_connection_fails() {
+        let mut outcomes = vec![
+            Ok("revoke"),
+            Err(io::ErrorKind::ConnectionAborted),
+            Err(io::ErrorKind::OutOfMemory),
+        ];
+        let next =
+            accepted(|| std::future::ready(outcomes.pop().expect("no more than asked for").map_err(io::Error::from)));
+        assert_eq!(next.await, "revoke");
+    }
 
     #[tokio::test]
     async fn only_a_socket_that_nobody_answers_is_replaced() {

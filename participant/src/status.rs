@@ -228,7 +228,7 @@ fn log_view(engine: &Participant) -> Value {
         "leaves_seen": engine.witness().size(),
         "own_events_not_in_the_log_yet": books.outbox().len(),
         "own_events_that_the_store_lacks": books.missing().len(),
-        "trouble": engine.log_trouble().map(|refusal| refusal.to_string()),
+        "trouble": engine.log_trouble(now_ms()).map(|refusal| refusal.to_string()),
         "fork": engine.witness().fork(),
     })
 }

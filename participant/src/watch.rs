@@ -35,6 +35,8 @@ pub struct Watch {
     reopen_ms: u64,
     /// None: no dataset here requires consent.
     consents: Option<Arc<Consents>>,
+    /// Changes of the vocabulary that snapshots tell of.
+    spoken: u64,
 }
 
 struct Watched {
@@ -56,6 +58,10 @@ pub struct Served {
     pub refused: BTreeMap<String, String>,
 }
 
+fn changes_of(consents: Option<&Consents>) -> u64 {
+    consents.map_or(0, |consents| consents.terms().subsumed.changes())
+}
+
 impl Watch {
     pub(crate) fn new(
         executor: Arc<compute::Engine>,
@@ -70,6 +76,7 @@ impl Watch {
             executor,
             snapshot_key,
             reopen_ms: reopen_s * 1000,
+            spoken: changes_of(consents.as_deref()),
             consents,
         }
     }
@@ -122,6 +129,8 @@ impl Watch {
     /// Looks at all files; answers what is served if that is not what it was.
     pub fn look(&mut self, now_ms: u64) -> Option<Served> {
         let mut moved = self.published(now_ms);
+        let spoken = changes_of(self.consents.as_deref());
+        moved |= std::mem::replace(&mut self.spoken, spoken) != spoken;
         for i in 0..self.watched.len() {
             let Watched { entry, contract, state } = &self.watched[i];
             let found = match state {
@@ -143,7 +152,8 @@ impl Watch {
         moved.then(|| self.served())
     }
 
-    /// The state of the files and, where consent is required, what was published of it last: never what changed since.
+    /// The state of the files and, where consent is required, what was published of it last and the vocabulary that everybody knows: never
+    /// who changed what since.
     fn snapshot(&self, dataset: &Dataset) -> ContentHash {
         let files = dataset.snapshot(&self.snapshot_key);
         let published = self
@@ -154,6 +164,10 @@ impl Watch {
             None => files,
             Some(Publication { number, root, .. }) => {
                 let state = ContentHash::of("snapshot", &[files.as_bytes(), &number.to_le_bytes(), &root.0]);
+                let state = match self.consents.as_ref().map_or(0, |c| c.terms().subsumed.version()) {
+                    0 => state,
+                    version => ContentHash::of("snapshot and vocabulary", &[state.as_bytes(), &version.to_le_bytes()]),
+                };
                 ContentHash(*blake3::keyed_hash(&self.snapshot_key, &state.0).as_bytes())
             }
         }

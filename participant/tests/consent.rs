@@ -10,7 +10,7 @@ use polars::prelude::{NamedFrom, Series};
 use privacy::sampler::ExactSampler;
 use sotto_participant::compute::Engine;
 use sotto_participant::config::Config;
-use sotto_participant::consent::{Choice, Consents, People, Terms, Window, equal};
+use sotto_participant::consent::{Choice, Consents, People, Purposes, Terms, Window};
 use sotto_participant::data::Dataset;
 use sotto_participant::serving::Serving;
 use std::collections::BTreeMap;
@@ -34,8 +34,9 @@ fn consents(folder: &Path, unit: LogicalType) -> Arc<Consents> {
         datasets: [("visits".to_owned(), "patients".to_owned())].into(),
         mapping: BTreeMap::new(),
         permit_means: Default::default(),
+        permit_categories: Default::default(),
         publish_every_ms: 1,
-        subsumed: equal(),
+        subsumed: Purposes::default(),
     };
     Arc::new(Consents::open(&folder.join("c.consent.sqlite"), &SECRET, terms).unwrap())
 }

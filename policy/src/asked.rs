@@ -59,6 +59,8 @@ pub struct Asked<'a> {
     pub classifications: BTreeSet<&'a str>,
     /// `None`: not known here, and a policy that reads them refuses.
     pub aggregates: Option<Vec<&'a str>>,
+    /// Whether what leaves holds noise. If not, policies see the largest epsilon there is and a delta of one, whatever the request says.
+    pub noise: bool,
     /// Of one attempt.
     pub epsilon: f64,
     pub delta: f64,
@@ -88,6 +90,7 @@ impl<'a> Asked<'a> {
             columns: question.columns.iter().map(String::as_str).collect(),
             classifications: question.columns.iter().filter_map(classification).collect(),
             aggregates: Some(question.aggregates.iter().map(String::as_str).collect()),
+            noise: question.noise,
             epsilon: request.epsilon,
             delta: request.delta,
             max_attempts: request.max_attempts,
@@ -125,12 +128,17 @@ impl<'a> Asked<'a> {
     }
 
     fn context(&self, purpose: EntityUid) -> Result<Context, Box<dyn std::error::Error>> {
+        let (epsilon, delta) = match self.noise {
+            true => (self.epsilon, self.delta),
+            false => (f64::INFINITY, 1.0),
+        };
         let mut terms = vec![
             ("purpose", Value::new_entity_uid(purpose)),
             ("columns", texts(&self.columns)),
             ("classifications", texts(&self.classifications)),
-            ("epsilon", Value::new_decimal(decimal(self.epsilon))),
-            ("delta_trillionths", Value::new_long(rounded_up(self.delta, 12))),
+            ("noise", Value::new_bool(self.noise)),
+            ("epsilon", Value::new_decimal(decimal(epsilon))),
+            ("delta_trillionths", Value::new_long(rounded_up(delta, 12))),
             ("max_attempts", Value::new_long(self.max_attempts.into())),
             ("cohort", Value::new_long(self.cohort.into())),
             ("time", self.time()?),
@@ -249,6 +257,7 @@ mod tests {
             columns: vec!["age", "chol"],
             classifications: BTreeSet::from(["sensitive"]),
             aggregates: Some(vec!["sum"]),
+            noise: true,
             epsilon: 1.0,
             delta: 1e-6,
             max_attempts: 3,

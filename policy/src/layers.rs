@@ -9,7 +9,7 @@ use std::fmt;
 
 use cedar_policy::{AuthorizationError, Authorizer};
 use governance::ContentHash;
-use governance::decision::{Decide, Question, Verdict};
+use governance::decision::{Decide, Path, Question, Verdict};
 
 use crate::{Action, Asked, BundleError, Layer, Policies};
 
@@ -201,7 +201,9 @@ impl LayerDecision {
             Outcome::Failed(_) => {
                 format!("the steward of the {layer} layer corrects it; `sotto policy test` shows the error beforehand")
             }
-            Outcome::Absent => "the operator of this participant installs the policies of the consortium".to_owned(),
+            Outcome::Absent => {
+                "governance publishes them (`sotto policy publish --layer consortium`), or this agent has not heard of it".to_owned()
+            }
         }
     }
 
@@ -240,13 +242,25 @@ impl fmt::Display for LayerDecision {
 }
 
 impl Decide for Layers {
-    fn decide(&self, question: &Question<'_>) -> Verdict {
+    fn walk(&self, question: &Question<'_>, path: &mut Path) -> Verdict {
         // No layer says nothing, and nothing is put into Cedar's words for it.
         if self.present.is_empty() && !self.consortium_required {
+            path.passed("policy", || "no layer of policies is in force here".to_owned());
             return Verdict::Allow { grant: None };
         }
         match Asked::of(question) {
-            Some(asked) => self.ask(&asked).verdict(),
+            Some(asked) => {
+                let decision = self.ask(&asked);
+                // What comes after the first layer that refuses is not told: it decided nothing.
+                let allowed = decision
+                    .layers
+                    .iter()
+                    .take_while(|said| said.outcome == Outcome::Allowed);
+                allowed.for_each(|said| {
+                    path.passed(said.layer.rule(), || format!("{said} (version {})", said.version));
+                });
+                decision.verdict()
+            }
             // What a policy does not know it does not allow.
             None => Verdict::Deny {
                 rule: "policy.action",

@@ -1,6 +1,7 @@
 //! Policy in Cedar behind `governance::decision::Decide`: three layers, each of which can only narrow what the others allow.
 //!
 //! - [`Source`], [`Bundle`], [`Policies`]: the text of a layer; with its version, as it is published; and checked, ready to decide
+//! - [`Rules`]: what an agent decides by, the owner's list or a grant with the layers that are in force behind it
 //! - [`Asked`], [`Layers`], [`Decision`]: a request as policies see it, the layers that answer it, and who decided what
 //! - [`Casebook`]: requests and the answers that a steward expects, for a pipeline
 //!
@@ -19,6 +20,7 @@ mod casebook;
 mod fault;
 mod layers;
 mod policies;
+mod rules;
 mod sample;
 
 pub use asked::{Action, Asked};
@@ -27,4 +29,5 @@ pub use casebook::{Casebook, CasebookError, Expected, Report, Sources, Tried};
 pub use fault::{Fault, Faults, Place, Wrong};
 pub use layers::{Decider, Decision, LayerDecision, Layers, Outcome};
 pub use policies::{Effect, Policies, SCHEMA};
+pub use rules::Rules;
 pub use sample::{Draft, Instant, Missing, Sample};

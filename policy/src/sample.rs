@@ -22,6 +22,8 @@ pub struct Draft {
     pub columns: Option<Vec<String>>,
     pub classifications: Option<BTreeSet<String>>,
     pub aggregates: Option<Vec<String>>,
+    /// `true` if left out.
+    pub noise: Option<bool>,
     pub epsilon: Option<f64>,
     pub delta: Option<f64>,
     pub max_attempts: Option<u32>,
@@ -77,6 +79,7 @@ pub struct Sample {
     columns: Vec<String>,
     classifications: BTreeSet<String>,
     aggregates: Option<Vec<String>>,
+    noise: bool,
     epsilon: f64,
     delta: f64,
     max_attempts: u32,
@@ -122,6 +125,7 @@ impl Draft {
             columns: of(&self.columns, &rest.columns, "columns")?,
             classifications: of(&self.classifications, &rest.classifications, "").unwrap_or_default(),
             aggregates: of(&self.aggregates, &rest.aggregates, "").ok(),
+            noise: self.noise.or(rest.noise).unwrap_or(true),
             epsilon,
             delta,
             max_attempts: self.max_attempts.or(rest.max_attempts).unwrap_or(1),
@@ -147,6 +151,7 @@ impl Sample {
                 .aggregates
                 .as_ref()
                 .map(|texts| texts.iter().map(String::as_str).collect()),
+            noise: self.noise,
             epsilon: self.epsilon,
             delta: self.delta,
             max_attempts: self.max_attempts,

@@ -44,6 +44,35 @@ fn what_the_ledger_says_is_left_can_be_asked_for_and_no_more() {
     assert!(left.epsilon > 0.4 && left.epsilon < 0.6, "{left:?}");
 }
 
+/// What others spent shows in what everybody has left, and never in what is said of one's own part.
+#[test]
+fn the_own_part_says_nothing_of_what_others_spent() {
+    let mut ledger = start(Renewal::Never);
+    // Both parts together are more than everybody may spend.
+    let entry = ledger
+        .set_cap(0, Cap::new(0.8, 1e-6, Renewal::Never).unwrap(), &[])
+        .unwrap();
+    ledger.apply(&entry).unwrap();
+    let price = charge(0);
+    let mine = |ledger: &Ledger, tokens| ledger.own_part_allows(0, "ada", &price, tokens).is_ok();
+    let most = (1..u32::MAX)
+        .take_while(|tokens| mine(&ledger, *tokens))
+        .last()
+        .expect("ada may ask once");
+    let mut number = 0;
+    while let Ok(entry) = ledger.reserve(0, id(number), "grace", &price, 1) {
+        ledger.apply(&entry).unwrap();
+        number += 1;
+    }
+    assert!(number > 0 && ledger.reserve(0, id(number), "ada", &price, most).is_err());
+    assert!(mine(&ledger, most) && !mine(&ledger, most + 1), "as before grace asked");
+    let refusal = ledger.own_part_allows(0, "nobody", &price, 1).unwrap_err();
+    assert_eq!(
+        refusal.to_string(),
+        "no budget for analyst nobody: an absent cap counts as zero"
+    );
+}
+
 #[test]
 fn a_crash_after_reserve_counts_as_spent_and_what_is_committed_never_comes_back() {
     let mut ledger = start(Renewal::Never);

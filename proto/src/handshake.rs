@@ -176,6 +176,7 @@ mod tests {
             software_digest: Bytes::from_static(&[7; 32]),
             agent: "x".to_owned(),
             now_ms: 0,
+            takes_over: false,
         };
         v1::AgentFrame {
             frame: Some(v1::agent_frame::Frame::Greeting(greeting)),

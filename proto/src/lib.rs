@@ -18,6 +18,7 @@ pub mod identity;
 mod models;
 pub mod store;
 pub mod texts;
+mod trials;
 mod wire;
 
 pub use wire::{Malformed, acts, printable};

@@ -120,6 +120,7 @@ impl From<SignedAct> for v1::SignedAct {
         Self {
             body: signed.body,
             signature: signed.signature.into(),
+            event: signed.event.into(),
         }
     }
 }
@@ -131,6 +132,7 @@ impl TryFrom<v1::SignedAct> for SignedAct {
         Ok(Self {
             body: text("act", MAX_DOCUMENT, signed.body)?,
             signature: signed.signature.into(),
+            event: signed.event.into(),
         })
     }
 }
@@ -228,7 +230,7 @@ pub fn printable(text: String) -> String {
 }
 
 /// The longest beginning of `text` that fits and ends between two characters.
-fn cut(mut text: String, limit: usize) -> String {
+pub(crate) fn cut(mut text: String, limit: usize) -> String {
     text.truncate(text.floor_char_boundary(limit));
     text
 }

@@ -1,11 +1,16 @@
 //! Grants in a consortium, told as stories: nobody is on an owner's list, and a question is answered as long as both sides of a
 //! grant want it to be.
 
+use std::sync::Arc;
+
 use engine::codes;
-use engine::message::{Acts, Cursor, ToAgent};
+use engine::message::{Acts, Cursor, LogGrown, RoundStart, ToAgent};
 use engine::participant::Input;
+use governance::act::{By, Layer};
 use governance::grant::Unlogged;
-use governance::{ContentHash, Status};
+use governance::log::event::{Actor, Role};
+use governance::log::{Checkpoint, Event, Kind, Nodes, Tree, Trust};
+use governance::{Act, ContentHash, SignedAct, Status, Steward, What};
 use tests::sim::acts::Decision;
 use tests::sim::{Options, Story};
 
@@ -238,4 +243,349 @@ fn an_act_whose_signature_was_stripped_is_not_passed_over() {
     );
     w.say(0, tell(signed));
     assert_eq!(place(&w).count, from.count + 1);
+}
+
+/// What the first owner's steward decides about its policy.
+fn policy(w: &Story, version: u64) -> SignedAct {
+    let organisation = w.world.consortium.roster.agents[0].organisation.clone();
+    let act = Act {
+        by: By {
+            role: Role::Steward,
+            id: "steward-00".into(),
+            organisation: organisation.clone(),
+        },
+        at_ms: w.world.now_ms,
+        note: String::new(),
+        what: What::PolicyPublished {
+            layer: Layer::Owner(organisation),
+            version,
+            bundle: format!("forbid {version}"),
+        },
+    };
+    act.sign(&w.world.consortium.steward_keys[0]).unwrap()
+}
+
+fn policy_version(w: &Story) -> u64 {
+    let engine = w.world.participants[0].engine.as_ref().unwrap();
+    let organisation = engine.by().organisation;
+    let policy = engine.books().heard().register().policy(&Layer::Owner(organisation));
+    policy.map_or(0, |policy| policy.version)
+}
+
+fn place(w: &Story, place: usize) -> Cursor {
+    w.world.participants[place]
+        .engine
+        .as_ref()
+        .unwrap()
+        .books()
+        .heard()
+        .place()
+}
+
+/// A question that an agent is asked again, to see what it says.
+fn asked_again(w: &mut Story, place: usize, slots_on: u16) -> RoundStart {
+    let question = w.question();
+    let mut start = w.last_start(place);
+    let signed = w.world.consortium.signed(&question);
+    start.job = engine::JobId::of(&signed.hash().0);
+    start.request = signed.into();
+    start.at.slot += slots_on;
+    start
+}
+
+/// The coordinator's true log, and events of its own behind it.
+fn log_with(w: &Story, place: usize, events: Vec<Event>) -> ToAgent {
+    let coordinator = w.world.coordinator.engine.as_ref().unwrap().books().log();
+    let mut leaves: Vec<Arc<str>> = coordinator.leaves(0..u64::MAX).cloned().collect();
+    for event in events {
+        leaves.push(event.sign(&w.world.consortium.log_key).unwrap().leaf().into());
+    }
+    let mut tree = Tree::default();
+    for leaf in &leaves {
+        tree.append(leaf.as_bytes());
+    }
+    let trust = Trust::of(&w.world.consortium.roster).unwrap();
+    let (origin, size, root) = (trust.log().name().to_owned(), tree.size(), tree.root());
+    let from = w.world.participants[place].engine.as_ref().unwrap().witness().size();
+    let checkpoint = Checkpoint { origin, size, root };
+    ToAgent::LogGrown(Box::new(LogGrown {
+        from,
+        head: size,
+        checkpoint: checkpoint.sign(&w.world.consortium.log_key).unwrap().to_string(),
+        entries: leaves[from as usize..].to_vec(),
+        consistency: tree.consistency(from, size).unwrap(),
+    }))
+}
+
+fn coordinator(w: &Story) -> Actor {
+    let key = &w.world.consortium.log_key;
+    Actor {
+        role: Role::Coordinator,
+        id: "coordinator".into(),
+        key: key.public(),
+    }
+}
+
+fn leaf_of(w: &Story, signed: &SignedAct) -> Event {
+    let act = signed.read().unwrap();
+    act.event_by(signed.hash(), w.world.now_ms, coordinator(w))
+}
+
+#[test]
+fn what_a_former_steward_decided_stands_whenever_it_is_read() {
+    let mut w = unlisted();
+    let first = policy(&w, 1);
+    w.world
+        .tell_coordinator(engine::coordinator::Input::Act(first))
+        .unwrap()
+        .unwrap();
+    w.wait(2_000);
+    assert_eq!(policy_version(&w), 1);
+    // One agent is away while the steward decides once more and leaves; another comes with a store that holds nothing.
+    w.participant(0).leave();
+    let second = policy(&w, 2);
+    w.world
+        .tell_coordinator(engine::coordinator::Input::Act(second))
+        .unwrap()
+        .unwrap();
+    w.wait(2_000);
+    w.world
+        .govern(|roster| roster.stewards.retain(|steward| steward.id != "steward-00"));
+    w.wait(2_000);
+    assert_eq!(policy_version(&w), 1);
+    w.participant(0).blink(0);
+    w.world.heal();
+    w.wait(10_000);
+    assert_eq!(policy_version(&w), 2, "{:?}", w.world.trace.last());
+    let away = w.world.participants[0].engine.as_ref().unwrap().books().heard().clone();
+
+    w.participant(0).restore(0);
+    w.wait(15_000);
+    assert_eq!(policy_version(&w), 2, "{:?}", w.world.trace.last());
+    let fresh = w.world.participants[0].engine.as_ref().unwrap().books().heard().clone();
+    assert_eq!(
+        fresh.register(),
+        away.register(),
+        "whoever reads it later reads the same"
+    );
+    // It is not stale: what it refuses, it refuses because nobody was granted anything.
+    let question = w.question();
+    let job = w.submit(question);
+    w.run();
+    w.expect_failed(job, codes::OWNERS_REFUSED);
+    let owner = w.world.consortium.names[0].to_string();
+    assert!(w.heard(&format!("{owner}: Refused")) && !w.heard(codes::ACT_WAITS));
+}
+
+#[test]
+fn nobody_decides_after_leaving_whatever_the_coordinator_says_of_then() {
+    let mut w = unlisted();
+    let taken = policy(&w, 1);
+    w.world
+        .tell_coordinator(engine::coordinator::Input::Act(taken))
+        .unwrap()
+        .unwrap();
+    w.wait(2_000);
+    let before = w.world.consortium.signed_roster.clone();
+    w.world
+        .govern(|roster| roster.stewards.retain(|steward| steward.id != "steward-00"));
+    w.wait(2_000);
+    let late = policy(&w, 2);
+    let reply = w.world.tell_coordinator(engine::coordinator::Input::Act(late.clone()));
+    assert_eq!(reply.unwrap().unwrap_err().code, codes::ACT);
+
+    // A coordinator that brings it all the same, with the log silent: it waits, and so does everything else here.
+    let from = place(&w, 0);
+    let brings = ToAgent::Acts(Acts {
+        from,
+        acts: vec![late.clone()],
+    });
+    w.say(0, brings.clone());
+    assert!(w.heard("ActWaits"), "{:?}", w.world.trace.last());
+    assert_eq!((policy_version(&w), place(&w, 0)), (1, from));
+    // The old roster again, as if it were in force once more, and the act behind it: in the log, in the order that convicts.
+    let again = Event::new(Kind::Roster, w.world.now_ms, coordinator(&w)).refers("roster", before.hash());
+    let shown = log_with(&w, 0, vec![again, leaf_of(&w, &late)]);
+    w.say(0, shown);
+    w.say(0, brings);
+    assert!(w.heard("ActPassedOver"), "{:?}", w.world.trace.last());
+    assert_eq!((policy_version(&w), place(&w, 0).count), (1, from.count + 1));
+}
+
+#[test]
+fn an_act_that_the_log_shows_and_the_stream_does_not_bring_stops_the_agent() {
+    let (mut w, grant) = granted();
+    let question = w.question();
+    let job = w.submit(question);
+    w.run();
+    w.expect_released(job);
+    // Somebody else's owner revokes as well: that is none of this agent's.
+    w.world.withheld.insert(1);
+    w.world.decide(0, tests::sim::acts::Decision::Revoke { owner: 2 });
+    w.wait(20_000);
+    let start = asked_again(&mut w, 1, 1);
+    w.say(1, ToAgent::RoundStart(start));
+    assert!(w.heard("Accepted"), "{:?}", w.world.trace.last());
+
+    w.world.decide(0, tests::sim::acts::Decision::Revoke { owner: 1 });
+    w.wait(20_000);
+    assert_eq!(status_at(&w, 1, &grant), Status::Active, "nobody told it");
+    let start = asked_again(&mut w, 1, 2);
+    w.say(1, ToAgent::RoundStart(start.clone()));
+    assert!(w.heard(codes::ACT_WITHHELD), "{:?}", w.world.trace.last());
+    // It goes on when the act comes.
+    w.world.withheld.clear();
+    w.wait(6_000);
+    assert_eq!(status_at(&w, 1, &grant), Status::Revoked);
+    w.say(1, ToAgent::RoundStart(start));
+    assert!(w.heard("[grant.revoked]"), "{:?}", w.world.trace.last());
+}
+
+#[test]
+fn an_agent_asks_again_whether_a_steward_of_the_requesters_side_must_agree() {
+    let mut w = unlisted();
+    let key = governance::SigningKey::from_seed(&[77; 32]).unwrap();
+    let una = Steward {
+        id: "una".into(),
+        organisation: "university".into(),
+        key: key.public(),
+        tls_key: ContentHash([77; 32]),
+    };
+    w.world.govern(|roster| roster.stewards.push(una));
+    w.wait(2_000);
+    w.world.decide(0, Decision::Ask);
+    w.wait(2_000);
+    let asked = w.world.newest_grant().unwrap();
+    let register = w.world.coordinator.engine.as_ref().unwrap().books().register();
+    assert!(register.any_grant(&asked).is_none(), "the door refuses it");
+    // A coordinator that lets it in, and logs it.
+    let (signed, from) = (w.world.request_of_grant(), place(&w, 0));
+    let shown = log_with(&w, 0, vec![leaf_of(&w, &signed)]);
+    w.say(0, shown);
+    let acts = vec![signed.clone()];
+    w.say(0, ToAgent::Acts(Acts { from, acts }));
+    assert!(w.heard("ActPassedOver"), "{:?}", w.world.trace.last());
+    let engine = w.world.participants[0].engine.as_ref().unwrap();
+    assert!(engine.books().heard().register().any_grant(&signed.hash()).is_none());
+}
+
+#[test]
+fn a_local_revocation_takes_back_what_the_connection_still_holds() {
+    let (mut w, grant) = granted();
+    let question = w.question();
+    w.submit(question);
+    w.until("site-03: Sent");
+    w.world.revoke_here(3);
+    assert!(w.heard("severs its connection"), "{:?}", w.world.trace.last());
+    assert_eq!(status_at(&w, 3, &grant), Status::Revoked);
+    w.run();
+    // Dialled again at once, and the coordinator heard of it.
+    let coordinator = w.world.coordinator.engine.as_ref().unwrap();
+    let owner = &w.world.consortium.roster.agents[3].organisation;
+    let line = &coordinator.books().register().any_grant(&grant).unwrap().lines[owner];
+    assert_eq!(line.status(w.world.now_ms, &Unlogged), Status::Revoked);
+    // Its own act in the log does not look like an event that its store lost.
+    w.wait(5_000);
+    let trouble = w.world.participants[3].engine.as_ref().unwrap().log_trouble();
+    assert!(trouble.is_none(), "{trouble:?}");
+    // What carried nothing under the grant stays.
+    w.mark();
+    w.world.revoke_here(2);
+    w.wait(1_000);
+    w.mark();
+    w.world.revoke_here(2);
+    w.wait(1_000);
+    assert!(
+        !w.heard("severs its connection"),
+        "an act that was made before cuts nothing"
+    );
+}
+
+/// A grant is capped by its epsilon, and exact sums cost none: whoever is not on the owner's list gets none.
+#[test]
+fn no_grant_admits_to_sums_without_noise() {
+    let mut w = Story::with(Options {
+        by_grant: true,
+        without_noise: true,
+        ..Options::quiet(4, 1)
+    });
+    w.world.decide(0, Decision::Ask);
+    w.wait(2_000);
+    let mut question = w.question();
+    question.task = question.task.replace("1000", "0");
+    question.epsilon = 1e-9;
+    let job = w.submit(question);
+    w.run();
+    let message = w.expect_failed(job, codes::OWNERS_REFUSED);
+    assert!(message.contains("[grant.noise]"), "{message}");
+    assert!(w.heard(codes::WITHOUT_NOISE));
+    assert_eq!(w.tokens(0, job), 0);
+    let question = w.question();
+    let job = w.submit(question);
+    w.run();
+    assert_eq!(w.expect_released(job).receipt.contributors, 4);
+}
+
+/// The cap is the grant's: people under another name do not open it again.
+#[test]
+fn what_a_grant_paid_for_these_people_it_cannot_pay_again_under_another_name() {
+    let (mut w, grant) = granted();
+    let question = w.question();
+    let job = w.submit(question);
+    w.run();
+    w.expect_released(job);
+    w.world.consortium.population = "patients".to_owned();
+    w.participant(0).restart();
+    w.wait(20_000);
+    w.mark();
+    let question = w.world.question(2);
+    let job = w.submit(question);
+    w.run();
+    assert!(w.heard(codes::BUDGET), "{:?}", w.world.trace.last());
+    assert_eq!(w.expect_released(job).receipt.contributors, 3);
+    assert_eq!(w.tokens(0, job), 0);
+    let engine = w.world.participants[0].engine.as_ref().unwrap();
+    let line = format!("grant/{grant}");
+    let spent = |population: &str| {
+        let ledger = engine.books().ledger(population)?;
+        ledger.left_for(&line, w.world.now_ms)
+    };
+    assert!(spent("people").is_some() && spent("patients").is_none());
+}
+
+/// Who took part in the rounds before a restart of the coordinator took part in the run.
+#[test]
+fn the_grants_of_a_run_outlive_a_restart_of_the_coordinator() {
+    let (mut w, grant) = granted();
+    let owner = w.world.consortium.roster.agents[3].organisation.clone();
+    let question = w.world.question(6);
+    let job = w.submit(question);
+    w.until("RoundSummed");
+    w.until("RoundSummed");
+    w.participant(3).crash();
+    w.world.crash_coordinator(Some(500));
+    w.run();
+    let release = w.expect_released(job);
+    assert_eq!(release.receipt.contributors, 3, "site-03 was in the first rounds only");
+    let coordinator = w.world.coordinator.engine.as_ref().unwrap();
+    assert!(coordinator.books().grants_of(&job).contains(&(grant, owner.clone())));
+    w.world.decide(0, Decision::Revoke { owner: 3 });
+    w.wait(5_000);
+    let coordinator = w.world.coordinator.engine.as_ref().unwrap();
+    assert_eq!(coordinator.revoked_under(&job), [(grant, owner)]);
+}
+
+#[test]
+fn a_revocation_ends_a_run_that_a_restarted_coordinator_goes_on_with() {
+    let (mut w, _) = granted();
+    let question = w.world.question(30);
+    let job = w.submit(question);
+    w.until("RoundSummed");
+    w.until("RoundSummed");
+    w.participant(3).crash();
+    w.world.crash_coordinator(Some(500));
+    w.world.decide(1_000, Decision::Revoke { owner: 3 });
+    w.run();
+    let message = w.expect_failed(job, codes::GRANT_ENDED);
+    assert!(message.contains("is revoked"), "{message}");
 }

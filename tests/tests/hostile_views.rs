@@ -215,3 +215,19 @@ fn every_lie_at_once_breaks_no_sentence() {
         }
     }
 }
+
+/// An analyst's key, or a member of the epoch, may be gone with the old roster.
+#[test]
+fn a_round_does_not_outlive_the_roster_that_it_was_accepted_under() {
+    let mut w = Story::of(4, 1);
+    let question = w.question();
+    w.submit(question);
+    w.until("site-00: Charged");
+    let mut roster = w.world.consortium.roster.clone();
+    roster.version += 1;
+    let signed = roster.sign(&w.world.consortium.governance).unwrap();
+    w.say(0, ToAgent::Roster(signed));
+    w.wait(20_000);
+    assert!(w.heard("site-00: Aborted"), "the round ends with its roster");
+    assert!(!w.heard("site-00: Sent"));
+}

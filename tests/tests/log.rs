@@ -8,7 +8,7 @@ use engine::coordinator::JobPhase;
 use engine::message::{LogGrown, ToAgent};
 use governance::Request;
 use governance::log::mirror::Mirror;
-use governance::log::{Checkpoint, Event, Kind, Nodes, SignedEvent, Tree, TreeHash, Trust, scan};
+use governance::log::{Checkpoint, Event, Kind, Nodes, Rosters, SignedEvent, Tree, TreeHash, Trust, scan};
 use tests::sim::{ANALYST, Options, Story};
 
 fn leaves(w: &Story) -> Vec<Arc<str>> {
@@ -21,6 +21,13 @@ fn events(w: &Story) -> Vec<Event> {
         .into_iter()
         .map(|leaf| SignedEvent::parse(leaf.as_bytes()).unwrap());
     parsed.map(|event| event.event().clone()).collect()
+}
+
+/// Who belonged when, as the coordinator kept it.
+fn rosters(w: &Story) -> Rosters {
+    let engine = w.world.coordinator.engine.as_ref().expect("the coordinator is up");
+    let kept: Vec<_> = engine.books().rosters().cloned().collect();
+    Rosters::open(&kept, &w.world.consortium.governance.public()).unwrap()
 }
 
 fn kinds(events: &[Event], wanted: Kind) -> usize {
@@ -93,7 +100,7 @@ fn a_question_leaves_every_word_in_the_log_and_the_log_scans_clean() {
     assert_eq!(kinds(&events, Kind::Charge), 4);
     assert_eq!(kinds(&events, Kind::Contribution), 4);
     assert_eq!(kinds(&events, Kind::Release), 1);
-    assert_eq!(scan(&events), []);
+    assert_eq!(scan(&events, &rosters(&w)), []);
     // Every participant's word stands before the answer.
     assert_eq!(events.last().unwrap().kind, Kind::Release);
     // The release proves itself to whoever has the trust file.
@@ -119,7 +126,7 @@ fn a_long_run_says_its_contributions_by_the_second() {
     let vectors: u32 = contributions.clone().map(|event| event.vectors.unwrap_or(1)).sum();
     assert_eq!(vectors, 4 * 40);
     assert!(contributions.count() < 4 * 20, "fewer than one for two rounds");
-    assert_eq!(scan(&events), []);
+    assert_eq!(scan(&events, &rosters(&w)), []);
 }
 
 #[test]
@@ -247,7 +254,7 @@ fn a_coordinator_that_drops_events_loses_its_witnesses_until_it_logs_them() {
     w.run();
     w.expect_released(second);
     w.wait(10_000);
-    assert_eq!(scan(&events(&w)), []);
+    assert_eq!(scan(&events(&w), &rosters(&w)), []);
     assert_eq!(kinds(&events(&w), Kind::Contribution), 12);
 }
 

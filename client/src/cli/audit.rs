@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use governance::log::event::Event;
-use governance::log::{Trust, TrustFile, account, scan};
+use governance::log::{Rosters, Trust, TrustFile, account, scan};
 use serde_json::json;
 
 use super::remote::{Remote, Shown, load_identity};
@@ -37,7 +37,7 @@ enum Act {
     Show(Show),
     /// Check an exported log with the trust file alone
     Verify(Verify),
-    /// Replay the log: was every access covered by a permission that stood before it?
+    /// Replay the log: was every access covered by a permission that stood before it, every word a member's?
     Scan(Scan),
     /// What the log says of one answer: who asked, who decided, what it cost, who contributed
     Explain(Explain),
@@ -184,6 +184,8 @@ impl Audit {
             Act::Trust(act) => {
                 let identity = load_identity(&act.remote.resolve()?)?;
                 let file = TrustFile::of(&identity.roster).map_err(|error| Problem::local("trust file", error))?;
+                let governance = Some(identity.governance);
+                let file = TrustFile { governance, ..file };
                 let text = toml::to_string(&file).map_err(|error| Problem::local("trust file", error))?;
                 write(act.output, text.as_bytes())
             }
@@ -215,38 +217,43 @@ impl Verify {
 
 impl Scan {
     async fn run(self, json: bool) -> Result<(), Problem> {
-        let events: Vec<Event> = match (&self.bundle, &self.trust) {
+        let (events, rosters): (Vec<Event>, Rosters) = match (&self.bundle, &self.trust) {
             (Some(bundle), Some(trust)) => {
-                let verified = audit::verify(bundle, &audit::trust_file(trust)?)?;
+                let trust = audit::trust_file(trust)?;
+                let verified = audit::verify(bundle, &trust)?;
                 if !verified.whole() {
                     return Err(Problem::usage(
                         "a stretch of a log cannot be scanned: permissions may stand before it",
                     )
                     .remedy("export all of it: `sotto audit export -o log.json`"));
                 }
-                verified.events.iter().map(|event| event.event().clone()).collect()
+                let events = verified.events.iter().map(|event| event.event().clone());
+                (events.collect(), audit::rosters_of(&verified, &trust)?)
             }
-            _ => read(&self.remote).await?.1.events().cloned().collect(),
+            _ => {
+                let (client, log) = read(&self.remote).await?;
+                (
+                    log.events().cloned().collect(),
+                    log.rosters(&client.identity().governance)?,
+                )
+            }
         };
-        let findings = scan(&events);
+        let findings = scan(&events, &rosters);
         let told: Vec<String> = findings
             .iter()
-            .map(|found| {
-                format!(
-                    "entry {}: {} contributed to request {}: {}",
-                    found.index, found.agent, found.request, found.uncovered
-                )
+            .map(|found| match found.request {
+                Some(request) => format!(
+                    "entry {}: {} contributed to request {request}: {}",
+                    found.index, found.actor, found.fault
+                ),
+                None => format!("entry {}, by {}: {}", found.index, found.actor, found.fault),
             })
             .collect();
         match json {
             true => println!("{}", json!({ "entries": events.len(), "findings": told })),
             false => {
                 told.iter().for_each(|line| println!("{line}"));
-                println!(
-                    "{} entries, {} accesses without a covering permission",
-                    events.len(),
-                    told.len()
-                );
+                println!("{} entries, {} findings", events.len(), told.len());
             }
         }
         match findings.first() {
@@ -255,7 +262,7 @@ impl Scan {
                 Exit::Local,
                 "SOTTO-7611",
                 format!(
-                    "{} accesses without a covering permission, the first at entry {}",
+                    "{} entries without a covering permission, the first is entry {}",
                     findings.len(),
                     first.index
                 ),
@@ -270,8 +277,7 @@ impl Scan {
 async fn read(remote: &Remote) -> Result<(Client, AuditLog), Problem> {
     let (mut client, _) = remote.connect().await?;
     let trust: Trust = audit::trust_of(&client.identity().roster)?;
-    let (checkpoint, leaves) = client.read_log().await?;
-    let log = AuditLog::open(&checkpoint, &leaves, &trust)?;
+    let log = AuditLog::open(client.read_log().await?, &trust)?;
     Ok((client, log))
 }
 

@@ -1,7 +1,7 @@
 //! `sotto demo`: the tour. Real keys, real TLS, real noise, six processes; the only thing that no consortium has are the true
 //! answers beside the private ones, which exist because this data is public.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 
 use super::wait::Spinner;
 use crate::answer::Answer;
-use crate::demo::{Asked, BUDGET, EVALUATION, Learnt, QUESTIONS, TRAINING_EPSILON, Truth, consortium, learn, truth};
+use crate::demo::{
+    Asked, BUDGET, EVALUATION, Governed, Learnt, QUESTIONS, TRAINING_EPSILON, Truth, by_grant, consortium, governed,
+    granted, learn, truth,
+};
 use crate::local::{Running, State, start};
 use crate::output::{Cell, Kind, Paint, Sheet, plain, table};
 use crate::{Client, Problem, ask};
@@ -51,7 +54,8 @@ impl Demo {
         let began = Instant::now();
         let folder = tempfile::Builder::new().prefix("sotto-demo-").tempdir();
         let mut folder = folder.map_err(|error| Problem::local("temporary folder", error))?;
-        let spec = consortium(folder.path())?;
+        let mut spec = consortium(folder.path())?;
+        by_grant(&mut spec)?;
         let state = State::prepare(&folder.path().join("state"), &spec)?;
         let executable = std::env::current_exe().map_err(|error| Problem::local("this executable", error))?;
         self.say(INTRODUCTION);
@@ -70,7 +74,7 @@ impl Demo {
             spec.participants.len()
         ));
         let toured = tokio::select! {
-            toured = self.tour(&running) => toured,
+            toured = self.tour(&running, &state, folder.path()) => toured,
             _ = tokio::signal::ctrl_c() => Err(super::interrupted("stopped in the middle of the tour")),
         };
         if let (Ok(told), true) = (&toured, self.json) {
@@ -85,8 +89,10 @@ impl Demo {
         Ok(())
     }
 
-    async fn tour(&self, running: &Running) -> Result<Value, Problem> {
+    async fn tour(&self, running: &Running, state: &State, folder: &Path) -> Result<Value, Problem> {
         let mut client = running.connect().await?;
+        let grant = granted(&mut client, running, state).await?;
+        self.say(GRANTED);
         let mut told = Vec::new();
         for (i, (asked, truth)) in QUESTIONS.into_iter().zip(truth()?).enumerate() {
             let answer = ask::ask(&mut client, asked.sql, asked.epsilon, "research").await?;
@@ -106,7 +112,11 @@ impl Demo {
         self.say(&model(&learnt));
         let after = charged(&mut client).await?;
         self.say(&budget(&after));
-        Ok(as_json(running.participants, &told, &learnt, &after))
+        let shown = governed(&mut client, state, folder, &grant, &told[0].answer.id()).await?;
+        self.say(&acts(&shown));
+        let mut json = as_json(running.participants, &told, &learnt, &after);
+        shown.add_to(&mut json);
+        Ok(json)
     }
 
     async fn wait(&self, state: &State) {
@@ -130,6 +140,25 @@ Four hospitals, 920 patients (the public UCI heart disease data). Each hospital'
 its own file, keys and budget. They answer an analyst's question together: each adds noise to its part and hides the
 result under masks that cancel in the sum. Nobody, the coordinator included, sees a row or one hospital's numbers.
 ";
+
+const GRANTED: &str = "\
+Three hospitals list you. The one at Long Beach lists nobody: you asked it for a grant, its steward approved, and the
+agreement counts since it stands in a log that the hospitals witnessed.
+";
+
+/// The last three acts, in words.
+fn acts(shown: &Governed) -> String {
+    let paint = Paint::detect(&std::io::stdout());
+    format!(
+        "{}\n{}\n{}\n{}\n{}\n{}",
+        paint.bold("5. A refusal: it says why, by which rule, and what would help"),
+        shown.refusal.words(),
+        paint.bold("6. A revocation: it never waits"),
+        shown.revocation.words(),
+        paint.bold("7. The log, verified by somebody who was never there"),
+        shown.log.words(),
+    )
+}
 
 fn show(i: usize, asked: &Asked, answer: &Answer, rows: &[Row]) -> String {
     let paint = Paint::detect(&std::io::stdout());

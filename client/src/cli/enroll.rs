@@ -285,10 +285,12 @@ impl Show {
                 "name": body.name,
                 "organisation": body.organisation,
                 "fingerprint": fingerprint,
+                "signingKey": body.signing_key,
             }));
             if !json {
                 let (role, name, organisation) = (body.role, body.name, body.organisation);
                 println!("{role} {name} ({organisation})  fingerprint {fingerprint}");
+                println!("  signing key {}", body.signing_key);
             }
         }
         if json {

@@ -1,16 +1,22 @@
-//! `sotto explain`: the dry run. Everything is computed here from the published contract; nothing is submitted or spent.
+//! `sotto explain`: the dry run. Costs and errors are computed here from the published contract; how each owner would decide, the owners
+//! say themselves, to a trial. Nothing is submitted or spent.
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use workload::query::{Method, Prediction, QueryPlan, predict};
 use workload::training::TrainPlan;
 
 use super::question::{Asked, LADDER, QuestionArgs};
 use super::remote::Shown;
 use super::train::{Ready, ready};
-use crate::Problem;
+use crate::explained::OwnerPath;
 use crate::output::{Cell, Column, Format, Kind, Sheet, plain};
+use crate::profile::Profile;
 use crate::train::RunFile;
+use crate::{Client, Problem, Question, ask, train};
+
+/// At which epsilon a question that names none is tried.
+const TRIED: f64 = 1.0;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -19,12 +25,29 @@ Examples:
   sotto explain \"SELECT sex, AVG(chol) FROM heart GROUP BY sex\"            epsilon 0.1, 0.5, 1 and 2 side by side
   sotto explain run.toml                                                   a training run: plan, cost, traffic
                                                                            (`sotto train run.toml --dry-run` takes its flags)
-  sotto explain -f question.sql --target-error 5                           the epsilon that gives it")]
+  sotto explain -f question.sql --target-error 5                           the epsilon that gives it
+  sotto explain -f question.sql --epsilon 1 --purpose DUO:0000006 --json   the owners' decisions, for a script
+  sotto explain -f question.sql --local                                    asks no owner how it would decide
+
+Every owner is asked how it would decide and shows the way: contract, grant, purpose, columns, policies, consent, budget. It answers
+a trial, which no owner can take for a question: nothing is charged, computed or logged.")]
 pub struct Explain {
     #[command(flatten)]
     question: QuestionArgs,
+    /// What the answer would be used for [default: the profile's purpose]
+    #[arg(long)]
+    purpose: Option<String>,
+    /// Compute cost and error here, and ask no owner how it would decide
+    #[arg(long)]
+    local: bool,
     #[command(flatten)]
     shown: Shown,
+}
+
+/// What the owners said, or why they were not asked; nothing if nobody wanted it.
+struct Tried {
+    epsilon: f64,
+    said: Option<Result<Vec<OwnerPath>, Problem>>,
 }
 
 impl Explain {
@@ -34,11 +57,33 @@ impl Explain {
                 epsilon: self.question.epsilon,
                 ..RunFile::default()
             };
-            let ready = ready(Some(file), flags, &self.question.remote).await?;
-            print_run(&ready, json);
+            let mut ready = ready(Some(file), flags, &self.question.remote).await?;
+            let purpose = self.purpose(ready.run.purpose.clone(), &ready.profile);
+            let ask = |purpose: &str| {
+                train::question(
+                    &ready.dataset,
+                    &ready.task,
+                    ready.epsilon,
+                    purpose,
+                    ready.run.attempts(),
+                )
+            };
+            let question = purpose.map(|purpose| ask(&purpose));
+            let tried = Tried {
+                epsilon: ready.epsilon,
+                said: self.tried(&mut ready.client, question).await,
+            };
+            let mut explained = run_as_json(&ready);
+            if json {
+                tried.add_to(&mut explained);
+                println!("{explained:#}");
+                return Ok(());
+            }
+            print_run(&ready, false);
+            print!("{}", tried.words());
             return Ok(());
         }
-        let asked = self.question.open().await?;
+        let mut asked = self.question.open().await?;
         let chosen = asked.epsilon(&self.question)?;
         let epsilons = chosen.map_or_else(|| LADDER.to_vec(), |epsilon| vec![epsilon]);
         let mut predictions = Vec::new();
@@ -48,19 +93,47 @@ impl Explain {
             predictions.push((epsilon, predict(&compiled)));
             plan = Some(compiled);
         }
+        let epsilon = chosen.unwrap_or(TRIED);
+        let ask = |purpose: String| ask::question(&asked.dataset, &asked.sql, epsilon, &purpose, ask::ATTEMPTS);
+        let question = self.purpose(None, &asked.profile).map(ask);
+        let tried = Tried {
+            epsilon,
+            said: self.tried(&mut asked.client, question).await,
+        };
         let sheet = ladder(&predictions);
         let target = self.shown.target(json)?;
         if json {
-            return target.write_bytes(format!("{:#}\n", self.as_json(&asked, &predictions, plan.as_ref())).as_bytes());
+            let mut explained = self.as_json(&asked, &predictions, plan.as_ref());
+            tried.add_to(&mut explained);
+            return target.write_bytes(format!("{explained:#}\n").as_bytes());
         }
         target.write(&sheet)?;
         if target.format == Format::Table && target.file.is_none() {
-            print!("{}", words(&asked, chosen, plan.as_ref()));
+            print!("{}{}", words(&asked, chosen, plan.as_ref()), tried.words());
         }
         Ok(())
     }
 
-    fn as_json(&self, asked: &Asked, predictions: &[(f64, Prediction)], plan: Option<&QueryPlan>) -> serde_json::Value {
+    /// As it is signed: whether it is allowed, the owners say.
+    fn purpose(&self, of_run: Option<String>, profile: &Profile) -> Option<String> {
+        self.purpose.clone().or(of_run).or_else(|| profile.purpose.clone())
+    }
+
+    /// What the owners say. That they cannot be asked now is told, and what was computed here stands.
+    async fn tried(&self, client: &mut Client, question: Option<Question>) -> Option<Result<Vec<OwnerPath>, Problem>> {
+        if self.local {
+            return None;
+        }
+        let question = question.ok_or_else(|| {
+            Problem::usage("no purpose is given, and every decision is about one").remedy("--purpose NAME")
+        });
+        Some(match question {
+            Ok(question) => client.explain(question).await,
+            Err(problem) => Err(problem),
+        })
+    }
+
+    fn as_json(&self, asked: &Asked, predictions: &[(f64, Prediction)], plan: Option<&QueryPlan>) -> Value {
         json!({
             "sql": asked.sql,
             "dataset": asked.dataset.name,
@@ -77,24 +150,42 @@ impl Explain {
     }
 }
 
+impl Tried {
+    fn add_to(&self, explained: &mut Value) {
+        explained["tried"] = match &self.said {
+            None => Value::Null,
+            Some(Ok(owners)) => json!({
+                "epsilon": self.epsilon,
+                "owners": owners.iter().map(OwnerPath::to_json).collect::<Vec<_>>(),
+            }),
+            Some(Err(problem)) => problem.to_json(),
+        };
+    }
+
+    fn words(&self) -> String {
+        match &self.said {
+            None => "no owner was asked how it would decide\n".to_owned(),
+            Some(Ok(owners)) => {
+                let told: String = owners.iter().map(|owner| format!("\n{}", owner.words())).collect();
+                let epsilon = plain(self.epsilon);
+                format!(
+                    "\nhow each owner would decide at epsilon {epsilon}; nothing was charged, computed or logged:\n{told}"
+                )
+            }
+            Some(Err(problem)) => format!("\nno owner could be asked how it would decide:\n{problem}\n"),
+        }
+    }
+}
+
 /// A training run: what would be learnt, at which cost and with how much traffic.
 pub fn print_run(ready: &Ready, json: bool) {
-    let plan = &ready.plan;
-    let bytes = (plan.dim() * plan.ring.bytes_per_value()) as f64 * f64::from(plan.task.rounds);
-    let private = plan.noise.variance > 0;
-    let seconds = expected_seconds(plan);
-    let epsilon = private.then(|| plan.epsilon_after(plan.task.rounds));
     if json {
-        let explained = json!({
-            "dataset": plan.dataset, "parameters": plan.shape.parameters(), "rounds": plan.task.rounds,
-            "epsilon": epsilon, "epsilon_charged_at_most": ready.epsilon, "delta": plan.noise.delta.get(),
-            "noise_multiplier": private.then(|| plan.noise_multiplier()), "bytes_up_per_participant": bytes, "expected_seconds": seconds,
-            "features": plan.encoder.names(), "unit": plan.unit,
-            "cohort": { "members": plan.noise.members, "at_least": plan.noise.s_min, "colluders": plan.noise.silent },
-        });
-        println!("{explained:#}");
+        println!("{:#}", run_as_json(ready));
         return;
     }
+    let plan = &ready.plan;
+    let (bytes, seconds) = (bytes_up(plan), expected_seconds(plan));
+    let epsilon = (plan.noise.variance > 0).then(|| plan.epsilon_after(plan.task.rounds));
     println!(
         "{} numbers from {} encoded features, {} rounds",
         plan.shape.parameters(),
@@ -122,6 +213,23 @@ pub fn print_run(ready: &Ready, json: bool) {
     }
     println!("features: {}", plan.task.features.join(", "));
     println!("nothing was submitted and nothing was spent");
+}
+
+fn run_as_json(ready: &Ready) -> Value {
+    let plan = &ready.plan;
+    let private = plan.noise.variance > 0;
+    json!({
+        "dataset": plan.dataset, "parameters": plan.shape.parameters(), "rounds": plan.task.rounds,
+        "epsilon": private.then(|| plan.epsilon_after(plan.task.rounds)), "epsilon_charged_at_most": ready.epsilon,
+        "delta": plan.noise.delta.get(), "noise_multiplier": private.then(|| plan.noise_multiplier()),
+        "bytes_up_per_participant": bytes_up(plan), "expected_seconds": expected_seconds(plan),
+        "features": plan.encoder.names(), "unit": plan.unit,
+        "cohort": { "members": plan.noise.members, "at_least": plan.noise.s_min, "colluders": plan.noise.silent },
+    })
+}
+
+fn bytes_up(plan: &TrainPlan) -> f64 {
+    (plan.dim() * plan.ring.bytes_per_value()) as f64 * f64::from(plan.task.rounds)
 }
 
 /// Of all rounds, by what ten participants on two cores needed: 16 ms and half a microsecond a number
@@ -156,7 +264,7 @@ fn words(asked: &Asked, chosen: Option<f64>, plan: Option<&QueryPlan>) -> String
     if let Some(notice) = &asked.notice {
         text += &format!("note: {notice}\n");
     }
-    text + "nothing was asked and nothing was spent\n"
+    text
 }
 
 /// Per epsilon, the expected half-width of each output.

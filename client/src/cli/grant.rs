@@ -1,6 +1,9 @@
 //! `sotto grant`: who may ask what of whose data, asked for, approved on both sides, stopped and ended by id.
 
+use std::io::{BufRead, IsTerminal, stdin};
+
 use clap::{Args, Subcommand};
+use governance::ContentHash;
 use governance::canonical::Real;
 use governance::grant::{Action, Extent, Terms};
 use governance::register::GrantView;
@@ -8,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::remote::{Remote, Shown};
 use crate::client::now_ms;
-use crate::grants::{Stop, short, status};
+use crate::grants::{Decided, Stop, short, status};
 use crate::output::{Kind, Sheet};
 use crate::released::minute;
 use crate::{Client, Problem};
@@ -114,8 +117,11 @@ struct Show {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  sotto grant approve 3f9c2b6e8d0a
-  sotto grant approve 3f9c2b6e8d0a --epsilon 1 --days 30 --columns age    a steward of the owner offers less")]
+  sotto grant approve 3f9c2b6e8d0a                                        shows the terms and asks
+  sotto grant approve 3f9c2b6e8d0a --epsilon 1 --days 30 --columns age    a steward of the owner offers less
+  sotto grant approve 3f9c2b6e8d0a..                                      all 64 digits, as `grant show` prints them: does not ask
+
+The id is a hash of the terms, so the whole id approves these terms and no others.")]
 struct Approve {
     grant: String,
     /// Offer no more than this
@@ -210,7 +216,7 @@ impl Request {
             false => {
                 println!("Requested: {grant}");
                 println!(
-                    "Next: a steward of each owner runs `sotto grant approve {}`.",
+                    "Next: tell a steward of each owner this id; `sotto grant approve {}` shows the terms.",
                     short(&grant)
                 );
             }
@@ -238,7 +244,13 @@ impl Approve {
                 terms.actions = self.action.iter().copied().collect();
             }
         };
-        let done = client.approve_grant(&self.grant, &self.note, narrow).await?;
+        let whole = ContentHash::from_hex(&self.grant).is_some();
+        let ask = !whole && !json && stdin().is_terminal();
+        let grant = match ask {
+            true => confirmed(&client.decided().await?, &self.grant)?,
+            false => self.grant.clone(),
+        };
+        let done = client.approve_grant(&grant, &self.note, narrow).await?;
         match json {
             true => println!(
                 "{}",
@@ -252,6 +264,20 @@ impl Approve {
                 .for_each(|(owner, status)| println!("{owner}: {}", status.spelling())),
         }
         Ok(())
+    }
+}
+
+/// Shows a grant that was named by its first digits, and asks; the whole id if the answer is yes.
+fn confirmed(decided: &Decided, wanted: &str) -> Result<String, Problem> {
+    let view = decided.find(wanted)?;
+    eprint!(
+        "{}\nApprove this, or what your options leave of it? [yes/no] ",
+        words(&view)
+    );
+    let mut answer = String::new();
+    match stdin().lock().read_line(&mut answer).is_ok() && answer.trim() == "yes" {
+        true => Ok(view.grant.id.to_string()),
+        false => Err(Problem::usage("not approved: nothing was signed")),
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::remote::Remote;
 use crate::Problem;
-use crate::grants::{Stop, suspension};
+use crate::grants::Stop;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
@@ -90,7 +90,16 @@ impl What {
                 return self.said(reinstate, &grant.to_string(), json);
             }
         };
-        let what = suspension(subject, reinstate);
+        let what = match reinstate {
+            false => governance::What::Suspended { subject },
+            true => {
+                let by = match &self.governance {
+                    Some(_) => client.governance(),
+                    None => client.by(),
+                };
+                client.decided().await?.reinstatement(&by, subject)?
+            }
+        };
         let act = match &self.governance {
             Some(folder) => client.decide_as_governance(folder, what, &self.note).await?,
             None => client.decide(what, &self.note).await?,

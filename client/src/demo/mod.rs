@@ -2,6 +2,7 @@
 //! because this data is public. About 920 rows; everything here takes milliseconds.
 
 mod data;
+mod governed;
 mod model;
 mod truth;
 
@@ -13,6 +14,7 @@ use toml::{Table, Value};
 use crate::Problem;
 use crate::local::{Analyst, Site, Spec};
 
+pub use governed::{Governed, by_grant, governed, granted};
 pub use model::{EPSILON as TRAINING_EPSILON, EVALUATION, Learnt, learn};
 pub use truth::{Truth, truth};
 

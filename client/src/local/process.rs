@@ -56,7 +56,7 @@ pub async fn start(
 
     let mut children = vec![coordinator];
     for site in &spec.participants {
-        let config = state.write_participant(site, &address)?;
+        let config = state.write_participant(spec, site, &address)?;
         children.push(Party::spawn(
             executable,
             "__participant",

@@ -125,12 +125,28 @@ impl State {
         write(&self.folder.join("coordinator").join("coordinator.toml"), &config)
     }
 
-    pub fn write_participant(&self, site: &Site, coordinator: &str) -> Result<PathBuf, Problem> {
+    /// Keys of the stewards of an organisation, as its agent lists them.
+    fn stewards_of(&self, spec: &Spec, organisation: &str) -> Result<Value, Problem> {
+        let own = spec
+            .stewards
+            .iter()
+            .filter(|steward| steward.organisation == organisation);
+        let key = |steward: &super::spec::Steward| {
+            let folder = self.identity(Role::Steward, &steward.name);
+            Ok(Value::String(
+                enroll::signing_key(&folder.join("signing.key"))?.public().to_string(),
+            ))
+        };
+        own.map(key).collect::<Result<Vec<_>, Problem>>().map(Value::Array)
+    }
+
+    pub fn write_participant(&self, spec: &Spec, site: &Site, coordinator: &str) -> Result<PathBuf, Problem> {
         let mut config = Table::from_iter([
             ("name".to_owned(), Value::String(site.name.clone())),
             ("coordinator".to_owned(), Value::String(coordinator.to_owned())),
             ("identity".to_owned(), Value::String("identity".to_owned())),
             ("store".to_owned(), Value::String("participant.sqlite".to_owned())),
+            ("stewards".to_owned(), self.stewards_of(spec, &site.organisation)?),
         ]);
         config.extend(site.config.clone());
         write(

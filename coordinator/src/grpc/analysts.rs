@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use engine::JobId;
-use governance::{SignedMove, SignedRequest};
+use governance::{SignedMove, SignedRequest, SignedTrial};
 use proto::Malformed;
 use proto::analysts::job_id;
 use proto::identity::{Peer, Role, peer};
@@ -123,6 +123,28 @@ impl Analysts for AnalystsDoor {
         Ok(Response::new(v1::Cancelled {}))
     }
 
+    async fn explain(&self, request: Request<v1::SignedTrial>) -> Result<Response<v1::Explained>, Status> {
+        let analyst = self.caller(&request)?;
+        let signed = SignedTrial::try_from(request.into_inner()).map_err(malformed)?;
+        let members = self.members.borrow().clone();
+        let signer = signed.verify(&members.roster, now_ms()).map_err(|error| {
+            status(
+                &engine::Refusal::new(engine::codes::BAD_REQUEST, error.to_string())
+                    .remedy("`sotto doctor` compares clocks and keys"),
+            )
+        })?;
+        if signer.analyst != analyst {
+            let text = format!(
+                "mismatched analyst: signed by `{}`, sent by `{analyst}`",
+                signer.analyst
+            );
+            return Err(Status::permission_denied(text));
+        }
+        let explained = self.driver.ask(|reply| Event::Explain { signed, reply }).await?;
+        let explained = explained.map_err(|refusal| status(&refusal))?;
+        Ok(Response::new(answers::explained(explained, &members.roster)))
+    }
+
     async fn list_releases(&self, request: Request<v1::ListReleasesRequest>) -> Result<Response<v1::Releases>, Status> {
         let analyst = self.caller(&request)?;
         let limit = match request.into_inner().limit {
@@ -230,6 +252,7 @@ async fn pages_of(
             return;
         };
         following.checkpoint.clear();
+        following.rosters.clear();
         (page, next) = (following, after);
     }
 }

@@ -1,10 +1,11 @@
 //! What an analyst may read, from the engine's state. Runs on the driver's thread, so it is short and copies little. Another
 //! analyst's jobs and releases do not exist here.
 
-use engine::coordinator::{JobPhase, JobState};
-use engine::{JobId, Refusal, codes};
+use engine::coordinator::{Explained, JobPhase, JobState};
+use engine::message::TrialAnswer;
+use engine::{AgentId, JobId, Refusal, codes};
 use governance::model::Version;
-use governance::{SignedRequest, SignedRoster};
+use governance::{Roster, SignedRequest, SignedRoster};
 use proto::analysts::{Answer, revoked_grant};
 use proto::handshake::{PROTOCOL_MAX, PROTOCOL_MIN, SOFTWARE};
 use proto::v1;
@@ -45,7 +46,13 @@ pub fn log_page(desk: &Desk<'_>, from: u64, to: Option<u64>) -> Option<(v1::LogP
     let to = to.unwrap_or(u64::MAX).min(log.cosigned_size());
     let next = to.min(from.saturating_add(PAGE));
     let leaves = log.leaves(from..next).map(ToString::to_string).collect();
-    Some((v1::LogPage { checkpoint, leaves }, next, to))
+    let rosters = desk.engine.books().rosters().cloned().map(Into::into).collect();
+    let page = v1::LogPage {
+        checkpoint,
+        leaves,
+        rosters,
+    };
+    Some((page, next, to))
 }
 
 /// An analyst's models, as far as a quorum vouches for their releases.
@@ -128,4 +135,19 @@ pub fn status(desk: &Desk<'_>, signed_roster: SignedRoster) -> v1::Status {
 /// The one answer to a question about a job that is not there or not yours.
 pub fn unknown_job(job: &JobId) -> Refusal {
     Refusal::new(codes::UNKNOWN_JOB, format!("no job {job} of yours")).remedy("`sotto release` lists your answers")
+}
+
+/// How each owner would decide.
+pub fn explained(explained: Explained, roster: &Roster) -> v1::Explained {
+    let owner = |(agent, answer): (AgentId, Option<TrialAnswer>)| v1::OwnerPath {
+        organisation: roster
+            .agent(agent.as_str())
+            .map(|entry| entry.organisation.clone())
+            .unwrap_or_default(),
+        participant: agent.into(),
+        path: answer.map(Into::into),
+    };
+    v1::Explained {
+        owners: explained.owners.into_iter().map(owner).collect(),
+    }
 }

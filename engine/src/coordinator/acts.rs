@@ -50,9 +50,10 @@ impl Coordinator {
             return Ok(JobId::of(&hash.0));
         };
         self.may_move(&act)?;
+        let event = self.act_event(&act, &signed)?;
         let at_ms = turn.now_ms;
         self.record(CoordinatorRecord::ActTaken { signed, at_ms }, turn);
-        self.log_act(&act, hash, turn);
+        self.log_act(&act, hash, event, turn);
         turn.event(CoordinatorEvent::ActTaken {
             act: hash,
             what: act.what.name(),
@@ -128,7 +129,7 @@ impl Coordinator {
             };
             let ended = self
                 .suspended(&request)
-                .or_else(|| self.ended(self.jobs.grants(&job), turn.now_ms));
+                .or_else(|| self.ended(&self.runs_under(&job), turn.now_ms));
             if let Some(refusal) = ended {
                 if let Some(at) = self.jobs.slot(&job) {
                     self.abandon_round(at, turn);

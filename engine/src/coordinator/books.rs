@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use governance::log::EventError;
-use governance::{ContentHash, MoveError, Register, RegisterError, Registry, Request, SignedAct, SignedRequest};
+use governance::{
+    ContentHash, MoveError, Register, RegisterError, Registry, Request, SignedAct, SignedRequest, SignedRoster,
+};
 
 use super::log::LogBooks;
 use crate::ids::{EpochSeq, JobId};
@@ -34,6 +36,8 @@ pub struct Books {
     register: Register,
     /// Grants that releases were made under, and whose data they opened.
     grants: BTreeMap<JobId, BTreeSet<(ContentHash, String)>>,
+    /// Rosters that were in force, in the order in which they came.
+    rosters: Vec<(ContentHash, SignedRoster)>,
 }
 
 /// One request and what became of it.
@@ -71,6 +75,8 @@ pub struct Progress {
     pub attempt: Option<u32>,
     /// What the round before left.
     pub previous: Option<Link>,
+    /// Grants that its summed rounds were made under, and the owners.
+    pub grants: BTreeSet<(ContentHash, String)>,
 }
 
 /// The end of a job's chain of rounds.
@@ -163,11 +169,13 @@ impl Books {
                 previous_sum,
                 terms,
                 contributors,
+                grants,
                 state,
                 sum,
             } => {
                 let progress = self.open_mut(job)?;
                 progress.round = round + 1;
+                progress.grants = grants.clone();
                 progress.previous = Some(Link {
                     sum_hash: *previous_sum,
                     sum: sum.clone(),
@@ -217,6 +225,7 @@ impl Books {
                 self.register.apply(signed.hash(), &act)?;
                 self.acts.push(signed.clone());
             }
+            CoordinatorRecord::RosterKept { roster } => self.rosters.push((roster.hash(), roster.clone())),
             CoordinatorRecord::JobFailed { job, refused, at_ms } => {
                 self.open_mut(job)?;
                 let refused = refused.clone();
@@ -258,6 +267,17 @@ impl Books {
     /// An analyst's models; none before the first.
     pub fn registry(&self, analyst: &str) -> Option<&Registry> {
         self.registries.get(analyst)
+    }
+
+    /// Rosters that were in force here, in the order in which they came.
+    pub fn rosters(&self) -> impl Iterator<Item = &SignedRoster> {
+        self.rosters.iter().map(|(_, roster)| roster)
+    }
+
+    /// One of them by its hash.
+    pub fn roster(&self, hash: &ContentHash) -> Option<&SignedRoster> {
+        let found = self.rosters.iter().find(|(of, _)| of == hash);
+        found.map(|(_, roster)| roster)
     }
 
     /// What people decided, in the order in which it was taken.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use governance::{SignedAct, SignedMove, SignedRequest, SignedRoster};
+use governance::{SignedAct, SignedMove, SignedRequest, SignedRoster, SignedTrial};
 
 use crate::ids::{AgentId, JobId};
 use crate::message::{Join, ToCoordinator};
@@ -108,6 +108,8 @@ pub enum Input {
     Submit(SignedRequest),
     /// The analyst gives up; the step's `reply` answers.
     Cancel { job: JobId, analyst: String },
+    /// An authenticated analyst asks how a question would be decided; the step's `reply` names the trial, a later step's `explained` answers.
+    Explain(SignedTrial),
     /// An authenticated analyst moves a version of a model; the step's `reply` answers with its release.
     Move(SignedMove),
     /// Somebody decides something, and the door saw that the connection is its signer's; the step's `reply` answers.

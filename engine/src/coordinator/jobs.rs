@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use governance::{ContentHash, SignedRequest};
+use governance::{ContentHash, Request, SignedRequest};
 use secagg::adder::Gather;
 
 use super::books::Link;
@@ -43,7 +43,7 @@ struct Run {
     planned: Option<Planned>,
     /// The cohort of the newest sum: whoever can absorb it. Unknown after a restart, and then everybody who was there is tried.
     holders: Option<BTreeSet<AgentId>>,
-    /// Grants that owners admitted the analyst by, and the owners.
+    /// Grants that owners admitted the analyst by since the start, and the owners; those of summed rounds are in the books, too.
     grants: BTreeSet<(ContentHash, String)>,
     pace: Pace,
 }
@@ -121,12 +121,6 @@ impl Runtime {
         self.jobs.entry(*job).or_default().grants.insert(grant);
     }
 
-    /// Grants that a job runs under.
-    pub(crate) fn grants(&self, job: &JobId) -> &BTreeSet<(ContentHash, String)> {
-        static NONE: BTreeSet<(ContentHash, String)> = BTreeSet::new();
-        self.jobs.get(job).map_or(&NONE, |run| &run.grants)
-    }
-
     pub(crate) fn slot(&self, job: &JobId) -> Option<SlotId> {
         self.active.get(job).copied()
     }
@@ -137,6 +131,13 @@ impl Runtime {
 }
 
 impl Coordinator {
+    /// Grants that a job runs under: of its rounds that were summed, whoever summed them, and of the one under way.
+    pub(crate) fn runs_under(&self, job: &JobId) -> BTreeSet<(ContentHash, String)> {
+        let summed = self.books.open(job).map(|progress| &progress.grants);
+        let heard = self.jobs.jobs.get(job).map(|run| &run.grants);
+        summed.into_iter().chain(heard).flatten().cloned().collect()
+    }
+
     /// Takes a request in, or says why not. The same request twice is the same job.
     pub(super) fn submit(&mut self, signed: SignedRequest, turn: &mut Turn) -> Result<JobId, Refusal> {
         let job = JobId::of(&signed.hash().0);
@@ -150,12 +151,7 @@ impl Coordinator {
         let request = signed
             .verify(&self.roster, turn.now_ms)
             .map_err(|error| Refusal::new(codes::BAD_REQUEST, error.to_string()))?;
-        if !self.config.workloads.contains_key(&request.kind) {
-            return Err(Refusal::new(
-                codes::UNKNOWN_KIND,
-                format!("unknown kind of request: `{}`", request.kind),
-            ));
-        }
+        self.is_known_kind(&request)?;
         self.may_name(&request)?;
         if let Some(refusal) = self.suspended(&request) {
             return Err(refusal);
@@ -179,6 +175,14 @@ impl Coordinator {
         );
         turn.event(CoordinatorEvent::JobQueued { job });
         Ok(job)
+    }
+
+    pub(super) fn is_known_kind(&self, request: &Request) -> Result<(), Refusal> {
+        if self.config.workloads.contains_key(&request.kind) {
+            return Ok(());
+        }
+        let text = format!("unknown kind of request: `{}`", request.kind);
+        Err(Refusal::new(codes::UNKNOWN_KIND, text).remedy("`sotto doctor` compares versions"))
     }
 
     /// Ends a job at its analyst's wish. What was charged stays charged.

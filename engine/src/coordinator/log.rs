@@ -10,10 +10,9 @@ mod books;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use governance::grant::line_hash;
 use governance::log::event::{Actor, Role};
 use governance::log::{Checkpoint, Event, Kind, Nodes, SignedCheckpoint, SignedEvent, Trust, TrustError};
-use governance::{Act, ContentHash, Roster, SignedRequest, What};
+use governance::{Act, ActError, ContentHash, Roster, SignedAct, SignedRequest};
 
 pub use books::LogBooks;
 
@@ -71,33 +70,6 @@ struct Told {
     answered: Option<u64>,
     again_at_ms: u64,
     wait_ms: u64,
-}
-
-/// Under which kind an act is logged, and what it is about.
-fn concerns(act: &Act, hash: ContentHash) -> (Kind, &'static str, ContentHash) {
-    let line = |grant: &ContentHash, owner: &Option<String>| match owner {
-        Some(owner) => line_hash(grant, owner),
-        None => *grant,
-    };
-    match &act.what {
-        What::GrantRequested { .. } => (Kind::Grant, "grant", hash),
-        What::GrantOffered { grant, .. }
-        | What::GrantAgreed { grant, .. }
-        | What::GrantSuspended { grant, .. }
-        | What::GrantResumed { grant, .. } => (Kind::Grant, "grant", *grant),
-        What::GrantRevoked { grant, owner } | What::GrantCompleted { grant, owner } => {
-            (Kind::Revocation, "revoked", line(grant, owner))
-        }
-        What::ContractMoved { contract, .. } => (Kind::Contract, "contract", *contract),
-        What::PolicyPublished { bundle, .. } => (
-            Kind::Policy,
-            "policy",
-            ContentHash::of("policy bundle", &[bundle.as_bytes()]),
-        ),
-        What::VocabularyPublished { .. } => (Kind::Policy, "vocabulary", hash),
-        What::Suspended { .. } => (Kind::Suspension, "suspended", hash),
-        What::Reinstated { .. } => (Kind::Suspension, "reinstated", hash),
-    }
 }
 
 impl Log {
@@ -235,23 +207,25 @@ impl Coordinator {
         );
     }
 
-    /// What somebody decided, by the hash of the act that they signed. The next checkpoint is made at once: people wait for a grant, and
-    /// nobody should wait to see a revocation.
-    pub(super) fn log_act(&mut self, act: &Act, hash: ContentHash, turn: &mut Turn) {
-        let (at_ms, (kind, name, subject)) = (turn.now_ms, concerns(act, hash));
-        self.log_own(
-            |actor| {
-                let event = Event::new(kind, at_ms, actor).refers("act", hash);
-                match kind {
-                    Kind::Contract => Event {
-                        contract: Some(subject),
-                        ..event
-                    },
-                    _ => event.refers(name, subject),
-                }
-            },
-            turn,
-        );
+    /// The leaf of what somebody decided, in the words of who decided it. An agent that made an act durable before agents signed
+    /// its event is heard all the same: what it stopped, it stopped, and the leaf stands on the coordinator's word.
+    pub(super) fn act_event(&self, act: &Act, signed: &SignedAct) -> Result<Option<SignedEvent>, Refusal> {
+        let refused = |text: String| Refusal::new(codes::ACT, text).remedy("upgrade the client: it signs both");
+        match signed.logged(&self.roster, &self.config.governance_key) {
+            Ok(Some(event)) => Ok(Some(event)),
+            Ok(None) | Err(ActError::EventSignature(_)) if act.by.role == Role::Agent => Ok(None),
+            Ok(None) => Err(refused("the act's event for the log is not signed".to_owned())),
+            Err(error) => Err(refused(error.to_string())),
+        }
+    }
+
+    /// What somebody decided. The next checkpoint is made at once: people wait for a grant, and nobody should wait to see a revocation.
+    pub(super) fn log_act(&mut self, act: &Act, hash: ContentHash, event: Option<SignedEvent>, turn: &mut Turn) {
+        let at_ms = turn.now_ms;
+        match event {
+            Some(event) => turn.leaves.push(event),
+            None => self.log_own(|actor| act.event_by(hash, at_ms, actor), turn),
+        }
         self.log.due_ms = Some(at_ms);
     }
 
@@ -278,11 +252,17 @@ impl Coordinator {
         event
             .by_member(&self.roster, &self.config.governance_key)
             .map_err(|error| error.to_string())?;
-        let actor = &event.event().actor;
+        let (actor, kind) = (&event.event().actor, event.event().kind);
         if actor.role != Role::Agent || actor.id != from.as_str() {
             return Err(format!(
                 "an event of {:?} `{}`: an agent hands in its own",
                 actor.role, actor.id
+            ));
+        }
+        // Acts and rosters are logged when they are taken: a member that could log one by itself could make others wait for it.
+        if !matches!(kind, Kind::Decision | Kind::Charge | Kind::Contribution) {
+            return Err(format!(
+                "a {kind} event: an agent hands in what it decided, charged and sent"
             ));
         }
         Ok(event)
@@ -372,7 +352,6 @@ impl Coordinator {
 
     /// The end of every step: leaves into the step's transaction, then a checkpoint if one is due, then whoever lacks it is told.
     pub(super) fn tend_log(&mut self, turn: &mut Turn) {
-        self.settle_log(turn);
         let own = std::mem::take(&mut turn.leaves);
         let due = self.log.due_ms.is_some_and(|due| due <= turn.now_ms);
         if !own.is_empty() || due || !turn.step.records.is_empty() {
@@ -406,7 +385,7 @@ impl Coordinator {
     }
 
     /// What an older version of this program, or a first start, left out: the roster, and answers that were given before there was a log.
-    fn settle_log(&mut self, turn: &mut Turn) {
+    pub(super) fn settle_log(&mut self, turn: &mut Turn) {
         if std::mem::replace(&mut self.log.settled, true) {
             return;
         }
@@ -421,9 +400,18 @@ impl Coordinator {
         if self.books.log().roster() != Some(self.roster_hash) {
             self.log_roster(turn);
         }
+        self.keep_roster(turn);
+    }
+
+    fn keep_roster(&mut self, turn: &mut Turn) {
+        if self.books.roster(&self.roster_hash).is_none() {
+            let roster = self.config.roster.clone();
+            self.record(CoordinatorRecord::RosterKept { roster }, turn);
+        }
     }
 
     pub(super) fn log_roster(&mut self, turn: &mut Turn) {
+        self.keep_roster(turn);
         let (at_ms, roster) = (turn.now_ms, self.roster_hash);
         self.log_own(
             |actor| Event::new(Kind::Roster, at_ms, actor).refers("roster", roster),

@@ -15,14 +15,7 @@ impl Coordinator {
     pub(super) fn terms_of(&self, request: &Request) -> Result<(CohortTerms, Vec<(AgentId, String)>), Refusal> {
         let (dataset, contract) = (&request.dataset, &request.contract);
         let who = "`sotto participant` shows who is missing";
-        let Some(live) = self.epochs.serving().filter(|live| self.is_usable(live)) else {
-            let connected = self.catalogue.agents().count();
-            let text = format!(
-                "no epoch is ready: {connected} of {} participants are online",
-                self.roster.agents.len()
-            );
-            return Err(Refusal::new(codes::TOO_FEW, text).remedy(who));
-        };
+        let live = self.serving_epoch()?;
         let least = (live.members.threshold() as u32).max(self.roster.min_cohort);
         let offered = self.catalogue.owners(&live.names, live.seq, dataset, contract);
         let answering = self.answering(request);
@@ -52,6 +45,19 @@ impl Coordinator {
             .into_iter()
             .map(|(agent, offered)| (agent.clone(), offered.snapshot.clone()));
         Ok((terms, owners.collect()))
+    }
+
+    /// The epoch that rounds start in now.
+    pub(super) fn serving_epoch(&self) -> Result<&Live, Refusal> {
+        let serving = self.epochs.serving().filter(|live| self.is_usable(live));
+        serving.ok_or_else(|| {
+            let connected = self.catalogue.agents().count();
+            let text = format!(
+                "no epoch is ready: {connected} of {} participants are online",
+                self.roster.agents.len()
+            );
+            Refusal::new(codes::TOO_FEW, text).remedy("`sotto participant` shows who is missing")
+        })
     }
 
     /// Agents refuse rounds of an epoch that was made under an older roster.

@@ -5,13 +5,23 @@
 //! durably, and on top of whatever the stream says, until the stream brings it back. An agent that was told nothing
 //! for three beats may not know of a revocation, so it refuses rounds.
 //!
-//! An act counts if its signer stands in this agent's own roster. One that only takes away counts in any case: a
-//! coordinator that invents a "no" could as well have stayed silent.
+//! An act counts if its signer stood in the roster under which it was taken, so that everybody comes to the same state whenever they read it.
+//! Where the log shows the act, its place says which roster that was; what the log does not show yet is judged by this agent's own, and
+//! if that one does not know the signer it waits for the log. One that only takes away counts in any case: a coordinator that
+//! invents a "no" could as well have stayed silent.
+//!
+//! The log is held against the stream, too: an act that it shows and that concerns this owner must be heard within three beats.
 
-use governance::act::By;
+use std::collections::{BTreeMap, BTreeSet};
+
+use governance::act::{By, Subject};
+use governance::grant::line_hash;
 use governance::log::event::Role;
-use governance::{Act, ActError, ContentHash, Register, SignedAct};
+use governance::register::sides_stand;
+use governance::roster::in_force;
+use governance::{Act, ActError, ContentHash, NotAtHand, Register, RegisterError, Roster, SignedAct};
 
+use super::log::ActLeaf;
 use super::{Participant, Turn};
 use crate::codes;
 use crate::message::{Acts, Cursor, ToCoordinator};
@@ -28,6 +38,8 @@ const BEATS: u64 = 3;
 pub struct Heard {
     stream: Register,
     place: Cursor,
+    /// All that the stream brought, what was passed over as well.
+    brought: BTreeSet<ContentHash>,
     /// Made here, and not brought by the stream yet.
     made: Vec<SignedAct>,
     /// What holds while there are such: the stream's acts, and those on top of them.
@@ -45,6 +57,11 @@ impl Heard {
         self.place
     }
 
+    /// Whether the stream brought an act.
+    pub fn was_brought(&self, act: &ContentHash) -> bool {
+        self.brought.contains(act)
+    }
+
     /// What the operator decided and the coordinator has not confirmed.
     pub fn made(&self) -> &[SignedAct] {
         &self.made
@@ -53,6 +70,7 @@ impl Heard {
     pub(super) fn hear(&mut self, signed: &SignedAct, counts: bool) {
         let hash = signed.hash();
         self.place = self.place.after(&hash);
+        self.brought.insert(hash);
         let act = signed.read().ok().filter(|_| counts);
         self.made.retain(|made| made.hash() != hash);
         if let Some(act) = act {
@@ -81,10 +99,32 @@ impl Heard {
     }
 }
 
-/// When the coordinator was heard from last; lost with the process.
+/// When the coordinator was heard from last, and what it owes; lost with the process.
 #[derive(Default)]
 pub(super) struct Pulse {
     beat_at_ms: Option<u64>,
+    /// Why the next act of the stream cannot be judged yet.
+    waits: Option<String>,
+    /// Acts that the log shows and the stream did not bring, and since when.
+    owed: BTreeMap<ContentHash, u64>,
+    /// The last place in the log of an act that was brought: the stream goes as the log does.
+    last_place: Option<u64>,
+    /// Grants that rounds were under of which something went to this connection; none: an owner's list.
+    carried: BTreeSet<Option<ContentHash>>,
+    /// Something went to it of a round that is not known any more.
+    carried_unknown: bool,
+}
+
+/// What becomes of an act that the stream brings.
+enum Judged {
+    Counts,
+    PassedOver(String),
+    /// Until the log says more, or the coordinator brings the roster that it names.
+    Waits(String, Option<ContentHash>),
+    /// Signed by no key that this agent knows: an older key of the signer's, which the log will show, or a forgery.
+    Doubtful(String),
+    /// Not what anybody signed, or not where it belongs.
+    Refused(String),
 }
 
 impl Participant {
@@ -100,7 +140,46 @@ impl Participant {
     /// A fresh connection counts as a beat: the acts come first on it. What was decided meanwhile is said at once.
     pub(super) fn connected(&mut self, turn: &mut Turn<'_>) {
         self.pulse.beat_at_ms = Some(turn.now_ms);
+        self.forget_carried();
+        self.settle_owed(turn.now_ms);
         self.say_made(turn);
+    }
+
+    /// A connection began or ended: nothing is in the one that is next.
+    pub(super) fn forget_carried(&mut self) {
+        self.pulse.carried.clear();
+        self.pulse.carried_unknown = false;
+    }
+
+    /// The end of a step: what of a round goes to the connection now.
+    pub(super) fn carries(&mut self, turn: &Turn<'_>) {
+        for message in &turn.step.envelopes {
+            use ToCoordinator as M;
+            let (M::Accept { at, .. }
+            | M::MaskedInput(crate::message::MaskedInput { at, .. })
+            | M::Vote { at, .. }
+            | M::Reveal { at, .. }
+            | M::Paths { at, .. }
+            | M::Edges { at, .. }) = message
+            else {
+                continue;
+            };
+            match self.rounds.get(at).map(|round| round.part()) {
+                Some(Some(part)) => drop(self.pulse.carried.insert(part.grant())),
+                Some(None) => {} // a watcher's: nothing of its own data is in it
+                None => self.pulse.carried_unknown = true,
+            }
+        }
+    }
+
+    /// Whether something of what an act stops may be in the connection's buffers.
+    fn may_carry(&self, act: &Act) -> bool {
+        let carried = &self.pulse.carried;
+        self.pulse.carried_unknown
+            || match act.what.grant() {
+                Some(grant) => carried.contains(&Some(*grant)),
+                None => !carried.is_empty(),
+            }
     }
 
     /// The next acts of the stream. A duplicate is passed by; whatever does not continue the list here is asked for again.
@@ -121,45 +200,191 @@ impl Participant {
                 let text = "acts that do not follow from those that were heard: they are meant for others, or the story changed";
                 return turn.suspicious(None, Refusal::new(codes::ACT, text));
             }
-            if let Err(refusal) = self.hear(signed, turn) {
-                return turn.suspicious(None, refusal);
+            match self.hear(signed, turn) {
+                Ok(true) => (place, heard) = (next, true),
+                Ok(false) => break,
+                Err(refusal) => {
+                    turn.suspicious(None, refusal);
+                    break;
+                }
             }
-            (place, heard) = (next, true);
         }
         if heard {
+            self.settle_owed(turn.now_ms);
+            self.speak();
             self.recheck(turn);
             self.send_offers(turn);
         }
     }
 
-    fn hear(&mut self, signed: &SignedAct, turn: &mut Turn<'_>) -> Result<(), Refusal> {
+    /// Whether it was heard: if not, it waits for the log.
+    fn hear(&mut self, signed: &SignedAct, turn: &mut Turn<'_>) -> Result<bool, Refusal> {
         let not_ours = |reason: String| Refusal::new(codes::ACT, reason);
         let hash = signed.hash();
         let act = signed.read().map_err(|error| not_ours(error.to_string()))?;
         let heard = self.books.heard();
-        if heard.stream.is_taken(&hash) || !heard.stream.concerns(&act, self.organisation()) {
+        if heard.was_brought(&hash) || !heard.stream.concerns(&act, self.organisation()) {
             return Err(not_ours(format!("act {hash} is none of this agent's, or came before")));
         }
-        let verified = signed.verify(&self.roster, &self.config.governance_key);
-        // A stripped or altered signature is no reason to skip an act for good: nothing is recorded, the place does not move, and the
-        // agent stays stale until it is shown the act as it was signed. Only what stops something is believed unsigned.
-        if let (Err(error @ ActError::Signature(_)), false) = (&verified, act.what.narrows()) {
-            return Err(not_ours(error.to_string()));
+        // Heard all the same: a coordinator that invents a "no" could as well have stayed silent. But not in somebody's name unnoticed.
+        if act.what.narrows()
+            && let Err(error @ ActError::Signature(_)) = signed.verify(&self.roster, &self.config.governance_key)
+        {
+            turn.suspicious(
+                None,
+                not_ours(format!("act {hash} only takes away and is heard, but {error}")),
+            );
         }
-        let counts = verified.is_ok() || act.what.narrows();
-        turn.event(match verified {
-            Err(error) if !counts => ParticipantEvent::ActPassedOver {
-                act: hash,
-                reason: error.to_string(),
-            },
-            _ => ParticipantEvent::ActHolds {
-                act: hash,
-                what: act.what.name(),
-            },
-        });
+        let counts = match self.weigh(signed, &act) {
+            Judged::Counts => true,
+            Judged::PassedOver(reason) => {
+                turn.event(ParticipantEvent::ActPassedOver { act: hash, reason });
+                false
+            }
+            Judged::Waits(reason, roster) => {
+                turn.event(ParticipantEvent::ActWaits {
+                    act: hash,
+                    reason: reason.clone(),
+                });
+                self.pulse.waits = Some(reason);
+                if let Some(roster) = roster {
+                    turn.send(ToCoordinator::RosterWanted { roster });
+                }
+                return Ok(false);
+            }
+            Judged::Doubtful(reason) => {
+                self.pulse.waits = Some(reason.clone());
+                return Err(not_ours(reason));
+            }
+            // A stripped or altered signature is no reason to skip an act for good: nothing is recorded, the place does not move, and the
+            // agent stays stale until it is shown the act as it was signed.
+            Judged::Refused(reason) => return Err(not_ours(reason)),
+        };
+        if counts {
+            let what = act.what.name();
+            turn.event(ParticipantEvent::ActHolds { act: hash, what });
+        }
+        self.pulse.waits = None;
         let signed = signed.clone();
         self.record(ParticipantRecord::ActHeard { signed, counts }, turn);
-        Ok(())
+        Ok(true)
+    }
+
+    fn weigh(&self, signed: &SignedAct, act: &Act) -> Judged {
+        if act.what.narrows() {
+            return Judged::Counts;
+        }
+        let by = |roster: &Roster| -> Result<(), RegisterError> {
+            let act = signed.verify(roster, &self.config.governance_key)?;
+            self.listed(&act.by, roster)?;
+            sides_stand(&act.what, roster)
+        };
+        let Some(leaf) = self.books.log().act(&signed.hash()) else {
+            return match by(&self.roster) {
+                Ok(()) => Judged::Counts,
+                Err(error @ RegisterError::Act(ActError::Malformed(_))) => Judged::Refused(error.to_string()),
+                Err(error @ RegisterError::Act(ActError::Signature(_))) => Judged::Doubtful(error.to_string()),
+                Err(error) => Judged::Waits(format!("{error}; the log does not show the act yet"), None),
+            };
+        };
+        if self.pulse.last_place.is_some_and(|last| leaf.index < last) {
+            let text = format!("entry {} of the log comes after a later one", leaf.index);
+            return Judged::Refused(text);
+        }
+        let judged = match self.roster_at(leaf.index) {
+            Ok(Some(roster)) => by(roster),
+            Ok(None) => by(&self.roster),
+            Err(missing) => return Judged::Waits(missing.to_string(), Some(missing.0)),
+        };
+        match judged {
+            Ok(()) if self.is_overtaken() && by(&self.roster).is_err() => {
+                Judged::Waits("the log does not name this agent's own roster yet".to_owned(), None)
+            }
+            Ok(()) => Judged::Counts,
+            Err(error @ RegisterError::Act(ActError::Signature(_))) => Judged::Refused(error.to_string()),
+            Err(error) => Judged::PassedOver(error.to_string()),
+        }
+    }
+
+    /// Whether a steward of this organisation is one whom its operator lists: a roster alone makes nobody speak for this data.
+    fn listed(&self, by: &By, roster: &Roster) -> Result<(), RegisterError> {
+        let own = by.role == Role::Steward && by.organisation == self.organisation();
+        let listed = roster
+            .steward(&by.id)
+            .is_some_and(|steward| self.config.stewards.contains(&steward.key));
+        match own && !listed {
+            true => Err(RegisterError::NotListed(by.id.clone())),
+            false => Ok(()),
+        }
+    }
+
+    /// The roster in force at a place of the log.
+    fn roster_at(&self, index: u64) -> Result<Option<&Roster>, NotAtHand> {
+        in_force(self.books.log().rosters_before(index), |hash| {
+            match *hash == self.roster_hash {
+                true => Some(&self.roster),
+                false => self.books.roster_of(hash),
+            }
+        })
+    }
+
+    /// Whether governance made a roster, which this agent has, that the log does not name: whom it removed is not judged by an older one.
+    fn is_overtaken(&self) -> bool {
+        let mut named = self.books.log().rosters_before(u64::MAX);
+        named.all(|roster| roster != self.roster_hash)
+    }
+
+    /// Whether the log names a roster that this agent lacks: then it may be older than its own.
+    pub(super) fn lacks_roster(&self, hash: &ContentHash) -> bool {
+        let mut named = self.books.log().rosters_before(u64::MAX);
+        self.books.roster_of(hash).is_none() && named.any(|roster| roster == *hash)
+    }
+
+    /// The log grew by acts, or a roster came: what waited is asked for again.
+    pub(super) fn acts_in_log(&mut self, turn: &mut Turn<'_>) {
+        self.settle_owed(turn.now_ms);
+        if self.pulse.waits.is_some() {
+            let from = self.books.heard().place().count;
+            turn.send(ToCoordinator::ActsWanted { from });
+        }
+    }
+
+    /// Holds the log against what was heard.
+    fn settle_owed(&mut self, now_ms: u64) {
+        let (heard, log) = (self.books.heard(), self.books.log());
+        let own = self.organisation();
+        let mut known = BTreeSet::new();
+        for view in heard.stream.grants(&self.by()) {
+            known.insert(view.grant.id);
+            known.extend(view.lines.iter().map(|(owner, _)| line_hash(&view.grant.id, owner)));
+        }
+        let (brought, missing): (Vec<_>, Vec<_>) = log.acts().partition(|(act, _)| heard.was_brought(act));
+        let last_place = brought.into_iter().map(|(_, leaf)| leaf.index).max();
+        let owed = missing.into_iter().filter(|(_, leaf)| self.is_owed(leaf, own, &known));
+        let since = |act: &ContentHash| self.pulse.owed.get(act).copied().unwrap_or(now_ms);
+        let owed = owed.map(|(act, _)| (*act, since(act))).collect();
+        (self.pulse.owed, self.pulse.last_place) = (owed, last_place);
+    }
+
+    /// Whether an act is this agent's to hear, as far as a leaf says: governance's is everybody's, what somebody of an organisation signs is
+    /// its own agent's, and so is what stops a grant that it knows; an organisation that stops itself is stopped everywhere.
+    fn is_owed(&self, leaf: &ActLeaf, own: &str, known: &BTreeSet<ContentHash>) -> bool {
+        let roster = self.roster_at(leaf.index).ok().flatten().unwrap_or(&self.roster);
+        let id = &leaf.actor.id;
+        let organisation = match leaf.actor.role {
+            Role::Governance => return true,
+            Role::Coordinator => None,
+            Role::Agent => roster.agent(id).map(|agent| &agent.organisation),
+            Role::Analyst => roster.analyst(id).map(|analyst| &analyst.organisation),
+            Role::Steward => roster.steward(id).map(|steward| &steward.organisation),
+        };
+        let Some(stops) = &leaf.stops else {
+            return organisation.is_some_and(|organisation| organisation == own);
+        };
+        known.contains(stops)
+            || organisation.is_some_and(|organisation| {
+                organisation == own || *stops == Subject::Organisation(organisation.clone()).hash()
+            })
     }
 
     /// The coordinator's beat. It counts only if it leaves this agent nothing to ask for.
@@ -168,6 +393,7 @@ impl Participant {
         self.say_made(turn);
         if theirs == own {
             self.pulse.beat_at_ms = Some(turn.now_ms);
+            self.pulse.waits = None;
         } else if theirs.count > own.count {
             turn.send(ToCoordinator::ActsWanted { from: own.count });
         } else {
@@ -177,6 +403,14 @@ impl Participant {
             );
             turn.suspicious(None, Refusal::new(codes::STALE, text));
         }
+    }
+
+    /// The vocabulary that the acts lead to, for whoever reads consents.
+    pub(super) fn speak(&self) {
+        let register = self.books.heard().register();
+        self.config
+            .consent
+            .speaks(register.vocabulary_version(), register.vocabulary());
     }
 
     /// What this agent's own operator decided: it holds when the records of this step are durable.
@@ -200,6 +434,9 @@ impl Participant {
         });
         self.record(ParticipantRecord::ActMade { signed }, turn);
         self.recheck(turn);
+        if self.may_carry(&act) {
+            turn.step.sever = true;
+        }
         self.say_made(turn);
         self.send_offers(turn);
         Ok(())
@@ -214,6 +451,18 @@ impl Participant {
     /// Whether this agent may have missed a revocation.
     pub(super) fn is_fresh(&self, now_ms: u64) -> Result<(), Refusal> {
         let patience_ms = self.config.limits.beat_ms.saturating_mul(BEATS);
+        if let Some(reason) = &self.pulse.waits {
+            let text = format!("an act cannot be judged yet: {reason}");
+            return Err(Refusal::new(codes::ACT_WAITS, text)
+                .remedy("it is judged when the log has come; `sotto doctor` compares rosters if it stays"));
+        }
+        let overdue = |since: &u64| now_ms > since.saturating_add(patience_ms);
+        if let Some((act, _)) = self.pulse.owed.iter().find(|(_, since)| overdue(since)) {
+            let text =
+                format!("the log holds act {act}, which concerns this owner, and the coordinator did not bring it");
+            return Err(Refusal::new(codes::ACT_WITHHELD, text)
+                .remedy("the agent goes on when it comes; ask the coordinator's organisation why it is withheld"));
+        }
         let beat = self.pulse.beat_at_ms;
         if beat.is_some_and(|beat| now_ms <= beat.saturating_add(patience_ms)) {
             return Ok(());

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use governance::log::{EventError, SignedEvent};
-use governance::{ContentHash, SignedRoster};
+use governance::{ContentHash, Roster, RosterError, SignedRoster};
 use privacy::ledger::Broken;
 use privacy::{Ledger, PopulationId};
 
@@ -16,6 +16,8 @@ use crate::record::ParticipantRecord;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Books {
     roster: Option<SignedRoster>,
+    /// Every roster that was seen here, verified before it was recorded.
+    rosters: BTreeMap<ContentHash, Roster>,
     ledgers: BTreeMap<String, Ledger>,
     tokens: BTreeMap<ContentHash, Tokens>,
     paused: BTreeSet<String>,
@@ -45,6 +47,8 @@ pub enum Inconsistent {
         next: u32,
         found: u32,
     },
+    #[error("a roster of before: {0}")]
+    Roster(#[from] RosterError),
     #[error("own event: {0}")]
     Event(#[from] EventError),
     #[error("an own event names ledger head {0}, which no ledger has: ledger and private log are not of one piece")]
@@ -55,7 +59,13 @@ impl Books {
     /// Makes one record true.
     pub fn apply(&mut self, record: &ParticipantRecord) -> Result<(), Inconsistent> {
         match record {
-            ParticipantRecord::RosterAdopted { roster } => self.roster = Some(roster.clone()),
+            ParticipantRecord::RosterAdopted { roster } => {
+                self.rosters.insert(roster.hash(), roster.read()?);
+                self.roster = Some(roster.clone());
+            }
+            ParticipantRecord::RosterKept { roster } => {
+                self.rosters.insert(roster.hash(), roster.read()?);
+            }
             ParticipantRecord::Ledger { population, entry } => {
                 let new = || Ledger::new(PopulationId::new(population.clone()));
                 let ledger = self.ledgers.entry(population.clone()).or_insert_with(new);
@@ -113,6 +123,11 @@ impl Books {
     /// The newest roster adopted.
     pub fn roster(&self) -> Option<&SignedRoster> {
         self.roster.as_ref()
+    }
+
+    /// A roster that was seen here.
+    pub fn roster_of(&self, hash: &ContentHash) -> Option<&Roster> {
+        self.rosters.get(hash)
     }
 
     /// The ledger of a population, if anything ever happened to it.

@@ -7,6 +7,7 @@
 //! token committed and unused: it stays charged. A reservation is named by request, price and number, so that a restarted agent finds
 //! it again, and a plan that changes its price starts another.
 
+use governance::decision::Path;
 use governance::log::event::Price;
 use governance::{ContentHash, Request};
 use privacy::ledger::Refusal as LedgerRefusal;
@@ -14,12 +15,13 @@ use privacy::{Entry, Ledger, Renewal, ReservationId};
 
 use super::log::{Terms, price};
 use super::payer::Payer;
+use super::round::judge::held;
 use super::{Dataset, Participant, Turn};
 use crate::codes;
 use crate::context::Planned;
 use crate::record::ParticipantRecord;
 use crate::step::ParticipantEvent;
-use crate::workload::Refusal;
+use crate::workload::{Plan, Refusal};
 
 impl Participant {
     /// Brings the ledgers' caps in line with the configuration. Lowering always works; raising needs the names of two people.
@@ -69,25 +71,66 @@ impl Participant {
             Reservations::Open(_) => return Ok(()),
             Reservations::UsedUp(next) => next,
         };
-        self.admit(&dataset.population, payer, turn);
+        self.admit(&dataset.population, payer, turn)?;
         let ledger = self.ledger(&dataset.population);
-        let wanted = if next == 0 {
-            plan.rounds.saturating_sub(round).max(1)
-        } else {
-            1
-        };
-        let count = wanted.min(left);
+        let count = tokens_wanted(plan, next, round).min(left);
         let (at_ms, id, line) = (turn.now_ms, reservation(&hash, payer, planned, next), payer.line());
-        let entry = match plan.variance {
-            0 => ledger.reserve_without_noise(at_ms, id, &line, count, &dataset.without_noise),
-            _ => ledger.reserve(at_ms, id, &line, &plan.charge, count),
-        };
-        let entry = entry.map_err(|refusal| refused(&refusal, dataset.show_budget))?;
+        let entry = set_aside(&ledger, (at_ms, id, &line), planned, count, dataset)?;
         let population = dataset.population.clone();
         self.record(ParticipantRecord::Ledger { population, entry }, turn);
         let price = price(&plan.charge, payer.request.delta, plan.variance == 0);
         let terms = (payer.request.contract, Some(payer));
         self.log_charge(hash, terms, &dataset.population, (i64::from(count), price), turn);
+        Ok(())
+    }
+
+    /// Whether all rounds of a question that was never asked could be set aside now: what [`Self::reserve`] does first, and nothing is
+    /// written. Of a budget that its owner does not show only the payer's own part is told: what everybody together has left
+    /// would tell what others asked.
+    pub(super) fn affordable(
+        &self,
+        hash: &ContentHash,
+        payer: Payer<'_>,
+        dataset: &Dataset,
+        planned: &Planned,
+        (path, at_ms): (&mut Path, u64),
+    ) -> Result<(), Refusal> {
+        let population = &dataset.population;
+        held(path, "budget", self.paid_elsewhere(population, payer, at_ms))?;
+        let mut ledger = self.ledger(population);
+        if let Some(Ok(entry)) = self.opening(population, payer, at_ms) {
+            let opened = ledger.to_mut().apply(&entry);
+            opened.map_err(|broken| Refusal::new(codes::BUDGET, broken.to_string()).remedy("ask the owner"))?;
+        }
+        let (plan, line) = (&planned.plan, payer.line());
+        let count = tokens_wanted(plan, 0, 0).min(self.tokens_left(hash, payer.request, planned)?);
+        let fits = match dataset.show_budget || plan.variance == 0 {
+            true => {
+                let id = reservation(hash, payer, planned, 0);
+                set_aside(&ledger, (at_ms, id, &line), planned, count, dataset).map(|_| ())
+            }
+            false => {
+                let own = ledger.own_part_allows(at_ms, &line, &plan.charge, count);
+                own.map_err(|refusal| refused(&refusal, false))
+            }
+        };
+        held(path, "budget", fits)?;
+        let whose = match &payer.grant {
+            Some(grant) => format!("the line of grant {grant}"),
+            None => format!("the part of `{}`", payer.request.analyst),
+        };
+        match dataset.show_budget {
+            true => path.passed("budget", || match ledger.left_for(&line, at_ms) {
+                Some(left) => format!(
+                    "{whose} covers it: epsilon {} of {} is left",
+                    left.epsilon, left.of_epsilon
+                ),
+                None => format!("{whose} covers it"),
+            }),
+            false => path.untold("budget", || {
+                format!("{whose} covers it; what is left over all these people its owner does not show")
+            }),
+        }
         Ok(())
     }
 
@@ -147,7 +190,7 @@ impl Participant {
         self.tokens_left(&hash, payer.request, planned)?;
         let ledger = self.ledger(population);
         let Reservations::Open(id) = reservations(&ledger, &hash, payer, planned) else {
-            return Err(Refusal::new(codes::BUDGET, "no token is set aside for this round"));
+            return Err(Refusal::new(codes::BUDGET, "no token is set aside for this round").remedy("ask anew"));
         };
         let entry = ledger
             .commit(now_ms, id, 1)
@@ -168,7 +211,7 @@ impl Participant {
         match allowed.saturating_sub(self.books.tokens(hash).used) {
             0 => {
                 let text = format!("all {allowed} attempts that the request allows were used here");
-                Err(Refusal::new(codes::TOKENS_SPENT, text))
+                Err(Refusal::new(codes::TOKENS_SPENT, text).remedy("ask anew"))
             }
             left => Ok(left),
         }
@@ -210,6 +253,29 @@ impl Participant {
             }
         }
     }
+}
+
+/// How many tokens are set aside together: all rounds still to come at first, one more for each failed attempt.
+fn tokens_wanted(plan: &Plan, reservations: u32, round: u32) -> u32 {
+    match reservations {
+        0 => plan.rounds.saturating_sub(round).max(1),
+        _ => 1,
+    }
+}
+
+/// The entry that sets tokens aside, if the ledger allows it.
+fn set_aside(
+    ledger: &Ledger,
+    (at_ms, id, line): (u64, ReservationId, &str),
+    planned: &Planned,
+    count: u32,
+    dataset: &Dataset,
+) -> Result<Entry, Refusal> {
+    let entry = match planned.plan.variance {
+        0 => ledger.reserve_without_noise(at_ms, id, line, count, &dataset.without_noise),
+        _ => ledger.reserve(at_ms, id, line, &planned.plan.charge, count),
+    };
+    entry.map_err(|refusal| refused(&refusal, dataset.show_budget))
 }
 
 /// One token by what it was paid for: of another price, or of other people, it is another.

@@ -1,6 +1,6 @@
 //! What a participant is told by its own operator, and what can happen to it. The coordinator has no say in any of this.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use governance::decision::Decide;
@@ -25,6 +25,9 @@ pub struct Config {
     pub workloads: Workloads,
     /// The owner's rules: grants and policy plug in here.
     pub rules: Arc<dyn Decide>,
+    /// Who speaks for this organisation beside its operator. Governance says who belongs to the consortium; whose word over this data counts
+    /// is the owner's to say, so a steward of this organisation whose key is not here grants, publishes and reinstates nothing.
+    pub stewards: BTreeSet<governance::VerifyingKey>,
     /// Whether the rows behind a vector are still those that may be used.
     pub consent: Arc<dyn Consent>,
     pub datasets: Vec<Dataset>,
@@ -73,6 +76,8 @@ pub struct Limits {
     pub beat_ms: u64,
     /// Epochs held at a time; a further proposal drops the oldest.
     pub epochs: usize,
+    /// Trials of one analyst that are answered in a minute: each costs a plan and a decision.
+    pub trials_per_minute: u32,
 }
 
 impl Default for Limits {
@@ -83,6 +88,7 @@ impl Default for Limits {
             round_timeout_ms: 300_000,
             beat_ms: 5_000,
             epochs: 3,
+            trials_per_minute: 20,
         }
     }
 }

@@ -20,8 +20,8 @@ use governance::log::{
     Algorithm, Checkpoint, CheckpointError, NoteKey, Offer, SignedCheckpoint, SignedEvent, TreeHash, Witness,
 };
 
-pub use books::LogBooks;
 pub(super) use books::Terms;
+pub use books::{ActLeaf, LogBooks};
 pub(super) use events::{Contributions, price};
 pub use replay::ReplayRefused;
 
@@ -44,6 +44,8 @@ const SOON_MS: u64 = 20;
 pub(super) struct Log {
     witness: Witness,
     connected: bool,
+    /// When the last connection ended; the beginning of time for a process that had none.
+    gone_ms: u64,
     /// Whether the log's head was seen on this connection.
     current: bool,
     /// Why the newest checkpoint was not accepted.
@@ -61,6 +63,7 @@ impl Log {
         Ok(Self {
             witness: Witness::new(key, MERGE_DELAY_MS, books.view().clone())?,
             connected: false,
+            gone_ms: 0,
             current: false,
             fault: None,
             unsent: BTreeSet::new(),
@@ -89,11 +92,16 @@ impl Participant {
     }
 
     pub(super) fn log_connected(&mut self, connected: bool, now_ms: u64) {
+        if self.log.connected {
+            self.log.gone_ms = now_ms;
+        }
         self.log.connected = connected;
         self.log.current = false;
         if connected {
             let outbox = self.books.log().outbox();
-            self.log.witness.hand_in_anew(outbox.keys().copied(), now_ms);
+            self.log
+                .witness
+                .hand_in_again(outbox.keys().copied(), self.log.gone_ms, now_ms);
             self.log.unsent = outbox.keys().copied().collect();
         }
     }
@@ -115,8 +123,8 @@ impl Participant {
         Ok(())
     }
 
-    /// Whether the newest that the log holds was seen and found good: before anything is set aside.
-    pub(super) fn log_current(&self) -> Result<(), Refusal> {
+    /// Whether the newest that the log holds was seen and found good, and holds what this agent said: before anything is set aside.
+    pub(super) fn log_current(&self, now_ms: u64) -> Result<(), Refusal> {
         self.log_intact()?;
         if let Some(fault) = &self.log.fault {
             return Err(fault.clone());
@@ -125,7 +133,8 @@ impl Participant {
             let text = "the head of the log was not seen yet on this connection";
             return Err(Refusal::new(codes::LOG_UNSEEN, text));
         }
-        Ok(())
+        let in_time = self.log.witness.own_in_time(now_ms);
+        in_time.map_err(|overdue| Refusal::new(codes::LOG_FAULT, overdue.to_string()))
     }
 
     /// The coordinator shows how the log grew.
@@ -160,7 +169,7 @@ impl Participant {
             let leaves = grown.entries.iter().map(|leaf| TreeHash::leaf(leaf.as_bytes()));
             let leaves: Vec<TreeHash> = leaves.collect();
             leaves.iter().for_each(|leaf| frontier.append(*leaf));
-            if let Err(text) = is_tree_of(&frontier, offered) {
+            if let Err(text) = is_tree_of(&frontier, offered).and_then(|()| are_sound(grown)) {
                 return self.faulty(fault(text));
             }
             self.log.witness.found(&leaves);
@@ -187,6 +196,7 @@ impl Participant {
             self.own_unknown(grown, turn);
             let leaves = grown.entries.iter().map(ToString::to_string).collect();
             self.remember(frontier, leaves, turn);
+            self.acts_in_log(turn);
         }
         self.log.fault = None;
         self.log.current |= offered.size >= grown.head;
@@ -216,14 +226,14 @@ impl Participant {
             };
             let actor = &event.actor;
             let own = actor.role == Role::Agent && actor.key == self.config.actor_key.public();
-            if !own || self.books.log().knows(&TreeHash::leaf(leaf.as_bytes())) {
+            // What its operator decided is no event of the ledger, and comes back by the stream if the store lost it.
+            let decided = event.references.contains_key("act");
+            if !own || decided || self.books.log().knows(&TreeHash::leaf(leaf.as_bytes())) {
                 continue;
             }
-            // Anybody can write this agent's key into a leaf; only this agent can sign it.
-            if SignedEvent::parse(leaf.as_bytes()).is_ok() {
-                let leaf = leaf.to_string();
-                self.record(ParticipantRecord::Behind { leaf }, turn);
-            }
+            // Anybody can write this agent's key into a leaf; only this agent can sign it, and every leaf's signature was verified.
+            let leaf = leaf.to_string();
+            self.record(ParticipantRecord::Behind { leaf }, turn);
         }
     }
 
@@ -272,13 +282,21 @@ impl Participant {
     }
 
     /// Why nothing is answered because of the log, if so.
-    pub fn log_trouble(&self) -> Option<Refusal> {
-        self.log_current().err()
+    pub fn log_trouble(&self, now_ms: u64) -> Option<Refusal> {
+        self.log_current(now_ms).err()
     }
 }
 
 fn frontier_of(participant: &Participant) -> governance::log::Frontier {
     participant.books.log().frontier().clone()
+}
+
+/// Whether each new leaf is a signed event: one that is not would leave a log that nobody can audit or rebuild.
+fn are_sound(grown: &LogGrown) -> Result<(), String> {
+    for (index, leaf) in (grown.from..).zip(&grown.entries) {
+        SignedEvent::signed_by_its_actor(leaf.as_bytes()).map_err(|error| format!("entry {index}: {error}"))?;
+    }
+    Ok(())
 }
 
 fn is_tree_of(frontier: &governance::log::Frontier, offered: &Checkpoint) -> Result<(), String> {

@@ -1,8 +1,9 @@
 //! Who pays for a request at this owner: the analyst's own part of a population's budget, or a grant's. A grant has a line of its
-//! own in the ledger, named by its id, with its cap; what the population may spend holds besides.
+//! own in the ledger, named by its id, with its cap; what the population may spend holds besides. The cap is the grant's, and a ledger is one
+//! population's: so a grant pays in one ledger only, and where it paid once.
 
 use governance::{ContentHash, Request};
-use privacy::{Cap, Ledger, PopulationId, Renewal};
+use privacy::{Cap, Charge, Entry, Ledger, PopulationId, Renewal};
 
 use super::{Participant, Turn};
 use crate::codes;
@@ -41,39 +42,58 @@ impl Participant {
     }
 
     /// Opens the payer's line where it has none: at the grant's cap, or at the default one for an analyst who is not named.
-    pub(super) fn admit(&mut self, population: &str, payer: Payer<'_>, turn: &mut Turn<'_>) {
+    pub(super) fn admit(&mut self, population: &str, payer: Payer<'_>, turn: &mut Turn<'_>) -> Result<(), Refusal> {
+        self.paid_elsewhere(population, payer, turn.now_ms)?;
+        match self.opening(population, payer, turn.now_ms) {
+            None => {}
+            Some(Ok(entry)) => self.write(population, Ok(entry), turn),
+            Some(Err(reason)) => {
+                let population = population.to_owned();
+                turn.event(ParticipantEvent::BudgetUnchanged { population, reason });
+            }
+        }
+        Ok(())
+    }
+
+    /// The entry that opens it, if one is needed; or why there is none.
+    pub(super) fn opening(&self, population: &str, payer: Payer<'_>, at_ms: u64) -> Option<Result<Entry, String>> {
         let (cap, approvals) = match &payer.grant {
             None => {
-                let Some(budget) = self.config.budgets.get(population) else {
-                    return;
-                };
+                let budget = self.config.budgets.get(population)?;
                 let named = budget.analysts.contains_key(&payer.request.analyst);
-                let Some(cap) = budget.analysts.get("*").filter(|_| !named) else {
-                    return;
-                };
+                let cap = budget.analysts.get("*").filter(|_| !named)?;
                 (*cap, budget.approvals.clone())
             }
             Some(grant) => {
-                let grant = self.books.heard().register().any_grant(grant);
-                let Some(line) = grant.and_then(|grant| grant.lines.get(self.organisation())) else {
-                    return;
-                };
+                let grant = self.books.heard().register().any_grant(grant)?;
+                let line = grant.lines.get(self.organisation())?;
                 let (terms, approvals) = (line.terms(), line.approvals().map_or_else(Vec::new, |two| two.to_vec()));
                 match Cap::new(terms.epsilon.get(), terms.delta.get(), Renewal::Never) {
                     Ok(cap) => (cap, approvals),
-                    Err(error) => {
-                        let (population, reason) = (population.to_owned(), error.to_string());
-                        return turn.event(ParticipantEvent::BudgetUnchanged { population, reason });
-                    }
+                    Err(error) => return Some(Err(error.to_string())),
                 }
             }
         };
         let line = payer.line();
         let ledger = self.ledger(population);
-        if ledger.analyst_cap(&line) != Some(cap) {
-            let entry = ledger.set_analyst_cap(turn.now_ms, &line, cap, &approvals);
-            self.write(population, entry, turn);
+        let changed = ledger.analyst_cap(&line) != Some(cap);
+        changed.then(|| {
+            let entry = ledger.set_analyst_cap(at_ms, &line, cap, &approvals);
+            entry.map_err(|refusal| refusal.to_string())
+        })
+    }
+
+    /// The dataset was moved to another population, or the population renamed, since the grant paid: its cap would open again in full.
+    pub(super) fn paid_elsewhere(&self, population: &str, payer: Payer<'_>, now_ms: u64) -> Result<(), Refusal> {
+        let line = payer.line();
+        let mut others = self.books.ledgers().filter(|(id, _)| *id != population);
+        let paid =
+            |ledger: &Ledger| ledger.analyst_cap(&line).is_some() && ledger.spent_by(&line, now_ms) != Charge::zero();
+        if payer.grant.is_none() || !others.any(|(_, ledger)| paid(ledger)) {
+            return Ok(());
         }
+        let text = "the grant has paid here for people of another name, and its cap holds for both together";
+        Err(Refusal::new(codes::BUDGET, text).remedy("ask for a new grant: `sotto grant request`"))
     }
 
     pub(super) fn ledger(&self, population: &str) -> std::borrow::Cow<'_, Ledger> {

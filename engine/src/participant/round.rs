@@ -3,6 +3,7 @@
 
 mod accept;
 mod chain;
+pub(super) mod judge;
 mod mask;
 mod reveal;
 mod survive;
@@ -55,6 +56,8 @@ pub(super) struct Part {
     /// The grant that admitted the analyst, if the owner's own list did not.
     grant: Option<ContentHash>,
     request: Arc<Request>,
+    /// The roster that it was accepted under.
+    roster: ContentHash,
     dataset: String,
     population: String,
     planned: Planned,
@@ -86,6 +89,13 @@ enum Phase {
     Sent,
     Voted(Vec<(u16, secagg::Digest)>),
     Revealed,
+}
+
+impl Part {
+    /// The grant that it is under.
+    pub(super) fn grant(&self) -> Option<ContentHash> {
+        self.grant
+    }
 }
 
 impl Round {

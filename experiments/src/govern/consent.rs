@@ -17,7 +17,7 @@ use privacy::sampler::ExactSampler;
 use serde_json::{Map, Value, json};
 use sotto_participant::compute::Engine;
 use sotto_participant::config::Mapping;
-use sotto_participant::consent::{Choice, Consents, People, Terms, Window, equal};
+use sotto_participant::consent::{Choice, Consents, People, Purposes, Terms, Window};
 use sotto_participant::data::Dataset;
 use tests::learn::Result;
 use workload::query::{KIND, QueryTask, UnitId};
@@ -148,8 +148,9 @@ fn consents(path: &Path) -> Result<Arc<Consents>> {
         datasets: [("census".to_owned(), PEOPLE.to_owned())].into(),
         mapping: BTreeMap::new(),
         permit_means: Default::default(),
+        permit_categories: Default::default(),
         publish_every_ms: 1,
-        subsumed: equal(),
+        subsumed: Purposes::default(),
     };
     Ok(Arc::new(Consents::open(path, &SECRET, terms)?))
 }

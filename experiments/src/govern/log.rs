@@ -127,6 +127,7 @@ fn cosigned(tree: &Tree, event: &SignedEvent, index: u64) -> (Trust, Proven) {
         coordinator: "nobody".to_owned(),
         faulty: 1,
         quorum: 3,
+        governance: None,
         witnesses: (1..=4).map(entry).collect(),
     };
     let proven = Proven {

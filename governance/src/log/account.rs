@@ -2,11 +2,11 @@
 //!
 //! Built from events that somebody has verified; one pass. It holds what leaves hold: names, times, hashes, counts, prices.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::event::{Decision, Event, Kind, Price};
+use super::event::{Decision, Event, Kind, POLICY, Price};
 use crate::ContentHash;
 
 /// The account of one request.
@@ -42,8 +42,22 @@ pub struct Part {
     pub vectors: u64,
     /// Hashes that the decisions refer to.
     pub grants: Vec<ContentHash>,
-    pub policy: Option<ContentHash>,
-    pub consent: Option<ContentHash>,
+    /// Those of them that ended since, by a revocation of the grant or of this owner's part of it.
+    pub revoked: BTreeSet<ContentHash>,
+    #[serde(skip)]
+    lines: BTreeMap<ContentHash, ContentHash>,
+    /// The version of the contract that the newest yes was made under.
+    pub contract: Option<ContentHash>,
+    /// By layer, those that took part in it.
+    pub policies: BTreeMap<String, ContentHash>,
+    /// The publication of consents that it rests on, where the owner asks for consent.
+    pub consent: Option<ConsentSaid>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ConsentSaid {
+    pub version: Option<u64>,
+    pub root: ContentHash,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -75,6 +89,7 @@ pub fn request_of<'e>(events: impl IntoIterator<Item = &'e Event>, release: &Con
 pub fn account<'e>(events: impl IntoIterator<Item = &'e Event>, from: u64, request: &ContentHash) -> Account {
     let mut account = Account::default();
     let mut releases: Vec<ContentHash> = Vec::new();
+    let mut revoked = BTreeSet::new();
     for (index, event) in (from..).zip(events) {
         let release = event.references.get("release").copied();
         let of_release = release.is_some_and(|release| releases.contains(&release));
@@ -84,6 +99,16 @@ pub fn account<'e>(events: impl IntoIterator<Item = &'e Event>, from: u64, reque
             }
             account.take(index, event);
         }
+        if let (Kind::Revocation, Some(ended)) = (event.kind, event.references.get("revoked")) {
+            revoked.insert(*ended);
+        }
+    }
+    for part in account.participants.values_mut() {
+        let ended = |grant: &&ContentHash| {
+            let line = part.lines.get(*grant);
+            revoked.contains(*grant) || line.is_some_and(|line| revoked.contains(line))
+        };
+        part.revoked = part.grants.iter().filter(ended).copied().collect();
     }
     account
 }
@@ -106,9 +131,23 @@ impl Account {
                 let part = self.part(event);
                 part.decisions
                     .extend(event.decision.map(|decision| Said { decision, at_ms, index }));
-                part.grants.extend(reference("grant"));
-                part.policy = event.policy.or(part.policy);
-                part.consent = event.consent.or(part.consent);
+                if let Some(grant) = reference("grant").filter(|grant| !part.grants.contains(grant)) {
+                    part.grants.push(grant);
+                    part.lines.extend(reference("line").map(|line| (grant, line)));
+                }
+                if event.decision == Some(Decision::Deny) && part.contract.is_some() {
+                    return; // a no to one attempt does not unsay what a yes rested on
+                }
+                part.contract = event.contract;
+                let policies = event.references.iter();
+                let layers = policies.filter_map(|(name, hash)| Some((name.strip_prefix(POLICY)?.to_owned(), *hash)));
+                part.policies = layers
+                    .chain(event.policy.map(|hash| ("policy".to_owned(), hash)))
+                    .collect();
+                part.consent = event.consent.map(|root| ConsentSaid {
+                    version: event.consent_version,
+                    root,
+                });
             }
             Kind::Charge => {
                 if let Some(delta) = &event.budget_delta {

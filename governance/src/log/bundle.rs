@@ -12,6 +12,7 @@ use super::event::{EventError, Payload, SignedEvent};
 use super::proof::{ProofError, verify_inclusion};
 use super::tree::{Nodes, TreeError, TreeHash};
 use super::trust::{Trust, TrustError};
+use crate::SignedRoster;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BundleError {
@@ -51,6 +52,9 @@ pub struct Bundle {
     pub from: u64,
     pub to: u64,
     pub entries: Vec<Entry>,
+    /// The rosters that the log names, as governance signed them. Believed by who holds governance's key: [`super::Rosters`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rosters: Vec<SignedRoster>,
 }
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +77,8 @@ pub struct Verified {
     pub events: Vec<SignedEvent>,
     /// Names of the witnesses that cosigned.
     pub witnesses: Vec<String>,
+    /// As they came: whether governance signed them is [`super::Rosters::open`]'s to ask.
+    pub rosters: Vec<SignedRoster>,
 }
 
 impl Bundle {
@@ -101,6 +107,7 @@ impl Bundle {
             from,
             to,
             entries: (from..).zip(entries).map(entry).collect::<Result<_, N::Error>>()?,
+            rosters: Vec::new(),
         })
     }
 
@@ -139,6 +146,7 @@ impl Bundle {
             from: self.from,
             events,
             witnesses: cosigned.iter().map(|by| by.key.name().into()).collect(),
+            rosters: self.rosters.clone(),
             checkpoint,
         })
     }

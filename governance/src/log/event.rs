@@ -15,6 +15,8 @@ use crate::canonical::{self, Real};
 use crate::{ContentHash, Roster, SigningKey, VerifyingKey, keys};
 
 const DOMAIN: &str = "log event";
+/// A decision refers to the policies that took part in it by this and the layer.
+pub const POLICY: &str = "policy-";
 const COMMITMENT: &str = "log payload";
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +33,8 @@ pub enum EventError {
         field: &'static str,
         wanted: bool,
     },
+    #[error("a {role:?} does not say a {kind} event")]
+    Role { kind: Kind, role: Role },
     #[error("malformed charge: {0}")]
     Charge(&'static str),
     #[error("event has {found} bytes: expected at most {MAX_ENTRY}")]
@@ -150,8 +154,12 @@ pub struct Event {
     pub policy: Option<ContentHash>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contract: Option<ContentHash>,
+    /// The root of the publication of consents that a decision rests on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consent: Option<ContentHash>,
+    /// Its number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent_version: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decision>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -179,6 +187,15 @@ struct Leaf {
     signature: Vec<u8>,
 }
 
+/// A leaf of whatever kind.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AnyLeaf {
+    event: serde_json::Value,
+    #[serde(with = "canonical::hexadecimal")]
+    signature: Vec<u8>,
+}
+
 impl Event {
     /// An event with nothing but what every event has.
     pub fn new(kind: Kind, at_ms: u64, actor: Actor) -> Self {
@@ -190,6 +207,7 @@ impl Event {
             policy: None,
             contract: None,
             consent: None,
+            consent_version: None,
             decision: None,
             budget_delta: None,
             vectors: None,
@@ -236,8 +254,31 @@ impl Event {
         Ok(key.sign(DOMAIN, canonical_json(self)?.as_bytes()))
     }
 
+    /// Whether the actor's key is the one that governance enrolled for this role and name.
+    pub fn by_member(&self, roster: &Roster, governance: &VerifyingKey) -> Result<(), EventError> {
+        let Actor { role, id, key } = &self.actor;
+        let enrolled = match role {
+            Role::Agent => roster.agent(id).map(|agent| &agent.signing_key),
+            Role::Analyst => roster.analyst(id).map(|analyst| &analyst.key),
+            Role::Steward => roster.steward(id).map(|steward| &steward.key),
+            Role::Coordinator => (roster.coordinator.id == *id).then_some(&roster.coordinator.signing_key),
+            Role::Governance => (roster.consortium == *id).then_some(governance),
+        };
+        if enrolled != Some(key) {
+            return Err(EventError::Stranger {
+                role: *role,
+                id: id.clone(),
+                key: *key,
+            });
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), EventError> {
-        let kind = self.kind;
+        let (kind, role) = (self.kind, self.actor.role);
+        if !kind.is_said_by(role) {
+            return Err(EventError::Role { kind, role });
+        }
         for reference in kind.concerns() {
             if !self.references.contains_key(*reference) {
                 return Err(EventError::Reference { kind, reference });
@@ -247,6 +288,10 @@ impl Event {
             true => Ok(()),
             false => Err(EventError::Field { kind, field, wanted }),
         };
+        if self.consent_version.is_some() && (kind != Kind::Decision || self.consent.is_none()) {
+            let (field, wanted) = ("version of consents", false);
+            return Err(EventError::Field { kind, field, wanted });
+        }
         field("decision", self.decision.is_some(), kind == Kind::Decision)?;
         field("budget delta", self.budget_delta.is_some(), kind == Kind::Charge)?;
         if self
@@ -296,6 +341,29 @@ impl Kind {
             Self::ModelVersion => &["model", "release"],
         }
     }
+
+    /// Whose word an event of this kind is. Nobody logs in another's place: an agent no answers, the coordinator no decisions.
+    pub fn is_said_by(self, role: Role) -> bool {
+        match self {
+            Self::Request => role == Role::Analyst,
+            Self::Decision | Self::Charge | Self::Contribution => role == Role::Agent,
+            Self::Release | Self::Roster => role == Role::Coordinator,
+            // By who decided, or by the coordinator, who took the act.
+            Self::ModelVersion => matches!(role, Role::Analyst | Role::Coordinator),
+            Self::Grant => matches!(role, Role::Analyst | Role::Steward | Role::Coordinator),
+            Self::Contract => matches!(role, Role::Steward | Role::Coordinator),
+            Self::Policy => matches!(role, Role::Steward | Role::Governance | Role::Coordinator),
+            Self::Revocation | Self::Suspension => true,
+        }
+    }
+
+    /// Whether an event of this kind tells of a signed act.
+    pub fn is_of_act(self) -> bool {
+        matches!(
+            self,
+            Self::Grant | Self::Revocation | Self::Contract | Self::Policy | Self::Suspension
+        )
+    }
 }
 
 /// As it is written in the leaf.
@@ -324,6 +392,23 @@ impl SignedEvent {
         Ok(Self { event, leaf: spelled })
     }
 
+    /// Whether a leaf is in canonical JSON, short enough, and signed by the key that it names: what every reader of every version can check,
+    /// also of kinds that this one does not know.
+    pub fn signed_by_its_actor(leaf: &[u8]) -> Result<(), EventError> {
+        if leaf.len() > MAX_ENTRY {
+            return Err(EventError::TooLong { found: leaf.len() });
+        }
+        let parsed: AnyLeaf = serde_json::from_slice(leaf).map_err(|e| EventError::Malformed(e.to_string()))?;
+        if canonical_json(&parsed)?.as_bytes() != leaf {
+            return Err(EventError::Spelling);
+        }
+        let actor = parsed.event.get("actor").cloned().unwrap_or_default();
+        let actor: Actor = serde_json::from_value(actor).map_err(|e| EventError::Malformed(e.to_string()))?;
+        let body = canonical_json(&parsed.event)?;
+        keys::verify(&actor.key, DOMAIN, body.as_bytes(), &parsed.signature)
+            .map_err(|_| EventError::Signature(actor.id))
+    }
+
     /// The event in a leaf without its signature being looked at: of a leaf that was verified before it was stored.
     pub fn peek(leaf: &[u8]) -> Result<Event, EventError> {
         let parsed: Leaf = serde_json::from_slice(leaf).map_err(|e| EventError::Malformed(e.to_string()))?;
@@ -343,24 +428,9 @@ impl SignedEvent {
         TreeHash::leaf(self.leaf.as_bytes())
     }
 
-    /// Whether the actor's key is the one that governance enrolled for this role and name.
+    /// [`Event::by_member`].
     pub fn by_member(&self, roster: &Roster, governance: &VerifyingKey) -> Result<(), EventError> {
-        let Actor { role, id, key } = &self.event.actor;
-        let enrolled = match role {
-            Role::Agent => roster.agent(id).map(|agent| &agent.signing_key),
-            Role::Analyst => roster.analyst(id).map(|analyst| &analyst.key),
-            Role::Steward => roster.steward(id).map(|steward| &steward.key),
-            Role::Coordinator => (roster.coordinator.id == *id).then_some(&roster.coordinator.signing_key),
-            Role::Governance => (roster.consortium == *id).then_some(governance),
-        };
-        if enrolled != Some(key) {
-            return Err(EventError::Stranger {
-                role: *role,
-                id: id.clone(),
-                key: *key,
-            });
-        }
-        Ok(())
+        self.event.by_member(roster, governance)
     }
 
     /// Whether these are the words that the event commits to.

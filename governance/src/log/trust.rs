@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::checkpoint::SignedCheckpoint;
 use super::note::{Algorithm, NoteError, NoteKey, Verified};
-use crate::Roster;
 use crate::roster::repeated;
+use crate::{Roster, VerifyingKey};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrustError {
@@ -44,6 +44,7 @@ pub struct Trust {
     log: NoteKey,
     witnesses: Vec<NoteKey>,
     quorum: usize,
+    governance: Option<VerifyingKey>,
 }
 
 /// The file as it is written, in TOML. Keys are C2SP verifier keys; the log's key is named as the log is.
@@ -56,6 +57,9 @@ pub struct TrustFile {
     /// Witnesses that may lie together with the coordinator.
     pub faulty: usize,
     pub quorum: usize,
+    /// Who signs rosters: with it an outsider can tell who belonged when. Absent in files from before it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub governance: Option<VerifyingKey>,
     #[serde(rename = "witness")]
     pub witnesses: Vec<WitnessEntry>,
 }
@@ -81,6 +85,11 @@ impl Trust {
     pub fn parse(text: &str) -> Result<Self, TrustError> {
         let file: TrustFile = toml::from_str(text).map_err(|e| TrustError::Malformed(e.to_string()))?;
         file.check()
+    }
+
+    /// The key that signs rosters, where the file names it.
+    pub fn governance(&self) -> Option<&VerifyingKey> {
+        self.governance.as_ref()
     }
 
     pub fn log(&self) -> &NoteKey {
@@ -126,6 +135,7 @@ impl TrustFile {
             coordinator: coordinator.into(),
             faulty,
             quorum: smallest_quorum(witnesses.len(), faulty),
+            governance: None,
             witnesses,
         })
     }
@@ -164,6 +174,7 @@ impl TrustFile {
             log,
             witnesses,
             quorum: q,
+            governance: self.governance,
         })
     }
 }

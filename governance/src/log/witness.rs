@@ -142,9 +142,17 @@ impl Witness {
         self.view.pending.entry(event.hash()).or_insert(now_ms);
     }
 
-    /// A new connection: these events, and no others, are handed in again, and the merge delay begins anew.
-    pub fn hand_in_anew(&mut self, leaves: impl IntoIterator<Item = TreeHash>, now_ms: u64) {
-        self.view.pending = leaves.into_iter().map(|leaf| (leaf, now_ms)).collect();
+    /// A new connection: these events, and no others, are handed in again. The merge delay counts the time with a connection: what passed
+    /// since `gone_ms` without one does not, and what passed before does, however often a coordinator hangs up.
+    pub fn hand_in_again(&mut self, leaves: impl IntoIterator<Item = TreeHash>, gone_ms: u64, now_ms: u64) {
+        let waited = |leaf: &TreeHash| {
+            let since_ms = self.view.pending.get(leaf).copied().unwrap_or(now_ms);
+            gone_ms.saturating_sub(since_ms)
+        };
+        let again = leaves
+            .into_iter()
+            .map(|leaf| (leaf, now_ms.saturating_sub(waited(&leaf))));
+        self.view.pending = again.collect();
     }
 
     /// Own events that the next tree on offer holds, as the caller found by building it from its leaves: what an [`Inclusion`] shows to
@@ -192,7 +200,7 @@ impl Witness {
                 .map_err(|error| Refusal::Own { leaf: *leaf, error })?;
             pending.remove(leaf);
         }
-        self.overdue(&pending, now_ms)?;
+        self.in_time(&pending, now_ms)?;
         self.view.pending = pending;
         self.view.newest = Some(signed.to_string());
         self.newest = Some(signed.clone());
@@ -226,7 +234,12 @@ impl Witness {
         fork.map_or(Ok(()), |fork| Err(Refusal::Fork(Box::new(fork))))
     }
 
-    fn overdue(&self, pending: &BTreeMap<TreeHash, u64>, now_ms: u64) -> Result<(), Refusal> {
+    /// Whether every own event is in the log, or not due yet. A coordinator that shows no checkpoint is found out here.
+    pub fn own_in_time(&self, now_ms: u64) -> Result<(), Refusal> {
+        self.in_time(&self.view.pending, now_ms)
+    }
+
+    fn in_time(&self, pending: &BTreeMap<TreeHash, u64>, now_ms: u64) -> Result<(), Refusal> {
         for (leaf, since_ms) in pending {
             let due_ms = since_ms.saturating_add(self.merge_delay_ms);
             if now_ms > due_ms {

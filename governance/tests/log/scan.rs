@@ -1,9 +1,16 @@
 //! Replaying the log: every access needs the words that permit it, before it, by the right people.
 
+use governance::act::Subject;
+use governance::grant::line_hash;
 use governance::log::event::{Actor, Decision, Role};
-use governance::log::{Event, Kind, Uncovered, account, request_of, scan};
+use governance::log::{Event, Finding, Kind, Rosters, Uncovered, account, request_of};
+use governance::{ContentHash, Roster, SignedRoster, Steward};
 
 use crate::world::*;
+
+fn scan(events: &[Event]) -> Vec<Finding> {
+    governance::log::scan(events, &Rosters::default())
+}
 
 fn analyst() -> Actor {
     Actor {
@@ -59,7 +66,7 @@ fn each_missing_word_is_named_at_the_access_that_lacks_it() {
         events.remove(left_out);
         let findings = scan(&events);
         assert_eq!(
-            (findings[0].index, findings[0].uncovered),
+            (findings[0].index, findings[0].fault),
             (at, expected),
             "without {left_out}"
         );
@@ -72,22 +79,22 @@ fn each_missing_word_is_named_at_the_access_that_lacks_it() {
 fn a_permission_after_the_access_covers_nothing() {
     let mut events = answered();
     events.swap(1, 3);
-    assert_eq!(scan(&events)[0].uncovered, Uncovered::NoDecision);
+    assert_eq!(scan(&events)[0].fault, Uncovered::NoDecision);
 }
 
 #[test]
 fn the_last_word_counts_and_only_the_participants_own() {
     let mut events = answered();
     events.insert(3, decided(1, Decision::Deny));
-    assert_eq!(scan(&events)[0].uncovered, Uncovered::Denied);
+    assert_eq!(scan(&events)[0].fault, Uncovered::Denied);
     // Another key under the same name, and another participant, permit nothing.
     let mut forged = answered();
     forged[1].actor.key = key(77).public();
-    assert_eq!(scan(&forged)[0].uncovered, Uncovered::NoDecision);
+    assert_eq!(scan(&forged)[0].fault, Uncovered::NoDecision);
     // A request that the coordinator says it had.
     let mut made_up = answered();
     made_up[0].actor = coordinator();
-    assert_eq!(scan(&made_up)[0].uncovered, Uncovered::NoRequest);
+    assert_eq!(scan(&made_up)[0].fault, Uncovered::NoRequest);
 }
 
 #[test]
@@ -103,15 +110,155 @@ fn an_access_under_a_grant_needs_the_grant_and_no_revocation_before_it() {
     let given = event(Kind::Grant, analyst(), 0).refers("grant", grant);
     let revoked = event(Kind::Revocation, analyst(), 3).refers("revoked", grant);
 
-    assert_eq!(scan(&granted(answered()))[0].uncovered, Uncovered::NoGrant(grant));
+    assert_eq!(scan(&granted(answered()))[0].fault, Uncovered::NoGrant(grant));
     let mut events = granted(answered());
     events.insert(0, given);
     assert_eq!(scan(&events), []);
     events.insert(5, revoked); // hospital 1 had sent, hospital 2 had not
     let findings = scan(&events);
     assert_eq!(findings.len(), 1);
-    assert_eq!(findings[0].agent, "agent-2");
-    assert_eq!(findings[0].uncovered, Uncovered::Revoked(grant));
+    assert_eq!(findings[0].actor, "agent-2");
+    assert_eq!(findings[0].fault, Uncovered::Revoked(grant));
+}
+
+fn signed(roster: &Roster) -> SignedRoster {
+    roster.sign(&key(GOVERNANCE)).unwrap()
+}
+
+/// The members of version 3, with a steward for each of two hospitals.
+fn members() -> Roster {
+    let steward = |i: u8| Steward {
+        id: format!("steward-{i}"),
+        organisation: format!("hospital {i}"),
+        key: key(30 + i).public(),
+        tls_key: hash(130 + i),
+    };
+    Roster {
+        stewards: [1, 2].map(steward).to_vec(),
+        ..roster()
+    }
+}
+
+fn names(roster: &SignedRoster) -> Event {
+    Event::new(Kind::Roster, 0, coordinator()).refers("roster", roster.hash())
+}
+
+fn steward(i: u8) -> Actor {
+    Actor {
+        role: Role::Steward,
+        id: format!("steward-{i}"),
+        key: key(30 + i).public(),
+    }
+}
+
+fn with(rosters: &[SignedRoster], events: &[Event]) -> Vec<(u64, Uncovered)> {
+    let rosters = Rosters::open(rosters, &key(GOVERNANCE).public()).unwrap();
+    let found = governance::log::scan(events, &rosters);
+    found.into_iter().map(|found| (found.index, found.fault)).collect()
+}
+
+#[test]
+fn every_word_is_held_against_the_roster_in_force_at_its_place() {
+    let first = signed(&members());
+    let mut events = vec![names(&first)];
+    events.extend(answered());
+    assert_eq!(with(std::slice::from_ref(&first), &events), []);
+
+    // A key that governance never enrolled, under a member's name.
+    let mut forged = events.clone();
+    for event in forged.iter_mut().filter(|event| event.actor == agent(2)) {
+        event.actor.key = key(77).public();
+    }
+    let strangers = with(std::slice::from_ref(&first), &forged);
+    assert_eq!(strangers, [5, 6, 7].map(|index| (index, Uncovered::Stranger)));
+
+    // The analyst leaves; what was asked before stays, what is asked after is a stranger's, and an older roster brings nobody back.
+    let without = Roster {
+        version: 4,
+        analysts: vec![],
+        ..members()
+    };
+    let second = signed(&without);
+    let mut later = events.clone();
+    later.push(names(&second));
+    later.push(names(&first));
+    later.push(event(Kind::Request, analyst(), 9));
+    let both = [first.clone(), second.clone()];
+    assert_eq!(with(&both, &later), [(11, Uncovered::Stranger)]);
+
+    // A roster that nobody brought: said once, and from there on nobody is judged by an older one.
+    assert_eq!(
+        with(std::slice::from_ref(&first), &later),
+        [(9, Uncovered::NoRoster(second.hash()))]
+    );
+    let wrong = SignedRoster {
+        signature: vec![0; 64],
+        ..first
+    };
+    assert!(Rosters::open(&[wrong], &key(GOVERNANCE).public()).is_err());
+}
+
+#[test]
+fn an_access_after_a_suspension_that_covers_it_is_found_until_it_is_lifted() {
+    let first = signed(&members());
+    let (dataset, grant) = (Subject::Dataset("heart".into()), hash(7));
+    let university = Subject::Organisation("university".into());
+    let governance = Actor {
+        role: Role::Governance,
+        id: "heart".into(),
+        key: key(GOVERNANCE).public(),
+    };
+    let log = |act: Event, lifted: Option<Event>| {
+        let mut events = vec![names(&first), event(Kind::Grant, analyst(), 0).refers("grant", grant)];
+        let under = |event: Event| match (event.kind, event.actor.id.as_str()) {
+            (Kind::Request, _) => event.refers("dataset", dataset.hash()),
+            (Kind::Decision, id) => {
+                let owner = format!("hospital {}", &id[6..]);
+                event.refers("grant", grant).refers("line", line_hash(&grant, &owner))
+            }
+            _ => event,
+        };
+        events.extend(answered().into_iter().map(under));
+        // Before the contribution of hospital 1.
+        events.insert(5, act);
+        if let Some(lifted) = lifted {
+            events.insert(6, lifted);
+        }
+        with(std::slice::from_ref(&first), &events)
+    };
+    let stops = |by: &Actor, what: ContentHash| {
+        let event = Event::new(Kind::Suspension, 3, by.clone());
+        event.refers("act", hash(40)).refers("suspended", what)
+    };
+    let lifts = |by: &Actor, name: &str, what: ContentHash| {
+        let event = Event::new(Kind::Suspension, 4, by.clone()).refers("act", hash(41));
+        event.refers(name, what).refers("lifts-0", hash(40))
+    };
+    let found = |places: &[u64]| -> Vec<(u64, Uncovered)> {
+        places.iter().map(|at| (*at, Uncovered::Suspended(hash(40)))).collect()
+    };
+    let own = Subject::Organisation("hospital 1".into());
+    for (by, what, places) in [
+        (&governance, dataset.hash(), &[6, 9][..]),
+        (&governance, university.hash(), &[6, 9]),
+        (&governance, own.hash(), &[6]),
+        (&steward(1), dataset.hash(), &[6]),
+        (&steward(1), university.hash(), &[6]),
+        (&steward(2), own.hash(), &[]),
+        (&steward(1), grant, &[6, 9]),
+        (&steward(1), line_hash(&grant, "hospital 1"), &[6]),
+        (&governance, Subject::Dataset("other".into()).hash(), &[]),
+    ] {
+        assert_eq!(log(stops(by, what), None), found(places), "{by:?} {what}");
+        let (at, other) = ("reinstated", steward(if *by == steward(1) { 2 } else { 1 }));
+        assert_eq!(log(stops(by, what), Some(lifts(by, at, what))), []);
+        let shifted: Vec<u64> = places.iter().map(|at| at + 1).collect();
+        assert_eq!(
+            log(stops(by, what), Some(lifts(&other, at, what))),
+            found(&shifted),
+            "nobody lifts another's"
+        );
+    }
 }
 
 #[test]
@@ -121,6 +268,13 @@ fn an_account_says_who_asked_who_agreed_what_it_cost_and_what_came_of_it() {
         vectors: Some(40),
         ..event(Kind::Contribution, agent(2), 6)
     });
+    events[1] = Event {
+        consent: Some(hash(11)),
+        consent_version: Some(20_000),
+        ..events[1].clone()
+    }
+    .refers("policy-owner", hash(12))
+    .refers("policy-local", hash(13));
     let release = events[7].references["release"];
     let request = request_of(&events, &release).unwrap();
     let account = account(&events, 0, &request);
@@ -129,6 +283,14 @@ fn an_account_says_who_asked_who_agreed_what_it_cost_and_what_came_of_it() {
     let second = &account.participants["agent-2"];
     assert_eq!((second.tokens, second.vectors, second.epsilon), (2, 41, Some(0.1)));
     assert_eq!(second.decisions[0].decision, Decision::Allow);
+    let first = &account.participants["agent-1"];
+    assert_eq!(first.contract, events[1].contract);
+    assert_eq!(first.consent.as_ref().unwrap().version, Some(20_000));
+    assert_eq!(
+        first.policies,
+        [("local".into(), hash(13)), ("owner".into(), hash(12))].into()
+    );
+    assert_eq!(second.consent, None);
     assert_eq!(account.outcomes.len(), 1);
     assert_eq!(
         (account.outcomes[0].kind, account.outcomes[0].index),

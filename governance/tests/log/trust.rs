@@ -13,6 +13,15 @@ fn a_trust_file_is_read_as_it_was_written() {
     let read = Trust::parse(&text).unwrap();
     assert_eq!(read, trust());
     assert_eq!((read.log(), read.witnesses().len()), (&log_key(), 4));
+    assert_eq!(read.governance(), Some(&key(GOVERNANCE).public()));
+    // A file from before it named governance's key.
+    let earlier = TrustFile {
+        governance: None,
+        ..trust_file()
+    };
+    let earlier = toml::to_string(&earlier).unwrap();
+    assert!(!earlier.contains("governance"));
+    assert_eq!(Trust::parse(&earlier).unwrap().governance(), None);
     assert!(matches!(
         Trust::parse(&format!("{text}\nextra = 1")),
         Err(TrustError::Malformed(_))

@@ -16,6 +16,7 @@ pub const ORIGIN: &str = "heart.example/log";
 pub const MERGE_DELAY_MS: u64 = 10_000;
 pub const COORDINATOR: u8 = 60;
 pub const ANALYST: u8 = 50;
+pub const GOVERNANCE: u8 = 90;
 
 pub fn key(seed: u8) -> SigningKey {
     SigningKey::from_seed(&[seed; 32]).unwrap()
@@ -49,6 +50,7 @@ pub fn trust_file() -> TrustFile {
         coordinator: "trust office".into(),
         faulty: 1,
         quorum: 3,
+        governance: Some(key(GOVERNANCE).public()),
         witnesses: (1..=4).map(entry).collect(),
     }
 }

@@ -1,9 +1,11 @@
 //! The acts beside grants: suspensions, purposes, policies, contracts; and what makes an act its signer's.
 
 use governance::act::{Layer, SignedAct};
+use governance::log::Kind;
 use governance::log::event::Role;
 use governance::purpose::{Term, VocabularyError};
-use governance::{Act, ActError, ContentHash, RegisterError, Stage, What};
+use governance::roster::in_force;
+use governance::{Act, ActError, ContentHash, NotAtHand, RegisterError, Roster, Stage, What};
 
 use super::Consortium;
 use super::world::*;
@@ -30,11 +32,15 @@ fn a_suspension_reaches_as_far_as_its_signer_speaks() {
         c.take(&said("ana", "institute")),
         Err(RegisterError::MayNot { .. })
     ));
+    let held = |c: &Consortium, who: &str, name: &str| c.register.held(&by(who), &organisation(name));
+    let named = held(&c, "heart", "institute");
+    assert!(held(&c, "nora", "institute").is_empty());
     let lifts = |who: &str, name: &str| {
         says(
             who,
             What::Reinstated {
                 subject: organisation(name),
+                lifts: named.clone(),
             },
         )
     };
@@ -42,8 +48,83 @@ fn a_suspension_reaches_as_far_as_its_signer_speaks() {
         c.take(&lifts("nora", "institute")),
         Err(RegisterError::NotSuspended("north".into()))
     );
+    // What was suspended again after the signer had looked stays suspended.
+    let again = says_at(
+        "heart",
+        NOW + 1,
+        What::Suspended {
+            subject: organisation("institute"),
+        },
+    );
+    c.take(&again).unwrap();
     c.take(&lifts("heart", "institute")).unwrap();
+    assert!(stops(&c, "south", "institute"));
+    assert_eq!(held(&c, "heart", "institute"), [again.hash()].into());
+    let last = What::Reinstated {
+        subject: organisation("institute"),
+        lifts: [again.hash()].into(),
+    };
+    c.take(&says("heart", last)).unwrap();
     assert!(!stops(&c, "south", "institute"));
+    let unnamed = What::Reinstated {
+        subject: organisation("university"),
+        lifts: [].into(),
+    };
+    assert_eq!(c.take(&says("una", unnamed)), Err(RegisterError::LiftsUnnamed));
+}
+
+#[test]
+fn an_acts_event_stands_on_its_signers_word() {
+    let suspended = says(
+        "nora",
+        What::Suspended {
+            subject: organisation("institute"),
+        },
+    );
+    let logged = suspended.logged(&roster(), &governance_key()).unwrap().unwrap();
+    let event = logged.event();
+    assert_eq!((event.kind, event.actor.id.as_str()), (Kind::Suspension, "nora"));
+    assert_eq!(event.references["act"], suspended.hash());
+    assert_eq!(event.references["suspended"], organisation("institute").hash());
+    logged.by_member(&roster(), &governance_key()).unwrap();
+
+    // Somebody else's signature of the event, or one of another act's.
+    let other = says(
+        "nora",
+        What::Suspended {
+            subject: organisation("university"),
+        },
+    );
+    let moved = SignedAct {
+        event: other.event,
+        ..suspended.clone()
+    };
+    assert_eq!(
+        moved.logged(&roster(), &governance_key()),
+        Err(ActError::EventSignature("nora".into()))
+    );
+    // From before there was one: the act is read as ever, under the same name and in the same bytes.
+    let plain = SignedAct {
+        event: vec![],
+        ..suspended.clone()
+    };
+    assert_eq!(plain.logged(&roster(), &governance_key()), Ok(None));
+    assert_eq!(plain.hash(), suspended.hash());
+    assert!(!serde_json::to_string(&plain).unwrap().contains("event"));
+}
+
+/// A roster of before brings nobody back, whatever the log names after it, and without the rosters nobody is judged.
+#[test]
+fn the_newest_roster_that_the_log_names_before_a_place_is_in_force_there() {
+    let rosters: Vec<Roster> = (1..=3).map(|version| Roster { version, ..roster() }).collect();
+    let hash = |version: u64| ContentHash([version as u8; 32]);
+    let known = |of: &ContentHash| rosters.iter().find(|roster| hash(roster.version) == *of);
+    let at = |named: &[u64]| in_force(named.iter().map(|version| hash(*version)), known);
+    assert_eq!(at(&[]), Ok(None));
+    for (named, version) in [(&[1][..], 1), (&[1, 2], 2), (&[1, 3, 2], 3), (&[3, 1, 1], 3)] {
+        assert_eq!(at(named).unwrap().unwrap().version, version, "{named:?}");
+    }
+    assert_eq!(at(&[1, 4, 2]), Err(NotAtHand(hash(4))));
 }
 
 #[test]

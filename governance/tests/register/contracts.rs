@@ -204,6 +204,7 @@ fn a_participant_refuses_a_version_that_is_not_active_whatever_its_configuration
             witnessed: &Unlogged,
             columns: &[],
             aggregates: &[],
+            noise: true,
             s_min: 3,
             now_ms,
         };

@@ -86,9 +86,9 @@ fn suspend(grant: ContentHash, owner: Option<&str>) -> What {
     What::GrantSuspended { grant, owner }
 }
 
-fn resume(grant: ContentHash, owner: Option<&str>) -> What {
-    let owner = owner.map(str::to_owned);
-    What::GrantResumed { grant, owner }
+fn resume(grant: ContentHash, owner: Option<&str>, lifts: &[ContentHash]) -> What {
+    let (owner, lifts) = (owner.map(str::to_owned), lifts.iter().copied().collect());
+    What::GrantResumed { grant, owner, lifts }
 }
 
 fn wanted(requester: &'static str) -> Wanted<'static> {
@@ -382,22 +382,67 @@ fn terms_that_mean_nothing_are_refused_with_the_reason() {
 fn either_side_holds_a_grant_up_and_only_that_side_lets_it_go_on() {
     let mut c = Consortium::default();
     let grant = c.active();
-    c.take(&says("agent-north", suspend(grant, Some("north")))).unwrap();
-    c.take(&says("ian", suspend(grant, None))).unwrap();
+    let by_north = c.take(&says("agent-north", suspend(grant, Some("north")))).unwrap();
+    let by_ian = c.take(&says("ian", suspend(grant, None))).unwrap();
+    let held = |c: &Consortium, who: &str, owner| c.register.any_grant(&grant).unwrap().held(&by(who), owner);
+    assert_eq!(held(&c, "nora", Some("north")), [by_north].into());
+    assert_eq!(held(&c, "ian", None), [by_ian].into());
     assert_eq!(
         (c.status(&grant, "north"), c.rule(&wanted("ian"))),
         (Status::Suspended, "grant.suspended")
     );
     assert!(matches!(
-        c.take(&says("agent-north", resume(grant, Some("north")))),
+        c.take(&says("agent-north", resume(grant, Some("north"), &[by_north]))),
         Err(RegisterError::MayNot { .. })
     ));
-    c.take(&says("ian", resume(grant, None))).unwrap();
+    c.take(&says("ian", resume(grant, None, &[by_ian]))).unwrap();
     assert_eq!(c.status(&grant, "north"), Status::Suspended);
-    let again = c.take(&says_at("ian", NOW + 1, resume(grant, Some("north"))));
+    let again = c.take(&says_at("ian", NOW + 1, resume(grant, Some("north"), &[by_ian])));
     assert!(matches!(again, Err(RegisterError::Grant(GrantError::HeldBy(_)))));
-    c.take(&says("nora", resume(grant, Some("north")))).unwrap();
+    c.take(&says("nora", resume(grant, Some("north"), &[by_north])))
+        .unwrap();
     assert_eq!(c.status(&grant, "north"), Status::Active);
+}
+
+/// A coordinator keeps a resumption back and brings it after a suspension that its signer had not seen, or did not mean.
+#[test]
+fn a_resumption_never_lifts_a_suspension_that_it_does_not_name() {
+    let mut c = Consortium::default();
+    let grant = c.active();
+    let suspends = |who: &str, at_ms| says_at(who, at_ms, suspend(grant, Some("north")));
+    let first = c.take(&suspends("nora", NOW)).unwrap();
+    let lifted = says_at("nora", NOW + 1, resume(grant, Some("north"), &[first]));
+    let second = c.take_at(&suspends("agent-north", NOW + 2), NOW + 2).unwrap();
+    c.take_at(&lifted, NOW + 3).unwrap();
+    assert_eq!(c.status(&grant, "north"), Status::Suspended, "the second one stands");
+    // The same words again, signed anew: what they name does not hold any more.
+    let refused = c.take_at(
+        &says_at("nora", NOW + 4, resume(grant, Some("north"), &[first])),
+        NOW + 4,
+    );
+    assert_eq!(refused, Err(RegisterError::Grant(GrantError::LiftsNothing)));
+    c.take_at(
+        &says_at("nora", NOW + 5, resume(grant, Some("north"), &[second])),
+        NOW + 5,
+    )
+    .unwrap();
+    assert_eq!(c.status(&grant, "north"), Status::Active);
+
+    // At the door a resumption names what it lifts; one that was taken before they did lifts what its signer knew, and nothing later.
+    let third = suspends("nora", NOW + 10);
+    c.take_at(&third, NOW + 10).unwrap();
+    let unnamed = |at_ms| says_at("nora", at_ms, resume(grant, Some("north"), &[]));
+    assert_eq!(
+        c.take_at(&unnamed(NOW + 11), NOW + 11),
+        Err(RegisterError::LiftsUnnamed)
+    );
+    for (at_ms, status) in [(NOW + 9, Status::Suspended), (NOW + 10, Status::Active)] {
+        let mut register = c.register.clone();
+        let old = unnamed(at_ms);
+        let _ = register.apply(old.hash(), &old.read().unwrap());
+        let line = &register.any_grant(&grant).unwrap().lines["north"];
+        assert_eq!(line.status(NOW, &Unlogged), status, "at {at_ms}");
+    }
 }
 
 #[test]
@@ -415,7 +460,10 @@ fn either_side_ends_a_grant_for_good_and_saying_it_again_is_heard() {
             .unwrap();
         c.take(&says_at("agent-north", NOW + 2, suspend(grant, Some("north"))))
             .unwrap();
-        for what in [resume(grant, Some("north")), offer(grant, "north", terms("ian"))] {
+        for what in [
+            resume(grant, Some("north"), &[grant]),
+            offer(grant, "north", terms("ian")),
+        ] {
             let refused = c.take(&says_at("nora", NOW + 3, what));
             assert!(matches!(refused, Err(RegisterError::Grant(GrantError::NotFrom { .. }))));
         }
@@ -435,11 +483,22 @@ fn either_side_ends_a_grant_for_good_and_saying_it_again_is_heard() {
     }
 }
 
+/// The fuzzed coordinator found that such a revocation was taken for one of a grant that had run out already, and changed nothing.
+#[test]
+fn a_revocation_by_a_clock_that_runs_ahead_of_the_window_holds_at_once() {
+    let mut c = Consortium::default();
+    let grant = c.active();
+    let until = NOW + 30 * DAY;
+    let ahead = says_at("nora", until + 60_000, revoke(grant, Some("north")));
+    c.take_at(&ahead, until - 60_000).unwrap();
+    assert_eq!(c.status_at(&grant, "north", until - 60_000), Status::Revoked);
+}
+
 #[test]
 fn an_old_act_comes_too_late_unless_an_agent_was_cut_off() {
     let mut c = Consortium::default();
     let grant = c.active();
-    let late = NOW + DAY;
+    let late = NOW + DAY; // far beyond what clocks may differ by
     let refused = c.take_at(&says("nora", revoke(grant, Some("north"))), late);
     assert!(matches!(refused, Err(RegisterError::Act(ActError::Clock { .. }))));
     c.take_at(&says("agent-north", revoke(grant, Some("north"))), late)

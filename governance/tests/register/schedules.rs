@@ -16,7 +16,7 @@ use crate::world::*;
 /// One line of a schedule, in numbers that are folded onto what there is.
 type Line = (u8, u8, u8, u8, u64);
 
-fn what(kind: u8, about: u8, how: u8, grants: &[ContentHash], speaker: &str) -> What {
+fn what(kind: u8, about: u8, how: u8, grants: &[ContentHash], speaker: &str, hub: &Register) -> What {
     let grant = grants
         .get(about as usize % grants.len().max(1))
         .copied()
@@ -56,11 +56,27 @@ fn what(kind: u8, about: u8, how: u8, grants: &[ContentHash], speaker: &str) -> 
             version: u32::from(about % 3) + 1,
         },
         5 => What::GrantSuspended { grant, owner: some },
-        6 => What::GrantResumed { grant, owner: some },
+        // Most name what holds, some what does not.
+        6 => {
+            let held = hub
+                .any_grant(&grant)
+                .map(|held| held.held(&by(speaker), some.as_deref()));
+            let lifts = held.filter(|_| about % 5 != 0).unwrap_or_default();
+            let lifts = if lifts.is_empty() { [grant].into() } else { lifts };
+            What::GrantResumed {
+                grant,
+                owner: some,
+                lifts,
+            }
+        }
         7 => What::GrantRevoked { grant, owner: some },
         8 => What::GrantCompleted { grant, owner: some },
         9 => What::Suspended { subject },
-        _ => What::Reinstated { subject },
+        _ => {
+            let lifts = hub.held(&by(speaker), &subject);
+            let lifts = if lifts.is_empty() { [grant].into() } else { lifts };
+            What::Reinstated { subject, lifts }
+        }
     }
 }
 
@@ -133,7 +149,7 @@ proptest! {
         for (at, (who, kind, about, how, later)) in schedule.into_iter().enumerate() {
             let (name, role, organisation, _) = PEOPLE[who as usize % PEOPLE.len()];
             let now_ms = NOW + at as u64 + later;
-            let signed = says_at(name, now_ms, what(kind, about, how, &grants, name));
+            let signed = says_at(name, now_ms, what(kind, about, how, &grants, name, &hub));
             let place = HOSPITALS.iter().position(|hospital| *hospital == organisation);
             let mut spoken = vec![signed];
             if let (Role::Agent, Some(place)) = (role, place) {

@@ -1,7 +1,7 @@
 //! What makes a configuration valid. Each fault names its line and what to write instead.
 
 use super::ConfigError;
-use super::file::{DatasetFile, File, PopulationFile, line_of};
+use super::file::{DatasetFile, File, PolicyFile, PopulationFile, line_of};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
@@ -40,11 +40,22 @@ fn checked(file: &File) -> Result<(), Fault> {
         local(&path.get_ref().to_string_lossy(), path.span())?;
     }
     if let Some(policy) = &file.policy {
-        if policy.local.get_ref().as_os_str().is_empty() {
-            let message = "local is empty: name a file or a folder of policies, or leave [policy] out";
-            return Err((policy.local.span(), message.into()));
+        let PolicyFile {
+            local: path,
+            consortium,
+        } = policy.get_ref();
+        if path.is_none() && consortium.is_none() {
+            let message =
+                "[policy] says nothing: expected `local`, `consortium = \"required\"` or both, or leave it out";
+            return Err((policy.span(), message.into()));
         }
-        local(&policy.local.get_ref().to_string_lossy(), policy.local.span())?;
+        if let Some(path) = path {
+            if path.get_ref().as_os_str().is_empty() {
+                let message = "local is empty: name a file or a folder of policies, or leave it out";
+                return Err((path.span(), message.into()));
+            }
+            local(&path.get_ref().to_string_lossy(), path.span())?;
+        }
     }
     check_times(file)?;
     check_paths(file)?;
@@ -130,7 +141,7 @@ fn check_paths(file: &File) -> Result<(), Fault> {
         let contracts = [&d.contract].into_iter().chain(&d.other_versions);
         read.extend(contracts.map(|path| (path.get_ref().to_string_lossy().into_owned(), path.span())));
     }
-    let policies = file.policy.iter().map(|policy| &policy.local);
+    let policies = file.policy.iter().filter_map(|policy| policy.get_ref().local.as_ref());
     read.extend(policies.map(|path| (path.get_ref().to_string_lossy().into_owned(), path.span())));
     for (path, span) in read {
         let pattern = glob::Pattern::new(&path).ok();

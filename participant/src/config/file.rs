@@ -1,6 +1,7 @@
 //! The configuration as it is written, before its paths are resolved. Parsing names the line; nothing is defaulted to "allow".
 
 use super::{Config, ConfigError, Consent, Dataset, Mapping, Population};
+use governance::VerifyingKey;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,9 @@ pub(super) struct File {
     pub identity: Spanned<PathBuf>,
     pub store_max_pages: Option<u32>,
     pub consent: Option<Spanned<ConsentFile>>,
-    pub policy: Option<PolicyFile>,
+    pub policy: Option<Spanned<PolicyFile>>,
+    #[serde(default)]
+    pub stewards: BTreeSet<VerifyingKey>,
     #[serde(default, rename = "population")]
     pub populations: Vec<Spanned<PopulationFile>>,
     #[serde(default, rename = "dataset")]
@@ -31,7 +34,15 @@ pub(super) struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PolicyFile {
-    pub local: Spanned<PathBuf>,
+    pub local: Option<Spanned<PathBuf>>,
+    pub consortium: Option<ConsortiumRule>,
+}
+
+/// Said in one way only, so that a slip of the pen is an error and not "not required".
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ConsortiumRule {
+    Required,
 }
 
 #[derive(Deserialize)]
@@ -91,6 +102,8 @@ pub(super) struct ConsentFile {
     pub purposes: BTreeMap<String, String>,
     #[serde(default)]
     pub permit_means: BTreeSet<String>,
+    #[serde(default)]
+    pub permit_categories: BTreeSet<String>,
 }
 
 /// Whether a dataset uses rows of units that have not consented.
@@ -211,7 +224,10 @@ pub(super) fn resolve(file: File, folder: &Path) -> Config {
         tick_ms: file.tick_ms.into_inner(),
         reopen_s: file.reopen_s.into_inner(),
         consent: consent(file.consent.map(Spanned::into_inner)),
-        local_policies: file.policy.map(|policy| folder.join(policy.local.get_ref())),
+        stewards: file.stewards,
+        consortium_required: (file.policy.as_ref()).is_some_and(|policy| policy.get_ref().consortium.is_some()),
+        local_policies: (file.policy.and_then(|policy| policy.into_inner().local))
+            .map(|local| folder.join(local.get_ref())),
         populations: file
             .populations
             .into_iter()
@@ -231,11 +247,13 @@ fn consent(file: Option<ConsentFile>) -> Consent {
             publish_every_hours: a_day(),
             purposes: BTreeMap::new(),
             permit_means: BTreeSet::new(),
+            permit_categories: BTreeSet::new(),
         },
         Some(file) => Consent {
             publish_every_hours: file.publish_every_hours,
             purposes: file.purposes,
             permit_means: file.permit_means,
+            permit_categories: file.permit_categories,
         },
     }
 }

@@ -51,8 +51,9 @@ impl ConsentFile {
     pub fn registers(&mut self) -> Result<BTreeMap<String, Register>, StoreError> {
         self.run(|connection| {
             let mut registers: BTreeMap<String, Register> = BTreeMap::new();
-            let mut select = connection
-                .prepare("SELECT population, unit, version, purposes, from_ms, until_ms FROM change ORDER BY seq")?;
+            let mut select = connection.prepare(
+                "SELECT population, unit, version, purposes, from_ms, until_ms, changed_ms FROM change ORDER BY seq",
+            )?;
             let mut rows = select.query([])?;
             while let Some(row) = rows.next()? {
                 let population = row.get_ref(0)?.as_str()?;
@@ -61,7 +62,7 @@ impl ConsentFile {
                     registers.insert(population.to_owned(), Register::default());
                 }
                 if let Some(register) = registers.get_mut(population) {
-                    register.apply(row.get(1)?, row.get(2)?, &choice);
+                    register.apply(row.get(1)?, row.get(2)?, &choice, loaded(row.get(6)?));
                 }
             }
             Ok(registers)

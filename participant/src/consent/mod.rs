@@ -27,7 +27,7 @@
 //! like a computation that failed. A coordinator that asks all the time sees such rounds, and can suspect a withdrawal behind one;
 //! it cannot tell it from a disk, nor see whose it was.
 //!
-//! Costs: a look-up a row while scanning (`experiments govern`); about 60 bytes of memory and 200 of disk a unit.
+//! Costs: a look-up a row while scanning (`experiments govern`); about 70 bytes of memory and 200 of disk a unit.
 
 mod file;
 mod import;
@@ -36,15 +36,18 @@ mod names;
 mod order;
 mod publication;
 mod pulse;
+mod purposes;
 mod register;
 mod terms;
 
-use engine::participant::{Consent, Stamp};
+use engine::participant::{Consent, ConsentTerms, Published, Stamp};
 use file::{Change, ConsentFile};
+use governance::purpose::Vocabulary;
+use governance::{ContentHash, LogicalType};
 use pulse::Pulse;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use workload::query::UnitId;
 
 pub use import::{Decision, Fault, ImportError, Place};
@@ -52,8 +55,9 @@ pub use instant::Instant;
 pub use names::{Name, Names};
 pub use order::{Order, OrderError};
 pub use publication::Publication;
+pub use purposes::Purposes;
 pub use register::{Choice, Counts, Window};
-pub use terms::{BadChoice, BadTerms, People, Subsumed, Terms, equal};
+pub use terms::{BadChoice, BadTerms, People, Terms};
 
 /// The consents of an agent's populations: one value, shared by those who change them and those who filter by them.
 pub struct Consents {
@@ -62,12 +66,23 @@ pub struct Consents {
     kept: Mutex<Kept>,
     /// By population. Read without a lock: the engine must never wait for an import.
     pulses: BTreeMap<String, Pulse>,
+    /// By population, with a lock of its own for the same reason.
+    published: RwLock<BTreeMap<String, Publication>>,
 }
 
 struct Kept {
     file: ConsentFile,
     registers: BTreeMap<String, register::Register>,
-    published: BTreeMap<String, Publication>,
+}
+
+/// What an import did, in units.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Imported {
+    pub changed: u64,
+    /// Withdrawals of units that were not on record: perhaps their ids are spelled otherwise in the data.
+    pub not_on_record: u64,
+    /// Units whose withdrawal the file's consent took the place of.
+    pub overruled: u64,
 }
 
 /// What went wrong with the file, or with what it was asked.
@@ -105,12 +120,9 @@ impl Consents {
             .collect();
         Ok(Self {
             names: Names::new(secret),
-            kept: Mutex::new(Kept {
-                file,
-                registers,
-                published,
-            }),
+            kept: Mutex::new(Kept { file, registers }),
             pulses,
+            published: RwLock::new(published),
             terms,
         })
     }
@@ -134,12 +146,10 @@ impl Consents {
         let unknown = || ConsentError::Population(population.to_owned());
         let kept = self.kept();
         let register = kept.registers.get(population).ok_or_else(unknown)?;
-        let generation = self
-            .pulses
-            .get(population)
-            .ok_or_else(unknown)?
-            .refresh(now_ms, register);
-        let permits = register.permits(|by| (self.terms.subsumed)(purpose, by), now_ms);
+        let pulse = self.pulses.get(population).ok_or_else(unknown)?;
+        let (changes, vocabulary) = self.terms.subsumed.now();
+        let generation = pulse.refresh(now_ms, register) + changes;
+        let permits = register.permits(|by| vocabulary.subsumes(by, purpose), now_ms);
         let consenting = units.iter().filter(|(_, name)| permits(name)).map(|(unit, _)| *unit);
         Ok((generation, consenting.collect()))
     }
@@ -150,11 +160,14 @@ impl Consents {
         let kept = self.kept();
         let register = kept.registers.get(population).ok_or_else(unknown)?;
         let pulse = self.pulses.get(population).ok_or_else(unknown)?;
-        Ok(pulse.refresh(now_ms, register))
+        // Both only rise, so their sum names both.
+        let changes = self.terms.subsumed.changes();
+        Ok(pulse.refresh(now_ms, register) + changes)
     }
 
-    /// Takes a file, all of it or nothing. Answers how many units changed.
-    pub fn import(&self, population: &str, path: &Path, now_ms: u64) -> Result<u64, ConsentError> {
+    /// Takes a file, all of it or nothing. A withdrawal gives way to a consent that was decided on after it was recorded, or by `overrule`
+    /// to any: an export may be older than what somebody told the owner since.
+    pub fn import(&self, population: &str, path: &Path, overrule: bool, now_ms: u64) -> Result<Imported, ConsentError> {
         let people = self.people(population)?;
         let decisions = import::read(path, &self.terms, people)?;
         let at = |at, fault| ImportError::At {
@@ -165,22 +178,49 @@ impl Consents {
         let mut first: HashMap<Name, Place> = HashMap::with_capacity(decisions.len());
         let mut named = Vec::with_capacity(decisions.len());
         for decision in &decisions {
-            let unit = self.names.spelled(&decision.unit, people.unit);
-            let unit = unit.ok_or_else(|| at(decision.at, Fault::NoUnit))?;
+            let unit = self.unit(&decision.unit, people);
+            let unit = unit.map_err(|fault| at(decision.at, fault))?;
             if let Some(first) = first.insert(unit, decision.at) {
                 return Err(at(decision.at, Fault::Duplicate { first }).into());
             }
             named.push((unit, &decision.choice));
         }
-        self.change(population, &named, now_ms)
+        let mut kept = self.kept();
+        let register = kept.registers.get(population);
+        let register = register.ok_or_else(|| ConsentError::Population(population.to_owned()))?;
+        let mut imported = Imported::default();
+        for (decision, (unit, choice)) in decisions.iter().zip(&named) {
+            match (register.withdrawn_ms(unit), choice) {
+                (Some(withdrawn_ms), Choice::Given { .. }) => {
+                    let is_later = |decided: Instant| (withdrawn_ms + 1..=now_ms).contains(&decided.from_ms());
+                    if !(overrule || decision.decided.is_some_and(is_later)) {
+                        return Err(at(decision.at, Fault::Withdrawn).into());
+                    }
+                    imported.overruled += 1;
+                }
+                (None, Choice::Withdrawn) if !register.is_on_record(unit) => imported.not_on_record += 1,
+                _ => {}
+            }
+        }
+        imported.changed = self.record(&mut kept, population, &named, now_ms)?;
+        Ok(imported)
     }
 
     /// Makes choices durable and true. Answers how many were not so already.
     pub fn change(&self, population: &str, choices: &[(Name, &Choice)], now_ms: u64) -> Result<u64, ConsentError> {
+        self.record(&mut self.kept(), population, choices, now_ms)
+    }
+
+    fn record(
+        &self,
+        kept: &mut Kept,
+        population: &str,
+        choices: &[(Name, &Choice)],
+        now_ms: u64,
+    ) -> Result<u64, ConsentError> {
         let unknown = || ConsentError::Population(population.to_owned());
         let pulse = self.pulses.get(population).ok_or_else(unknown)?;
-        let mut kept = self.kept();
-        let Kept { file, registers, .. } = &mut *kept;
+        let Kept { file, registers, .. } = kept;
         let register = registers.get_mut(population).ok_or_else(unknown)?;
         let mut changes: Vec<Change<'_>> = choices
             .iter()
@@ -199,7 +239,7 @@ impl Consents {
         changes.sort_unstable_by_key(|change| change.unit);
         file.append(population, &changes, now_ms)?;
         for change in &changes {
-            register.apply(change.unit, change.version, change.choice);
+            register.apply(change.unit, change.version, change.choice, now_ms);
         }
         pulse.beat(now_ms, register);
         Ok(changes.len() as u64)
@@ -209,11 +249,13 @@ impl Consents {
     pub fn publish_due(&self, now_ms: u64) -> Result<bool, ConsentError> {
         let number = now_ms / self.terms.publish_every_ms.max(1);
         let mut kept = self.kept();
-        let Kept { file, published, .. } = &mut *kept;
         let mut any = false;
         for population in self.terms.populations.keys() {
-            if published.get(population).is_none_or(|last| last.number < number) {
-                published.insert(population.clone(), file.publish(population, number, now_ms)?);
+            let last = self.said().get(population).copied();
+            if last.is_none_or(|last| last.number < number) {
+                let publication = kept.file.publish(population, number, now_ms)?;
+                let mut published = self.published.write().unwrap_or_else(PoisonError::into_inner);
+                published.insert(population.clone(), publication);
                 any = true;
             }
         }
@@ -223,7 +265,27 @@ impl Consents {
     /// What a dataset's snapshot may say about consent; none where it is not required.
     pub fn published(&self, dataset: &str) -> Option<Publication> {
         let population = self.terms.datasets.get(dataset)?;
-        self.kept().published.get(population).copied()
+        self.said().get(population).copied()
+    }
+
+    fn said(&self) -> RwLockReadGuard<'_, BTreeMap<String, Publication>> {
+        // Poisoned or not: a publication is replaced whole.
+        self.published.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The unit that an order or a file means. A text with white space around it is another id than the one without, and names nobody.
+    fn unit(&self, spelled: &str, people: &People) -> Result<Name, Fault> {
+        if people.unit == LogicalType::String && spelled.trim() != spelled {
+            return Err(Fault::Spaces);
+        }
+        self.names.spelled(spelled, people.unit).ok_or(Fault::NoUnit)
+    }
+
+    fn is_on_record(&self, population: &str, unit: &Name) -> bool {
+        let kept = self.kept();
+        kept.registers
+            .get(population)
+            .is_some_and(|register| register.is_on_record(unit))
     }
 
     fn people(&self, population: &str) -> Result<&People, ConsentError> {
@@ -250,7 +312,30 @@ impl Consent for Consents {
         {
             pulse.refresh(now_ms, register);
         }
-        pulse.stamp(now_ms)
+        let changes = self.terms.subsumed.changes();
+        let stamp = pulse.stamp(now_ms);
+        Stamp {
+            generation: stamp.generation + changes,
+            ..stamp
+        }
+    }
+
+    fn published(&self, dataset: &str) -> Option<Published> {
+        let Publication { number, root, .. } = Consents::published(self, dataset)?;
+        let root = ContentHash(root.0);
+        Some(Published { version: number, root })
+    }
+
+    fn speaks(&self, version: u64, vocabulary: &Vocabulary) {
+        self.terms.subsumed.speak(version, vocabulary);
+    }
+
+    fn terms(&self, dataset: &str) -> ConsentTerms {
+        if !self.terms.datasets.contains_key(dataset) {
+            return ConsentTerms::NotAsked;
+        }
+        let publication = Consents::published(self, dataset).map(|newest| newest.number);
+        ConsentTerms::Required { publication }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::register::{Choice, Window};
 use super::terms::BadChoice;
-use super::{ConsentError, Consents, Fault, Instant};
+use super::{ConsentError, Consents, Fault, Instant, Name};
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -22,6 +22,10 @@ pub enum Order {
         /// Whose units these are; may be left out where only one population requires consent
         #[arg(long)]
         population: Option<String>,
+        /// Let a consent of the file take the place of a withdrawal also where the file does not say that it was decided later
+        #[arg(long)]
+        #[serde(default)]
+        overrule_withdrawals: bool,
     },
     /// Record one unit's consent; it takes the place of the consent that the unit gave before
     Give {
@@ -45,6 +49,10 @@ pub enum Order {
         unit: String,
         #[arg(long)]
         population: Option<String>,
+        /// Record it although nobody of this id is on record: before any consent, say
+        #[arg(long)]
+        #[serde(default)]
+        even_if_unknown: bool,
     },
     /// Version, published root and counts
     Status {
@@ -64,6 +72,10 @@ pub enum OrderError {
     Fault(#[from] Fault),
     #[error("several populations require consent: say which with --population: {0}")]
     Which(String),
+    #[error(
+        "nobody of this id is on record in population `{0}`, and nothing was recorded: check the id against the data (capitals, zeros in front) and the population; --even-if-unknown records the withdrawal all the same"
+    )]
+    Unknown(String),
     #[error("no dataset here requires consent: set consent = \"required\" in its table of the configuration")]
     NotRequired,
 }
@@ -72,9 +84,14 @@ impl Order {
     /// A file's place does not depend on the folder in which whoever reads it runs.
     pub fn located(self) -> std::io::Result<Self> {
         Ok(match self {
-            Self::Import { file, population } => Self::Import {
+            Self::Import {
+                file,
+                population,
+                overrule_withdrawals,
+            } => Self::Import {
                 file: std::path::absolute(file)?,
                 population,
+                overrule_withdrawals,
             },
             other => other,
         })
@@ -85,10 +102,17 @@ impl Consents {
     /// Carries an order out. Durable and in force when it returns.
     pub fn order(&self, order: &Order, now_ms: u64) -> Result<Value, OrderError> {
         match order {
-            Order::Import { file, population } => {
+            Order::Import {
+                file,
+                population,
+                overrule_withdrawals,
+            } => {
                 let population = self.named(population.as_deref())?;
-                let changed = self.import(population, file, now_ms)?;
-                self.done(population, changed)
+                let imported = self.import(population, file, *overrule_withdrawals, now_ms)?;
+                let mut answer = self.done(population, imported.changed)?;
+                answer["withdrawals_not_on_record"] = imported.not_on_record.into();
+                answer["withdrawals_overruled"] = imported.overruled.into();
+                Ok(answer)
             }
             Order::Give {
                 unit,
@@ -105,10 +129,19 @@ impl Consents {
                 let people = self.people(population)?;
                 let purposes = purposes.iter().map(String::as_str);
                 let choice = self.terms().given(people, purposes, window)?;
+                let unit = self.unit(unit, people)?;
                 self.one(population, unit, &choice, now_ms)
             }
-            Order::Withdraw { unit, population } => {
+            Order::Withdraw {
+                unit,
+                population,
+                even_if_unknown,
+            } => {
                 let population = self.named(population.as_deref())?;
+                let unit = self.unit(unit, self.people(population)?)?;
+                if !even_if_unknown && !self.is_on_record(population, &unit) {
+                    return Err(OrderError::Unknown(population.clone()));
+                }
                 self.one(population, unit, &Choice::Withdrawn, now_ms)
             }
             Order::Status { population } => {
@@ -123,9 +156,8 @@ impl Consents {
         }
     }
 
-    fn one(&self, population: &str, unit: &str, choice: &Choice, now_ms: u64) -> Result<Value, OrderError> {
-        let unit = self.names().spelled(unit, self.people(population)?.unit);
-        let changed = self.change(population, &[(unit.ok_or(Fault::NoUnit)?, choice)], now_ms)?;
+    fn one(&self, population: &str, unit: Name, choice: &Choice, now_ms: u64) -> Result<Value, OrderError> {
+        let changed = self.change(population, &[(unit, choice)], now_ms)?;
         self.done(population, changed)
     }
 
@@ -156,7 +188,7 @@ impl Consents {
         let mut kept = self.kept();
         let version = kept.file.version()?;
         let counts = kept.registers.get(population).map(|register| register.counts(now_ms));
-        let published = kept.published.get(population).map(|publication| {
+        let published = self.said().get(population).map(|publication| {
             json!({
                 "number": publication.number,
                 "root": publication.root.to_string(),

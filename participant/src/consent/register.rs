@@ -1,7 +1,7 @@
 //! Who consents to what, as a value: changes in, answers out. No clock, no file; recovery applies the same changes.
 //!
 //! A consent is given for purposes and a window of time, modified by being given again, withdrawn by a change, and expired by
-//! the clock. Whoever is not on record does not consent. Costs about 60 bytes a unit and a hash look-up an answer.
+//! the clock. Whoever is not on record does not consent. Costs about 70 bytes a unit and a hash look-up an answer.
 
 use super::names::{ByName, Name};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -35,6 +35,8 @@ struct Entry {
     /// Position in `lists`; a withdrawn consent is one to nothing.
     list: u32,
     window: Window,
+    /// When it was recorded here.
+    changed_ms: u64,
 }
 
 /// For the owner's eyes only.
@@ -81,7 +83,7 @@ impl Register {
     }
 
     /// Makes one change true.
-    pub fn apply(&mut self, unit: Name, version: u32, choice: &Choice) {
+    pub fn apply(&mut self, unit: Name, version: u32, choice: &Choice, changed_ms: u64) {
         let (purposes, window) = choice.terms();
         let list = match self.list_of.get(&purposes) {
             Some(list) => *list,
@@ -92,7 +94,24 @@ impl Register {
                 list
             }
         };
-        self.entries.insert(unit, Entry { version, list, window });
+        let entry = Entry {
+            version,
+            list,
+            window,
+            changed_ms,
+        };
+        self.entries.insert(unit, entry);
+    }
+
+    /// Whether a unit ever decided anything here.
+    pub fn is_on_record(&self, unit: &Name) -> bool {
+        self.entries.contains_key(unit)
+    }
+
+    /// When a unit's withdrawal was recorded, if that is what holds.
+    pub fn withdrawn_ms(&self, unit: &Name) -> Option<u64> {
+        let entry = self.entries.get(unit)?;
+        self.lists[entry.list as usize].is_empty().then_some(entry.changed_ms)
     }
 
     /// Whether a unit consents now to a purpose that `covers` finds in what it consented to.
@@ -152,7 +171,7 @@ mod tests {
 
     fn tell(register: &mut Register, unit: u8, choice: &Choice) -> Option<u32> {
         let version = register.next_version(&name(unit), choice)?;
-        register.apply(name(unit), version, choice);
+        register.apply(name(unit), version, choice, 0);
         Some(version)
     }
 

@@ -1,19 +1,11 @@
 //! What consents speak about, from the configuration and the contracts: whose units, how their ids are spelled, which purposes there
 //! are, and when one purpose lies within another.
 
+use super::purposes::Purposes;
 use super::register::{Choice, Window};
 use crate::config::{self, Config};
 use governance::{Contract, LogicalType};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-
-/// Whether a purpose lies within one that was consented to.
-pub type Subsumed = Arc<dyn Fn(&str, &str) -> bool + Send + Sync>;
-
-/// Where no vocabulary says more: each purpose lies within itself alone.
-pub fn equal() -> Subsumed {
-    Arc::new(|purpose, by| purpose == by)
-}
 
 /// Everything about consent that is not anybody's consent.
 #[derive(Clone)]
@@ -26,8 +18,11 @@ pub struct Terms {
     pub mapping: BTreeMap<String, String>,
     /// What a permit without purposes stands for; empty: such a permit is refused.
     pub permit_means: BTreeSet<String>,
+    /// Of which kinds of consent: `code` or `system|code`.
+    pub permit_categories: BTreeSet<String>,
     pub publish_every_ms: u64,
-    pub subsumed: Subsumed,
+    /// When one purpose lies within another.
+    pub subsumed: Purposes,
 }
 
 /// One population.
@@ -102,8 +97,9 @@ impl Terms {
             datasets: required,
             mapping: config.consent.purposes.clone(),
             permit_means: config.consent.permit_means.clone(),
+            permit_categories: config.consent.permit_categories.clone(),
             publish_every_ms: u64::from(config.consent.publish_every_hours) * 3_600_000,
-            subsumed: equal(),
+            subsumed: Purposes::default(),
         };
         Ok((!terms.datasets.is_empty()).then_some(terms))
     }
@@ -123,7 +119,8 @@ impl Terms {
     pub fn purpose(&self, people: &People, spelled: &str) -> Result<String, BadChoice> {
         let spelled = spelled.trim();
         let purpose = self.mapping.get(spelled).map_or(spelled, String::as_str);
-        if people.purposes.contains(purpose) {
+        // A form may have been signed for more than anybody asks here.
+        if people.purposes.contains(purpose) || self.subsumed.is_above(purpose, &people.purposes) {
             return Ok(purpose.to_owned());
         }
         Err(BadChoice::Purpose {

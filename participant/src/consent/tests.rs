@@ -2,6 +2,7 @@
 
 use super::*;
 use governance::LogicalType;
+use governance::purpose::Term;
 use proptest::prelude::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -21,8 +22,9 @@ pub(super) fn terms() -> Terms {
         datasets: [("heart".to_owned(), PATIENTS.to_owned())].into(),
         mapping: BTreeMap::new(),
         permit_means: Default::default(),
+        permit_categories: Default::default(),
         publish_every_ms: 24 * HOUR_MS,
-        subsumed: equal(),
+        subsumed: Purposes::default(),
     }
 }
 
@@ -57,7 +59,7 @@ impl World {
     fn import(&self, name: &str, text: &str) -> Result<u64, ConsentError> {
         let file = self.folder.path().join(name);
         fs::write(&file, text).unwrap();
-        self.consents().import(PATIENTS, &file, NOW_MS)
+        Ok(self.consents().import(PATIENTS, &file, false, NOW_MS)?.changed)
     }
 
     fn order(&self, order: serde_json::Value) -> Result<serde_json::Value, OrderError> {
@@ -110,6 +112,117 @@ fn what_was_recorded_is_there_after_a_restart() {
         "windows changed"
     );
     assert_eq!(world.import("c.csv", "unit,purposes\n2,research\n4,care\n").unwrap(), 0);
+}
+
+/// Somebody withdraws at ten; the nightly export is of nine, and still says that consent was given.
+#[test]
+fn an_import_does_not_turn_a_withdrawal_back_into_a_consent() {
+    let mut world = World::new();
+    world
+        .import("c.csv", "unit,purposes\n1,research\n2,research\n")
+        .unwrap();
+    world
+        .order(serde_json::json!({"act": "withdraw", "unit": "1"}))
+        .unwrap();
+    world.restart();
+    let old = "unit,purposes\n2,research\n1,research\n";
+    let error = world.import("old.csv", old).unwrap_err().to_string();
+    assert!(
+        error.contains("line 3") && error.contains("--overrule-withdrawals"),
+        "{error}"
+    );
+    // NOW_MS is in the morning of 2027-01-15: a decision of that day may be the earlier one, and one of the next day is none yet.
+    for (day, at_ms) in [
+        ("2027-01-14", NOW_MS + 1),
+        ("2027-01-15", NOW_MS + 1),
+        ("2027-01-16", NOW_MS + 1),
+    ] {
+        let text = format!("unit,purposes,decided\n1,research,{day}\n");
+        fs::write(world.folder.path().join("d.csv"), text).unwrap();
+        let file = world.folder.path().join("d.csv");
+        assert!(world.consents().import(PATIENTS, &file, false, at_ms).is_err(), "{day}");
+    }
+    assert_eq!(world.who("research", NOW_MS), [2]);
+    let file = world.folder.path().join("d.csv");
+    let imported = world
+        .consents()
+        .import(PATIENTS, &file, false, NOW_MS + 48 * HOUR_MS)
+        .unwrap();
+    assert_eq!((imported.changed, imported.overruled), (1, 1));
+    assert_eq!(world.who("research", NOW_MS), [1, 2]);
+    world
+        .order(serde_json::json!({"act": "withdraw", "unit": "2"}))
+        .unwrap();
+    let order = serde_json::json!({
+        "act": "import", "file": world.folder.path().join("old.csv"), "overrule_withdrawals": true
+    });
+    let answer = world.order(order).unwrap();
+    assert_eq!(answer["withdrawals_overruled"], 1);
+    assert_eq!(world.who("research", NOW_MS), [1, 2]);
+}
+
+#[test]
+fn a_fhir_consent_overrules_a_withdrawal_by_its_date() {
+    let world = World::new();
+    let consent = |date: &str| {
+        format!(
+            r#"{{"resourceType": "Consent", "status": "active", "decision": "deny", "date": "{date}", "subject": {{"reference": "Patient/1"}}, "provision": [{{"purpose": [{{"code": "research"}}]}}]}}"#
+        )
+    };
+    world.import("a.json", &consent("2026-01-01")).unwrap();
+    world
+        .order(serde_json::json!({"act": "withdraw", "unit": "1"}))
+        .unwrap();
+    let later = |date: &str| {
+        let file = world.folder.path().join("b.json");
+        fs::write(&file, consent(date)).unwrap();
+        world.consents().import(PATIENTS, &file, false, NOW_MS + 48 * HOUR_MS)
+    };
+    assert!(later("2026-01-01").is_err());
+    assert!(later("2027").is_err(), "a year is no day");
+    assert_eq!(later("2027-01-16").unwrap().overruled, 1);
+}
+
+#[test]
+fn a_withdrawal_of_somebody_who_is_not_on_record_is_not_reported_as_done() {
+    let world = World::new();
+    world.import("c.csv", "unit,purposes\n1,research\n").unwrap();
+    let withdraw = |even: bool| serde_json::json!({"act": "withdraw", "unit": "11", "even_if_unknown": even});
+    let error = world.order(withdraw(false)).unwrap_err();
+    assert!(matches!(&error, OrderError::Unknown(population) if population == PATIENTS));
+    assert!(!error.to_string().contains("11"), "no unit in an answer");
+    assert_eq!(world.order(withdraw(true)).unwrap()["changed"], 1);
+    assert_eq!(
+        world.order(withdraw(false)).unwrap()["changed"],
+        0,
+        "now it is on record"
+    );
+    let file = world.folder.path().join("w.csv");
+    fs::write(
+        &file,
+        "unit,purposes,status\n1,,withdrawn\n2,,withdrawn\n3,,withdrawn\n",
+    )
+    .unwrap();
+    let imported = world.consents().import(PATIENTS, &file, false, NOW_MS).unwrap();
+    assert_eq!((imported.changed, imported.not_on_record), (3, 2));
+}
+
+#[test]
+fn an_id_with_white_space_around_it_names_nobody() {
+    let mut terms = terms();
+    terms.populations.get_mut(PATIENTS).unwrap().unit = LogicalType::String;
+    let folder = tempfile::tempdir().unwrap();
+    let consents = Consents::open(&folder.path().join("c.sqlite"), &[3; 32], terms).unwrap();
+    let file = folder.path().join("c.csv");
+    fs::write(&file, "unit,purposes\nA16,research\nA17 ,research\n").unwrap();
+    let error = consents.import(PATIENTS, &file, false, NOW_MS).unwrap_err().to_string();
+    assert!(error.contains("line 3") && error.contains("white space"), "{error}");
+    let order = |unit: &str| {
+        let order = serde_json::json!({"act": "withdraw", "unit": unit, "even_if_unknown": true});
+        consents.order(&serde_json::from_value(order).unwrap(), NOW_MS)
+    };
+    assert!(matches!(order(" A16"), Err(OrderError::Fault(Fault::Spaces))));
+    assert!(order("A16").is_ok());
 }
 
 #[test]
@@ -216,7 +329,7 @@ fn a_stamp_is_another_one_after_every_change_and_whenever_a_consent_begins_or_en
     let first = world.stamp(NOW_MS);
     assert_eq!(world.stamp(NOW_MS + HOUR_MS), first);
     world
-        .order(serde_json::json!({"act": "withdraw", "unit": "2"}))
+        .order(serde_json::json!({"act": "withdraw", "unit": "2", "even_if_unknown": true}))
         .unwrap();
     let second = world.stamp(NOW_MS);
     assert_ne!(
@@ -224,7 +337,7 @@ fn a_stamp_is_another_one_after_every_change_and_whenever_a_consent_begins_or_en
         "a unit that was not on record may be in the data all the same"
     );
     world
-        .order(serde_json::json!({"act": "withdraw", "unit": "2"}))
+        .order(serde_json::json!({"act": "withdraw", "unit": "2", "even_if_unknown": true}))
         .unwrap();
     assert_eq!(world.stamp(NOW_MS), second, "nothing changed");
     let mut seen = vec![second];
@@ -345,5 +458,86 @@ proptest! {
             }
             answers.push((stamp, found));
         }
+    }
+}
+
+fn vocabulary(terms: &[(&str, &[&str])]) -> Vocabulary {
+    let term = |(id, broader): &(&str, &[&str])| Term {
+        id: (*id).to_owned(),
+        label: (*id).to_owned(),
+        broader: broader.iter().map(|id| (*id).to_owned()).collect(),
+    };
+    Vocabulary::new(&terms.iter().map(term).collect::<Vec<_>>()).unwrap()
+}
+
+#[test]
+fn another_vocabulary_is_a_change_of_everybodys_consent() {
+    let mut world = World::new();
+    world.import("c.csv", "unit,purposes\n1,research\n2,care\n").unwrap();
+    let before = world.stamp(NOW_MS);
+    assert_eq!(world.who("stroke", NOW_MS), [0; 0], "it is in no vocabulary");
+    let narrow = vocabulary(&[("research", &[]), ("care", &[]), ("stroke", &["research"])]);
+    world.consents().speaks(1, &narrow);
+    let after = world.stamp(NOW_MS);
+    assert_ne!(before, after, "a vector that was computed by the old one stays");
+    assert_eq!(world.who("stroke", NOW_MS), [1]);
+    assert_eq!(world.who("research", NOW_MS), [1], "never the other way round");
+    world.consents().speaks(1, &narrow);
+    assert_eq!(world.stamp(NOW_MS), after);
+    let (generation, _) = world.consents().consenting(PATIENTS, "stroke", NOW_MS, &[]).unwrap();
+    assert_eq!(generation, after.generation, "filter and stamp name one state");
+    // What a form was signed for may be wider than what anybody asks here.
+    let wide = vocabulary(&[("anything", &[]), ("research", &["anything"]), ("care", &[])]);
+    world.consents().speaks(2, &wide);
+    world.import("d.csv", "unit,purposes\n3,anything\n").unwrap();
+    assert_eq!(world.who("research", NOW_MS), [1, 3]);
+    assert!(world.import("e.csv", "unit,purposes\n3,stroke\n").is_err());
+    world.restart();
+    assert_eq!(world.who("research", NOW_MS), [1], "what ships knows no such purpose");
+}
+
+proptest! {
+    /// The definition: a way upwards from what is asked to what was consented to.
+    #[test]
+    fn a_consent_covers_what_lies_within_it_and_nothing_else(
+        edges in prop::collection::btree_set((0..6usize, 0..6usize), 0..12),
+        given in prop::collection::vec(0..7usize, 1..9),
+        asked in 0..7usize,
+    ) {
+        // Wider terms have smaller numbers, so there is no circle; the last is in no vocabulary.
+        let names: Vec<String> = (0..7).map(|i| format!("t{i}")).collect();
+        let broader = |of: usize| edges.iter().filter(move |(a, b)| a != b && *a.max(b) == of).map(|(a, b)| *a.min(b));
+        fn within(asked: usize, by: usize, broader: &dyn Fn(usize) -> Vec<usize>) -> bool {
+            asked == by || broader(asked).into_iter().any(|wide| within(wide, by, broader))
+        }
+        let terms: Vec<Term> = (0..6)
+            .map(|i| Term {
+                id: names[i].clone(),
+                label: names[i].clone(),
+                broader: broader(i).map(|wide| names[wide].clone()).collect(),
+            })
+            .collect();
+        let folder = tempfile::tempdir().unwrap();
+        let people = People { unit: LogicalType::Integer, purposes: names.iter().cloned().collect() };
+        let terms_of_consent = Terms { populations: [(PATIENTS.to_owned(), people)].into(), ..super::tests::terms() };
+        let consents = Consents::open(&folder.path().join("c.sqlite"), &[3; 32], terms_of_consent).unwrap();
+        consents.speaks(1, &Vocabulary::new(&terms).unwrap());
+        let units: Vec<_> = (0..given.len() as i64)
+            .map(UnitId::integer)
+            .map(|unit| (unit, consents.names().of(unit)))
+            .collect();
+        for ((_, name), purpose) in units.iter().zip(&given) {
+            let choice = Choice::Given { purposes: [names[*purpose].clone()].into(), window: Window::ALWAYS };
+            consents.change(PATIENTS, &[(*name, &choice)], NOW_MS).unwrap();
+        }
+        let (_, found) = consents.consenting(PATIENTS, &names[asked], NOW_MS, &units).unwrap();
+        let up = |of: usize| broader(of).collect::<Vec<_>>();
+        let expected: Vec<UnitId> = units
+            .iter()
+            .zip(&given)
+            .filter(|(_, by)| within(asked, **by, &up))
+            .map(|((unit, _), _)| *unit)
+            .collect();
+        prop_assert!(found == expected, "asked {asked}, given {given:?}, edges {edges:?}");
     }
 }

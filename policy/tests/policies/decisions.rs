@@ -183,6 +183,12 @@ fn every_term_of_a_request_can_decide() {
             "classifications = ['sensitive']",
         ),
         ("context.delta_trillionths > 1000000", "delta = 1.1e-6"),
+        ("!context.noise", "noise = false"),
+        (
+            "context.epsilon.greaterThan(decimal(\"1.0\"))",
+            "noise = false\nepsilon = 1e-9",
+        ),
+        ("context.delta_trillionths > 1000000", "noise = false\ndelta = 1e-12"),
         ("context.max_attempts > 10", "max_attempts = 11"),
         ("context.cohort < 3", "cohort = 2"),
         ("context.time.date >= 20260401", "time = 2026-04-01T00:00:00Z"),
@@ -239,6 +245,7 @@ fn the_agents_question_is_put_to_the_layers_with_what_the_contract_says() {
         witnessed: &Unlogged,
         columns,
         aggregates: &[],
+        noise: true,
         s_min: 3,
         now_ms: 1_772_445_600_000,
     };

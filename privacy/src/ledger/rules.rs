@@ -102,6 +102,16 @@ impl Ledger {
         }
     }
 
+    /// Whether an analyst's own part alone would allow `tokens` releases, whatever everybody together has left: all that may be
+    /// told of a budget whose owner does not show it.
+    pub fn own_part_allows(&self, at_ms: u64, analyst: &str, charge: &Charge, tokens: u32) -> Result<(), Refusal> {
+        let books = self.books_at(at_ms);
+        let missing = Book::new();
+        let book = books.analysts.get(analyst).unwrap_or(&missing);
+        let price = charge.times(tokens.into());
+        fits(book, Whose::Analyst(analyst.to_owned()), &price, 0)
+    }
+
     fn is_new(&self, id: &ReservationId, tokens: u32) -> Result<(), Refusal> {
         match self.tokens_left(id) {
             Some(_) => Err(Refusal::Duplicate { id: id.clone() }),

@@ -109,7 +109,7 @@ type Maker = Opaque<Box<dyn Fn() -> ToCoordinator>>;
 
 fn from_agents() -> impl Strategy<Value = Maker> {
     (
-        0..15usize,
+        0..16usize,
         slots(),
         wires(),
         refusals(),
@@ -139,7 +139,11 @@ fn from_agents() -> impl Strategy<Value = Maker> {
                     11 => ToCoordinator::Act(governance::SignedAct {
                         body: refused.message,
                         signature: bytes.to_vec(),
+                        event: bytes.to_vec(),
                     }),
+                    14 => ToCoordinator::RosterWanted {
+                        roster: governance::ContentHash([at.slot as u8; 32]),
+                    },
                     12 => ToCoordinator::ActsWanted { from: at.epoch },
                     4 => ToCoordinator::Refuse { at, refused },
                     5 => ToCoordinator::Ready { at },
@@ -209,6 +213,7 @@ fn to_agents() -> impl Strategy<Value = Opaque<ToAgent>> {
                         governance::SignedAct {
                             body: name,
                             signature: bytes.to_vec(),
+                            event: bytes.to_vec(),
                         };
                         usize::from(flag)
                     ],

@@ -58,6 +58,7 @@ pub fn to_agent_frames(message: ToAgent) -> impl Iterator<Item = v1::Coordinator
             request_hash: Bytes::copy_from_slice(&request_hash),
         }),
         ToAgent::LogGrown(grown) => Frame::LogGrown((*grown).into()),
+        ToAgent::Trial(trial) => Frame::Trial(trial.into()),
     };
     std::iter::once(first)
         .chain(rest)
@@ -148,6 +149,7 @@ impl AgentAssembler {
                 request_hash: fixed("request hash", &m.request_hash)?,
             },
             Frame::LogGrown(grown) => ToAgent::LogGrown(Box::new(grown.try_into()?)),
+            Frame::Trial(trial) => ToAgent::Trial(trial.try_into()?),
         };
         Ok(Some(message))
     }

@@ -9,7 +9,9 @@ use secagg::{Ring, RingVec};
 
 use super::{CHUNK, MAX_VECTOR, setup_step};
 use crate::v1::{self, agent_frame::Frame};
-use crate::wire::{MAX_DOCUMENT, MAX_NAME, Malformed, at_most, bytes, fixed, quantity, required, slot, text, wire};
+use crate::wire::{
+    MAX_DOCUMENT, MAX_NAME, Malformed, at_most, bytes, fixed, job, quantity, required, slot, text, wire,
+};
 
 /// The frames of one message, in the order in which they must be sent, with nothing between them.
 pub fn frames(message: ToCoordinator) -> impl Iterator<Item = v1::AgentFrame> + Send {
@@ -34,6 +36,9 @@ pub fn frames(message: ToCoordinator) -> impl Iterator<Item = v1::AgentFrame> + 
         }),
         ToCoordinator::Act(signed) => Frame::Act(signed.into()),
         ToCoordinator::ActsWanted { from } => Frame::ActsWanted(v1::ActsWanted { from }),
+        ToCoordinator::RosterWanted { roster } => Frame::RosterWanted(v1::RosterWanted {
+            roster: Bytes::copy_from_slice(&roster.0),
+        }),
         ToCoordinator::Accept { at, accept, grant } => Frame::Accept(v1::Accept {
             at: Some(at.into()),
             accept: bytes(accept),
@@ -80,6 +85,10 @@ pub fn frames(message: ToCoordinator) -> impl Iterator<Item = v1::AgentFrame> + 
         }),
         ToCoordinator::Events(leaves) => Frame::Events(v1::Events { leaves }),
         ToCoordinator::LogSeen(seen) => Frame::LogSeen(seen.into()),
+        ToCoordinator::TrialAnswer { id, answer } => Frame::TrialAnswer(v1::TrialAnswer {
+            id: Bytes::copy_from_slice(&id.0),
+            path: Some(answer.into()),
+        }),
     };
     std::iter::once(first)
         .chain(rest)
@@ -176,6 +185,9 @@ impl Assembler {
             },
             Frame::Act(signed) => ToCoordinator::Act(signed.try_into()?),
             Frame::ActsWanted(m) => ToCoordinator::ActsWanted { from: m.from },
+            Frame::RosterWanted(m) => ToCoordinator::RosterWanted {
+                roster: ContentHash(fixed("roster", &m.roster)?),
+            },
             Frame::Accept(m) => ToCoordinator::Accept {
                 at: slot(m.at)?,
                 accept: wire(m.accept),
@@ -213,6 +225,10 @@ impl Assembler {
             },
             Frame::Events(events) => ToCoordinator::Events(super::leaves(events.leaves)?),
             Frame::LogSeen(seen) => ToCoordinator::LogSeen(seen.try_into()?),
+            Frame::TrialAnswer(m) => ToCoordinator::TrialAnswer {
+                id: job(&m.id)?,
+                answer: required("path of a decision", m.path)?.try_into()?,
+            },
             Frame::Aborted(m) => ToCoordinator::Aborted {
                 at: slot(m.at)?,
                 refused: required("refusal", m.refused)?.try_into()?,

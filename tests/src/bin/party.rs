@@ -1,4 +1,5 @@
-//! One party of an end-to-end test: the real coordinator or participant as a process that can be killed.
+//! One party of an end-to-end test: the real coordinator or participant as a process that can be killed. Called in any other way it is
+//! the command `sotto`, which the suite cannot name from another package.
 
 use clap::{Parser, Subcommand};
 use sottovoce::local::child::Child;
@@ -18,6 +19,9 @@ enum Role {
 }
 
 fn main() {
+    if !std::env::args().nth(1).is_some_and(|role| role.starts_with("__")) {
+        std::process::exit(sottovoce::cli::main().into());
+    }
     proto::identity::install_crypto_provider();
     let ended = match Cli::parse().role {
         Role::Coordinator(child) => child.run_coordinator(),

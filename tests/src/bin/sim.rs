@@ -1,12 +1,13 @@
 //! `cargo sim 42`, `cargo sim --seeds 1000`, `cargo sim --replay FILE`: the simulator on the command line. One line per seed; a
-//! seed that breaks a sentence leaves a trace that replays, and the program fails.
+//! seed that breaks a sentence leaves a trace that replays, and the program fails. `cargo sim --fuzz 42` and `cargo sim --fuzz 0 1000` run the fuzzed
+//! coordinator on one seed, or on so many from there.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use tests::sim::{Failure, Outcome, replay, run_seed};
+use tests::sim::{Failure, Outcome, fuzz, replay, run_seed};
 
-const USAGE: &str = "usage: cargo sim SEED | --seeds COUNT [--from SEED] | --replay FILE";
+const USAGE: &str = "usage: cargo sim SEED | --seeds COUNT [--from SEED] | --replay FILE | --fuzz SEED [COUNT]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -18,6 +19,10 @@ fn main() -> ExitCode {
         ["--seeds", count, "--from", from] => number(count)
             .zip(number(from))
             .map_or_else(usage, |(count, from)| seeds(from, count)),
+        ["--fuzz", seed] => number(seed).map_or_else(usage, |seed| fuzzed(seed, 1)),
+        ["--fuzz", seed, count] => number(seed)
+            .zip(number(count))
+            .map_or_else(usage, |(seed, count)| fuzzed(seed, count)),
         [seed] => number(seed).map_or_else(usage, |seed| seeds(seed, 1)),
         _ => usage(),
     }
@@ -28,6 +33,31 @@ fn seeds(from: u64, count: u64) -> ExitCode {
     for seed in from..from.saturating_add(count) {
         good &= report(seed, run_seed(seed));
     }
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Seeds of the fuzzed coordinator, and what they reached in all.
+fn fuzzed(from: u64, count: u64) -> ExitCode {
+    let (mut good, mut reach) = (true, fuzz::Reach::new());
+    for seed in from..from.saturating_add(count) {
+        match fuzz::run(seed) {
+            Ok(outcome) => {
+                println!("seed {seed}: {} events, trace {}", outcome.events, outcome.digest);
+                for (what, times) in outcome.reach {
+                    *reach.entry(what).or_default() += times;
+                }
+            }
+            Err(broken) => {
+                good = false;
+                let path = format!("target/sim/fuzz-{seed}.txt");
+                let written =
+                    std::fs::create_dir_all("target/sim").and_then(|()| std::fs::write(&path, broken.trace.join("\n")));
+                let place = written.map_or_else(|error| format!("no trace: {error}"), |()| format!("trace in {path}"));
+                println!("seed {seed}: BROKEN: {}; {place}", broken.sentence);
+            }
+        }
+    }
+    reach.iter().for_each(|(what, times)| println!("{times:>9} {what}"));
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -97,8 +97,22 @@ impl World {
         self.tell_participant(owner, participant::Input::Act(signed));
     }
 
-    fn asked(&mut self) -> bool {
-        let terms = Terms {
+    /// What the analyst signs to ask every owner for everything, without a steward's agreement.
+    pub fn request_of_grant(&self) -> SignedAct {
+        let by = By {
+            role: Role::Analyst,
+            id: ANALYST.to_owned(),
+            organisation: "university".to_owned(),
+        };
+        let what = What::GrantRequested {
+            terms: self.everything(),
+            steward_agrees: false,
+        };
+        self.signed_act(by, what, &self.consortium.analyst)
+    }
+
+    fn everything(&self) -> Terms {
+        Terms {
             requester: ANALYST.to_owned(),
             organisation: "university".to_owned(),
             dataset: self.consortium.contract.name.clone(),
@@ -111,17 +125,11 @@ impl World {
             delta: Real::new(1e-5).expect("a number"),
             from_ms: START_MS,
             until_ms: START_MS + YEAR_MS,
-        };
-        let by = By {
-            role: Role::Analyst,
-            id: ANALYST.to_owned(),
-            organisation: "university".to_owned(),
-        };
-        let what = What::GrantRequested {
-            terms: terms.clone(),
-            steward_agrees: false,
-        };
-        let signed = self.signed_act(by, what, &self.consortium.analyst);
+        }
+    }
+
+    fn asked(&mut self) -> bool {
+        let (signed, terms) = (self.request_of_grant(), self.everything());
         let grant = signed.hash();
         let taken = self.hand_in(signed);
         if taken {
@@ -142,7 +150,8 @@ impl World {
         reply.is_some()
     }
 
-    fn steward_says(&self, owner: usize, what: What) -> SignedAct {
+    /// An act of an owner's steward.
+    pub fn steward_says(&self, owner: usize, what: What) -> SignedAct {
         let by = By {
             role: Role::Steward,
             id: format!("steward-{owner:02}"),
@@ -151,7 +160,8 @@ impl World {
         self.signed_act(by, what, &self.consortium.steward_keys[owner])
     }
 
-    fn signed_act(&self, by: By, what: What, key: &SigningKey) -> SignedAct {
+    /// An act as somebody with this key signs it now.
+    pub fn signed_act(&self, by: By, what: What, key: &SigningKey) -> SignedAct {
         let act = Act {
             by,
             at_ms: self.now_ms,
@@ -161,7 +171,7 @@ impl World {
         act.sign(key).expect("a simulated act is valid")
     }
 
-    pub(super) fn organisation(&self, owner: usize) -> String {
+    pub fn organisation(&self, owner: usize) -> String {
         self.consortium.roster.agents[owner].organisation.clone()
     }
 }

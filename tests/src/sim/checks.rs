@@ -150,6 +150,17 @@ impl Checks {
         }
     }
 
+    /// A message of a participant's reaches the coordinator.
+    pub fn arrives(&mut self, agent: usize, message: &ToCoordinator) {
+        use ToCoordinator as M;
+        if let M::Accept { at, .. } | M::Vote { at, .. } | M::Reveal { at, .. } = message {
+            self.nothing_under_a_grant_arrives_after_its_revocation_was_acknowledged(agent, *at);
+        }
+        if let M::MaskedInput(masked) = message {
+            self.nothing_under_a_grant_arrives_after_its_revocation_was_acknowledged(agent, masked.at);
+        }
+    }
+
     /// The coordinator's step: its records are on disk.
     pub fn coordinator_did(&mut self, step: &CoordinatorStep) {
         for record in &step.records {
@@ -266,6 +277,17 @@ impl Checks {
         {
             self.broke(&format!(
                 "nothing happens under a grant after its revocation was acknowledged: agent {agent} at {at}"
+            ));
+        }
+    }
+
+    /// Whatever a connection held when its operator was told that the grant is revoked died with it.
+    fn nothing_under_a_grant_arrives_after_its_revocation_was_acknowledged(&mut self, agent: usize, at: SlotId) {
+        if let Some(grant) = self.under.get(&(agent, at))
+            && self.revoked.contains(&(agent, *grant))
+        {
+            self.broke(&format!(
+                "nothing under a grant arrives after its revocation was acknowledged: agent {agent} at {at}"
             ));
         }
     }

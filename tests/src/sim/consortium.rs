@@ -9,8 +9,10 @@ use engine::participant::{self, Budget, Consent, Dataset, Stamp};
 use engine::{AgentId, Entropy};
 use governance::decision::LocalRules;
 use governance::{
-    Agent, Analyst, ContentHash, Contract, CoordinatorEntry, Request, Roster, SignedRequest, SignedRoster, Steward,
+    Agent, Analyst, ContentHash, Contract, CoordinatorEntry, Request, Roster, SignedRequest, SignedRoster, SignedTrial,
+    Steward,
 };
+use policy::{Layers, Rules};
 use privacy::{Cap, Renewal};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
@@ -65,6 +67,10 @@ pub struct Consortium {
     pub steward_keys: Vec<governance::SigningKey>,
     pub names: Vec<AgentId>,
     pub consents: Vec<Arc<Consents>>,
+    /// What every owner's configuration calls the people of its dataset, from its agent's next start on.
+    pub population: String,
+    /// Each agent's own policies, from its next start on.
+    pub local: Vec<Layers>,
 }
 
 impl Consortium {
@@ -137,6 +143,8 @@ impl Consortium {
             steward_keys,
             names,
             consents: (0..agents).map(|_| Arc::default()).collect(),
+            population: "people".to_owned(),
+            local: vec![Layers::default(); agents],
         }
     }
 
@@ -165,6 +173,13 @@ impl Consortium {
             analysts: BTreeMap::from([("*".to_owned(), cap)]),
             approvals: vec!["owner".to_owned(), "officer".to_owned()],
         };
+        let list = match options.by_grant {
+            true => LocalRules::default(),
+            false => LocalRules {
+                analysts: BTreeMap::from([(self.contract.name.clone(), BTreeSet::from(["*".to_owned()]))]),
+                ..LocalRules::default()
+            },
+        };
         participant::Config {
             agent: self.names[place].clone(),
             signing_key: self.agent_keys[place].clone(),
@@ -172,18 +187,13 @@ impl Consortium {
             governance_key: self.governance.public(),
             roster: self.signed_roster.clone(),
             workloads: self.workloads.clone(),
-            rules: Arc::new(match options.by_grant {
-                true => LocalRules::default(),
-                false => LocalRules {
-                    analysts: BTreeMap::from([(self.contract.name.clone(), BTreeSet::from(["*".to_owned()]))]),
-                    ..LocalRules::default()
-                },
-            }),
+            rules: Arc::new(Rules::new(list, self.local[place].clone())),
+            stewards: self.steward_keys.iter().map(|key| key.public()).collect(),
             consent: self.consents[place].clone(),
             datasets: vec![Dataset {
                 contract: self.contract.clone(),
                 snapshot: "1".to_owned(),
-                population: "people".to_owned(),
+                population: self.population.clone(),
                 min_cohort: 0,
                 paused: false,
                 without_noise: match options.without_noise {
@@ -192,7 +202,7 @@ impl Consortium {
                 },
                 show_budget: true,
             }],
-            budgets: BTreeMap::from([("people".to_owned(), budget)]),
+            budgets: BTreeMap::from([(self.population.clone(), budget)]),
             limits: participant::Limits {
                 tick_ms: options.tick_ms,
                 beat_ms: options.beat_ms,
@@ -228,6 +238,15 @@ impl Consortium {
             issued_at_ms: now_ms,
             expires_at_ms: now_ms + 3_600_000,
         }
+    }
+
+    /// The same words as a trial, valid for as long as a trial may be.
+    pub fn trial(&self, request: &Request) -> SignedTrial {
+        let request = Request {
+            expires_at_ms: request.issued_at_ms + governance::request::MAX_TRIAL_MS,
+            ..request.clone()
+        };
+        request.sign_trial(&self.analyst).expect("a simulated trial is valid")
     }
 
     /// The same, signed.

@@ -93,7 +93,7 @@ fn bend_chain(rng: &mut impl Rng, start: &mut RoundStart) {
     }
 }
 
-fn bent(rng: &mut impl Rng, message: &ToAgent) -> ToAgent {
+pub(super) fn bent(rng: &mut impl Rng, message: &ToAgent) -> ToAgent {
     match message {
         M::RoundStart(start) => {
             let mut start = start.clone();

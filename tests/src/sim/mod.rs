@@ -10,6 +10,7 @@
 pub mod acts;
 pub mod checks;
 pub mod consortium;
+pub mod fuzz;
 pub mod hostile;
 pub mod names;
 pub mod network;

@@ -26,6 +26,7 @@ pub fn told(message: &ToAgent) -> String {
         M::RoundEnded { at, next } => format!("{at}: ended, next {:?}", next.as_ref().map(|next| next.at)),
         M::JobEnded { job, .. } => format!("{job} ended"),
         M::LogGrown(grown) => format!("log from {} with {} leaves", grown.from, grown.entries.len()),
+        M::Trial(trial) => format!("trial {}", trial.id),
     }
 }
 
@@ -36,6 +37,7 @@ pub fn answered(message: &ToCoordinator) -> String {
         M::Offers(offers) => format!("offers {}", offers.len()),
         M::Act(signed) => format!("act {}", signed.hash()),
         M::ActsWanted { from } => format!("acts from {from} wanted"),
+        M::RosterWanted { roster } => format!("roster {roster} wanted"),
         M::Setup(setup) => format!("setup of epoch {}: {:?}", setup.epoch, setup.step),
         M::EpochLeft { epoch, refused, .. } => format!("leaves epoch {epoch}: {refused}"),
         M::Accept { at, .. } => format!("{at}: accept"),
@@ -53,5 +55,6 @@ pub fn answered(message: &ToCoordinator) -> String {
             seen.size,
             if seen.cosignature.is_some() { ", cosigned" } else { "" }
         ),
+        M::TrialAnswer { id, answer } => format!("trial {id}: {:?}", answer.refused),
     }
 }

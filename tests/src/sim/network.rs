@@ -40,6 +40,7 @@ pub fn copy(message: &ToCoordinator) -> ToCoordinator {
         },
         M::Act(signed) => M::Act(signed.clone()),
         M::ActsWanted { from } => M::ActsWanted { from: *from },
+        M::RosterWanted { roster } => M::RosterWanted { roster: *roster },
         M::Accept { at, accept, grant } => M::Accept {
             at: *at,
             accept: accept.clone(),
@@ -77,6 +78,10 @@ pub fn copy(message: &ToCoordinator) -> ToCoordinator {
         },
         M::Events(leaves) => M::Events(leaves.clone()),
         M::LogSeen(seen) => M::LogSeen(seen.clone()),
+        M::TrialAnswer { id, answer } => M::TrialAnswer {
+            id: *id,
+            answer: answer.clone(),
+        },
     }
 }
 
@@ -135,6 +140,14 @@ impl World {
     }
 
     pub(super) fn deliver_to_agent(&mut self, agent: usize, message: ToAgent) {
+        let message = match (self.withheld.contains(&agent), message) {
+            (true, ToAgent::Acts(_)) => return,
+            (true, ToAgent::Heartbeat(_)) => {
+                let engine = self.participants[agent].engine.as_ref();
+                ToAgent::Heartbeat(engine.map_or_else(Default::default, |engine| engine.books().heard().place()))
+            }
+            (_, message) => message,
+        };
         if self.roll(self.options.partition) {
             let for_ms = self.rng.random_range(0..30_000);
             return self.partition(agent, Some(for_ms));

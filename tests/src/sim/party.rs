@@ -39,6 +39,7 @@ impl World {
                 self.send_to_agent(agent, message);
             }
         }
+        self.explained.extend(step.explained);
         if step.wake_at_ms != self.coordinator.wake_at_ms
             && let Some(at_ms) = step.wake_at_ms
         {
@@ -74,6 +75,11 @@ impl World {
             }
             self.participants[agent].crash();
             return self.after_agent_crash(agent);
+        }
+        if step.sever {
+            // What the connection still holds dies with it; the agent dials again.
+            self.partition(agent, Some(50));
+            self.note(format!("{} severs its connection", self.consortium.names[agent]));
         }
         for message in step.envelopes {
             self.send_to_coordinator(agent, message);

@@ -1,9 +1,10 @@
 //! Words for tests that read like stories: `w.participant(3).crash(); w.submit(q); w.run(); w.expect_released(job)`. A quiet world, no
 //! dice: what happens is what the story says.
 
+use engine::coordinator::{self, Explained};
 use engine::message::{RoundStart, ToAgent};
 use engine::participant::Input;
-use engine::{JobId, Release};
+use engine::{JobId, Refusal, Release};
 use governance::Request;
 
 use super::world::START_MS;
@@ -59,6 +60,16 @@ impl Story {
 
     pub fn submit(&mut self, request: Request) -> JobId {
         self.world.ask(0, request)
+    }
+
+    /// The analyst tries a question: how every owner would decide it.
+    pub fn explain(&mut self, request: &Request) -> Result<Explained, Refusal> {
+        let trial = self.world.consortium.trial(request);
+        let id = self.world.tell_coordinator(coordinator::Input::Explain(trial));
+        let id = id.expect("the coordinator is up")?;
+        self.wait(12_000);
+        let found = self.world.explained.iter().find(|explained| explained.id == id);
+        Ok(found.expect("every trial is answered in time").clone())
     }
 
     /// Runs until every job has ended.

@@ -37,6 +37,8 @@ pub struct World {
     pub requests: BTreeMap<JobId, SignedRequest>,
     /// Grants that were asked for, the newest last.
     pub grants: Vec<governance::ContentHash>,
+    /// Trials that were answered, the newest last.
+    pub explained: Vec<coordinator::Explained>,
     /// Whether faults happen now.
     pub faults: bool,
     /// Agents that are connected and dead to the world.
@@ -45,6 +47,8 @@ pub struct World {
     pub slow: BTreeSet<usize>,
     /// Agents whose events the coordinator drops.
     pub unlogged: BTreeSet<usize>,
+    /// Agents that the coordinator brings no acts, with beats as if there were none.
+    pub withheld: BTreeSet<usize>,
     /// What agents were sent, if a story wants to say it again.
     pub overheard: Option<Vec<(usize, ToAgent)>>,
     pub(super) rng: ChaCha8Rng,
@@ -120,10 +124,12 @@ impl World {
             checks: Checks::new(&options),
             requests: BTreeMap::new(),
             grants: Vec::new(),
+            explained: Vec::new(),
             faults: false,
             hung: BTreeSet::new(),
             slow: BTreeSet::new(),
             unlogged: BTreeSet::new(),
+            withheld: BTreeSet::new(),
             overheard: None,
             adversary: Adversary::default(),
             work,
@@ -197,6 +203,18 @@ impl World {
                 return Err(broken);
             }
         }
+    }
+
+    /// Governance makes the next roster, and the coordinator takes it.
+    pub fn govern(&mut self, change: impl FnOnce(&mut governance::Roster)) {
+        let consortium = &mut self.consortium;
+        change(&mut consortium.roster);
+        consortium.roster.version += 1;
+        let signed = consortium.roster.sign(&consortium.governance);
+        consortium.signed_roster = signed.expect("a simulated roster is valid");
+        let roster = consortium.signed_roster.clone();
+        let reply = self.tell_coordinator(coordinator::Input::Roster(roster));
+        assert!(!matches!(reply, Some(Err(_))), "{reply:?}");
     }
 
     /// Whether every request asked so far has ended, and every answer is shown.
@@ -319,6 +337,7 @@ impl World {
             } => {
                 if self.links[agent].up && self.links[agent].number == connection {
                     self.note(format!("<- {} {}", self.consortium.names[agent], answered(&message)));
+                    self.checks.arrives(agent, &message);
                     let from = self.consortium.names[agent].clone();
                     if !(matches!(message, ToCoordinator::Events(_)) && self.unlogged.contains(&agent)) {
                         self.tell_coordinator(coordinator::Input::Message { from, message });

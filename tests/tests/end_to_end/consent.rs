@@ -63,7 +63,12 @@ async fn import(world: &World, clinic: &str, people: &[String], rest: &str) -> V
     let lines: String = people.iter().map(|id| format!("{id},{rest}\n")).collect();
     std::fs::write(&file, format!("unit,purposes,status\n{lines}")).unwrap();
     let population = None;
-    order(world, clinic, Order::Import { file, population }).await
+    let all = Order::Import {
+        file,
+        population,
+        overrule_withdrawals: false,
+    };
+    order(world, clinic, all).await
 }
 
 /// The count of a question, and whether the answer was one of before.
@@ -107,7 +112,12 @@ async fn only_those_who_consent_are_counted_and_whoever_withdraws_no_more() {
 
     import(&world, "south", &people[1], ",withdrawn").await;
     let unit = people[0][0].clone();
-    let one = order(&world, "north", Order::Withdraw { unit, population: None }).await;
+    let withdraw = Order::Withdraw {
+        unit,
+        population: None,
+        even_if_unknown: false,
+    };
+    let one = order(&world, "north", withdraw).await;
     assert_eq!(one["changed"], 1);
     let (left, _) = count(&world, &format!("{COUNT} WHERE age <= 100")).await;
     near(left, people[0].len() - 1);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use governance::join::Token;
 use proto::identity::{Identity, Role};
 use sottovoce::enroll::{self, Asked, Serving};
-use sottovoce::local::{Running, State, start};
+use sottovoce::local::{Running, Site, Spec, State, start};
 use sottovoce::train::{self, Trained};
 use sottovoce::{Client, Problem};
 use tokio::process::{Child, Command};
@@ -20,11 +20,12 @@ const HOUR_MS: u64 = 3_600_000;
 
 struct Consortium {
     folder: tempfile::TempDir,
+    spec: Spec,
     state: State,
     running: Running,
     mailbox: String,
     /// The hospital that is not a member yet.
-    fourth: sottovoce::local::Site,
+    fourth: Site,
 }
 
 fn free_address() -> SocketAddr {
@@ -47,6 +48,7 @@ impl Consortium {
         let running = start(party, &spec, &state, &environment, &mut |_| {}).await.unwrap();
         Self {
             folder,
+            spec,
             state,
             running,
             mailbox,
@@ -98,7 +100,7 @@ impl Consortium {
     fn starts(&self) -> Child {
         let config = self
             .state
-            .write_participant(&self.fourth, &self.running.profile.coordinator)
+            .write_participant(&self.spec, &self.fourth, &self.running.profile.coordinator)
             .unwrap();
         Command::new(env!("CARGO_BIN_EXE_party"))
             .args(["__participant", "--config"])

@@ -22,7 +22,8 @@ async fn a_release_and_the_log_verify_offline_with_the_trust_file_alone() {
     let mut analyst = world.analyst().await;
     let kept = analyst.kept_release(&answer.id()).await.unwrap();
     let trust = trust_file(&analyst.identity().roster);
-    let (checkpoint, leaves) = analyst.read_log().await.unwrap();
+    let kept_log = analyst.read_log().await.unwrap();
+    let governance = analyst.identity().governance;
     world.running.stop().await;
 
     // Nobody is there any more: files and the trust file.
@@ -40,12 +41,17 @@ async fn a_release_and_the_log_verify_offline_with_the_trust_file_alone() {
         .replace("— cleveland", "— clevelund");
     assert!(unproven.verify(&trust).unwrap_err().message.contains("no quorum"));
 
-    let log = AuditLog::open(&checkpoint, &leaves, &trust).unwrap();
-    assert_eq!(scan(log.events()), []);
+    let leaves = kept_log.leaves.clone();
+    let log = AuditLog::open(kept_log.clone(), &trust).unwrap();
+    let rosters = log.rosters(&governance).unwrap();
+    assert_eq!(scan(log.events(), &rosters), [], "every word is a member's");
     let bundle = log.export(0, log.size()).unwrap();
     let path = world.folder.path().join("log.json");
     std::fs::write(&path, serde_json::to_string(&bundle).unwrap()).unwrap();
-    assert!(audit::verify(&path, &trust).unwrap().whole());
+    let verified = audit::verify(&path, &trust).unwrap();
+    assert!(verified.whole());
+    let offline = governance::log::Rosters::open(&verified.rosters, &governance).unwrap();
+    assert_eq!(scan(verified.events.iter().map(|event| event.event()), &offline), []);
     // One flipped byte, and verification names the entry.
     for index in [0, 5, leaves.len() - 1] {
         let mut flipped = bundle.clone();
@@ -61,14 +67,18 @@ async fn a_release_and_the_log_verify_offline_with_the_trust_file_alone() {
     // A coordinator that leaves an entry out of what it shows is found as well.
     let mut short = leaves.clone();
     short.remove(3);
-    assert!(AuditLog::open(&checkpoint, &short, &trust).is_err());
+    let short = audit::LogRead {
+        leaves: short,
+        ..kept_log
+    };
+    assert!(AuditLog::open(short, &trust).is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_comes_back_from_a_mirror_after_the_coordinator_lost_everything() {
     let mut world = World::of_hospitals().await;
     world.ask(COUNT, 1.0).await.unwrap();
-    let (_, before) = world.analyst().await.read_log().await.unwrap();
+    let before = world.analyst().await.read_log().await.unwrap().leaves;
     world.running.kill("coordinator").await.unwrap();
 
     let folder = world.state().join("participants/cleveland");
@@ -91,7 +101,7 @@ async fn the_log_comes_back_from_a_mirror_after_the_coordinator_lost_everything(
     world.agents_in_epoch(4).await;
     let answer = world.ask("SELECT COUNT(*) FROM heart", 1.0).await.unwrap();
     assert!(answer.verified(), "{:?}", answer.logged());
-    let (_, after) = world.analyst().await.read_log().await.unwrap();
+    let after = world.analyst().await.read_log().await.unwrap().leaves;
     assert_eq!(after[..mirror.leaves.len()], mirror.leaves[..]);
     world.running.stop().await;
 }

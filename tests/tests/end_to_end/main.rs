@@ -3,6 +3,7 @@
 
 mod consent;
 mod contracts;
+mod explain;
 mod grants;
 mod identity;
 mod log;

@@ -113,10 +113,25 @@ pub fn account(account: &Account) -> String {
                 decision.index
             );
         }
-        let named = [("policy", part.policy), ("consent", part.consent)];
-        let named = named.into_iter().filter_map(|(name, hash)| Some((name, hash?)));
-        for (name, hash) in named.chain(part.grants.iter().map(|grant| ("grant", *grant))) {
-            text += &format!("  under {name} {hash}\n");
+        if let Some(contract) = &part.contract {
+            text += &format!("  under contract {contract}\n");
+        }
+        for grant in &part.grants {
+            let since = if part.revoked.contains(grant) {
+                ", revoked since"
+            } else {
+                ""
+            };
+            text += &format!("  under grant {grant}{since}\n");
+        }
+        for (layer, hash) in &part.policies {
+            text += &format!("  by the policies of the {layer} layer {hash}\n");
+        }
+        if let Some(consent) = &part.consent {
+            let version = consent
+                .version
+                .map_or_else(|| "?".to_owned(), |version| version.to_string());
+            text += &format!("  over the consents of publication {version}, root {}\n", consent.root);
         }
         text += &match (part.without_noise, part.epsilon, part.delta) {
             (true, ..) => format!("  charged {} releases without noise\n", part.tokens),

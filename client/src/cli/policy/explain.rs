@@ -53,6 +53,9 @@ pub(super) struct Explain {
     aggregates: Option<Vec<String>>,
     #[arg(long, default_value_t = 1.0)]
     epsilon: f64,
+    /// Sums without noise, as of a run with `non_private`: policies see the largest epsilon there is
+    #[arg(long)]
+    without_noise: bool,
     /// [default: the contract's, or 1e-6]
     #[arg(long)]
     delta: Option<f64>,
@@ -126,6 +129,7 @@ impl Explain {
             broader_purposes: Some(self.broader_purposes.clone()),
             columns: Some(self.columns.clone()),
             aggregates: self.aggregates.clone(),
+            noise: Some(!self.without_noise),
             epsilon: Some(self.epsilon),
             delta: self.delta,
             max_attempts: Some(self.max_attempts),

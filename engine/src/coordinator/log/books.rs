@@ -45,12 +45,13 @@ impl LogBooks {
         let reference = |name: &str| event.references.get(name).copied();
         match (event.kind, reference("request")) {
             (Kind::Release, Some(request)) => {
-                self.releases.insert(JobId::of(&request.0), index);
+                // One job, one answer: nothing that comes later takes its place.
+                self.releases.entry(JobId::of(&request.0)).or_insert(index);
             }
             (Kind::Roster, _) => self.roster = reference("roster"),
             _ => {}
         }
-        if let Some(act) = reference("act") {
+        if let Some(act) = reference("act").filter(|_| event.kind.is_of_act()) {
             self.acts.insert(act, index);
         }
     }

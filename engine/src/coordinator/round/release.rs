@@ -69,6 +69,7 @@ impl Coordinator {
         });
         match outcome {
             Ok(Outcome::Again { state, .. }) => {
+                let grants = self.runs_under(&job);
                 self.record(
                     CoordinatorRecord::Advanced {
                         job,
@@ -76,6 +77,7 @@ impl Coordinator {
                         previous_sum: digest,
                         terms: head.planned.terms,
                         contributors,
+                        grants,
                         state,
                         sum: vector.into_bytes().into(),
                     },
@@ -167,7 +169,7 @@ impl Coordinator {
         self.log_release(job, &release, adds.as_ref(), turn);
         let grants = match release.release.receipt.repeated {
             Some(first) => self.books.grants_of(&first).clone(),
-            None => self.jobs.grants(&job).clone(),
+            None => self.runs_under(&job),
         };
         self.record(
             CoordinatorRecord::Released {

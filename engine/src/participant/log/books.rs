@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use governance::ContentHash;
 use governance::grant::Witnessed;
-use governance::log::event::Price;
+use governance::log::event::{Actor, Price, Role};
 use governance::log::{Event, Frontier, Kind, SignedEvent, TreeHash, View};
 
 /// The durable part.
@@ -20,7 +20,9 @@ pub struct LogBooks {
     /// Own events that the consortium's log holds and this store did not know.
     behind: BTreeMap<TreeHash, String>,
     /// Acts that this witness has seen in the log.
-    acts: BTreeSet<ContentHash>,
+    acts: BTreeMap<ContentHash, ActLeaf>,
+    /// Rosters that the log names, with their places.
+    rosters: Vec<(u64, ContentHash)>,
     /// Under which contract and at which price open requests were charged.
     terms: BTreeMap<ContentHash, Terms>,
 }
@@ -31,6 +33,15 @@ pub struct Waiting {
     /// Events made before it: a yes is handed in before the contribution that rests on it.
     pub number: usize,
     pub leaf: String,
+}
+
+/// What the log says of an act: the first leaf that names it counts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActLeaf {
+    pub index: u64,
+    pub actor: Actor,
+    /// What it stops: a grant, an owner's line of one, an organisation or a dataset.
+    pub stops: Option<ContentHash>,
 }
 
 /// What a charge was made under.
@@ -57,15 +68,44 @@ impl LogBooks {
     pub(in crate::participant) fn witnessed(&mut self, view: &View, frontier: &Frontier, leaves: &[String]) {
         self.view = view.clone();
         self.frontier = frontier.clone();
-        for leaf in leaves {
+        let first = frontier.size().saturating_sub(leaves.len() as u64);
+        for (index, leaf) in (first..).zip(leaves) {
             self.outbox.remove(&TreeHash::leaf(leaf.as_bytes()));
-            // Few leaves are acts: the others are not read.
-            if leaf.contains("\"act\":") {
-                let event = SignedEvent::peek(leaf.as_bytes()).ok();
-                self.acts
-                    .extend(event.and_then(|event| event.references.get("act").copied()));
+            // Few leaves are acts or rosters: the others are not read.
+            if (leaf.contains("\"act\":") || leaf.contains("\"roster\":"))
+                && let Ok(event) = SignedEvent::peek(leaf.as_bytes())
+            {
+                self.decided(index, event);
             }
         }
+    }
+
+    fn decided(&mut self, index: u64, event: Event) {
+        let reference = |name: &str| event.references.get(name).copied();
+        if let (Kind::Roster, Role::Coordinator, Some(roster)) = (event.kind, event.actor.role, reference("roster")) {
+            self.rosters.push((index, roster));
+        }
+        if let Some(act) = reference("act").filter(|_| event.kind.is_of_act()) {
+            let stops = reference("revoked").or_else(|| reference("suspended"));
+            let actor = event.actor.clone();
+            self.acts.entry(act).or_insert(ActLeaf { index, actor, stops });
+        }
+    }
+
+    /// What this witness has seen of an act in the log.
+    pub fn act(&self, act: &ContentHash) -> Option<&ActLeaf> {
+        self.acts.get(act)
+    }
+
+    /// All acts in the log.
+    pub fn acts(&self) -> impl Iterator<Item = (&ContentHash, &ActLeaf)> {
+        self.acts.iter()
+    }
+
+    /// The rosters that the log names before a place.
+    pub fn rosters_before(&self, index: u64) -> impl Iterator<Item = ContentHash> {
+        let before = self.rosters.iter().take_while(move |(at, _)| *at < index);
+        before.map(|(_, roster)| *roster)
     }
 
     pub(in crate::participant) fn behind(&mut self, leaf: &str) {
@@ -113,7 +153,7 @@ impl LogBooks {
 /// What this witness has accepted counts here. No answer is shown before a quorum has accepted the same log and more.
 impl Witnessed for LogBooks {
     fn is_witnessed(&self, act: &ContentHash) -> bool {
-        self.acts.contains(act)
+        self.acts.contains_key(act)
     }
 }
 

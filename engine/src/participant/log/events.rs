@@ -7,8 +7,9 @@
 use std::collections::BTreeSet;
 
 use governance::ContentHash;
+use governance::act::Layer;
 use governance::canonical::Real;
-use governance::log::event::{Actor, BudgetDelta, Decision, Price, Role};
+use governance::log::event::{Actor, BudgetDelta, Decision, POLICY, Price, Role};
 use governance::log::{Event, Kind, Payload};
 use privacy::Charge;
 
@@ -27,17 +28,17 @@ pub(in crate::participant) struct Contributions {
     /// Names the newest of them.
     round: Option<ContentHash>,
     due_ms: u64,
-    /// Whether the last word on the request that was logged is a yes.
-    allowed: bool,
+    /// If the last word on the request that was logged is a yes: the grant that admitted it, or none for the owner's own list.
+    allowed: Option<Option<ContentHash>>,
     /// Codes of refusals that were logged: each once, so that nobody can fill the log by asking again.
     denied: BTreeSet<String>,
 }
 
 impl Participant {
-    /// Yes to a request, said once.
+    /// Yes to a request, said once for each grant that admits it in turn.
     pub(in crate::participant) fn log_allow(&mut self, hash: ContentHash, payer: Payer<'_>, turn: &mut Turn<'_>) {
         let said = &mut self.runs.entry(hash).or_default().contributions;
-        if !std::mem::replace(&mut said.allowed, true) {
+        if said.allowed.replace(payer.grant) != Some(payer.grant) {
             self.log_decision(hash, payer, Decision::Allow, None, turn);
         }
     }
@@ -55,7 +56,7 @@ impl Participant {
         if crate::codes::is_transient(&refused.code) || !run.contributions.denied.insert(refused.code.clone()) {
             return;
         }
-        run.contributions.allowed = false;
+        run.contributions.allowed = None;
         let mut salt = [0; 32];
         turn.entropy.fill(&mut salt);
         let payload = Payload {
@@ -77,14 +78,34 @@ impl Participant {
         payload: Option<Payload>,
         turn: &mut Turn<'_>,
     ) {
+        let consent = self.config.consent.published(&request.dataset);
         let event = Event {
             contract: Some(request.contract),
+            consent: consent.map(|published| published.root),
+            consent_version: consent.map(|published| published.version),
             decision: Some(decision),
             payload: payload.as_ref().map(Payload::commitment),
             ..self.event(Kind::Decision, turn.now_ms)
         };
         let event = self.under(event.refers("request", hash), grant);
+        let event = self.by_policies(event);
         self.log_event(event, payload, true, turn);
+    }
+
+    /// The policies in force, by their layers: the published ones as the register has them, the local one as the rules say.
+    fn by_policies(&self, event: Event) -> Event {
+        let register = self.books.heard().register();
+        let owner = Layer::Owner(self.organisation().to_owned());
+        let published = |layer: &Layer| register.policy(layer).map(|policy| policy.hash);
+        let layers = [
+            ("consortium", published(&Layer::Consortium)),
+            ("owner", published(&owner)),
+            ("local", self.config.rules.local_policy()),
+        ];
+        let named = layers.into_iter().filter_map(|(layer, hash)| Some((layer, hash?)));
+        named.fold(event, |event, (layer, hash)| {
+            event.refers(&format!("{POLICY}{layer}"), hash)
+        })
     }
 
     /// The grant that admits a request, and this owner's line of it, which the owner may end alone.

@@ -3,20 +3,21 @@
 
 use std::sync::Arc;
 
-use governance::decision::{Question, Verdict};
+use governance::decision::Path;
 use governance::{ContentHash, Request};
 use secagg::Message;
 
+use super::judge::{Asked, Asking, Judged, OTHER_VERSIONS};
 use super::{Part, Phase, Round};
 use crate::codes;
 use crate::context::{Planned, context_hash};
 use crate::ids::JobId;
 use crate::message::{RoundStart, ToCoordinator};
 use crate::participant::payer::Payer;
-use crate::participant::{Dataset, Participant, Turn};
+use crate::participant::{Participant, Turn};
 use crate::refused::Refused;
 use crate::step::ParticipantEvent;
-use crate::workload::{CohortTerms, Plan, Refusal};
+use crate::workload::{CohortTerms, Refusal};
 
 impl Participant {
     pub(in crate::participant) fn round_start(&mut self, start: RoundStart, turn: &mut Turn<'_>) {
@@ -45,70 +46,39 @@ impl Participant {
             s_min,
             ..
         } = start;
-        let live = self
-            .epochs
-            .live(at.epoch)
-            .ok_or_else(|| Refusal::new(codes::NO_EPOCH, format!("epoch {} is not live here", at.epoch)))?;
-        self.log_current()?;
-        // Threshold, colluders and members are the roster's: an epoch of an older one may still hold a member that governance removed.
-        if live.members.roster_hash().0 != self.roster_hash.0 {
-            let text = format!("epoch {} was made under an older roster", at.epoch);
-            return Err(Refusal::new(codes::NO_EPOCH, text).remedy("open a new epoch"));
+        let (members, now_ms) = (self.ready(at.epoch, &mut Path::silent(), turn.now_ms)?, turn.now_ms);
+        let live = self.epochs.live(at.epoch);
+        if !live.is_some_and(|live| live.epoch.is_unused(at.slot)) {
+            return Err(Refusal::new(codes::OUT_OF_ORDER, format!("{at} was used before"))
+                .remedy("nothing: the next attempt has a slot of its own"));
         }
-        if !live.epoch.is_unused(at.slot) {
-            return Err(Refusal::new(codes::OUT_OF_ORDER, format!("{at} was used before")));
-        }
-        let members = live.members.clone();
         let hash = start.request.hash();
-        self.is_fresh(turn.now_ms)?;
-        let request = self.verified(&start, hash, turn.now_ms)?;
+        let request = self.verified(&start, hash, now_ms)?;
         if job != JobId::of(&hash.0) {
-            return Err(Refusal::new(
-                codes::REQUEST_REFUSED,
-                "the job is not that of the request",
-            ));
+            return Err(
+                Refusal::new(codes::REQUEST_REFUSED, "the job is not that of the request").remedy(OTHER_VERSIONS),
+            );
         }
-        let dataset = self.served(&request)?;
-        let least = (members.threshold() as u32)
-            .max(self.roster.min_cohort)
-            .max(dataset.min_cohort);
-        if s_min < least || s_min as usize > members.n() {
-            let text = format!("smallest cohort: expected {least} to {}, got {s_min}", members.n());
-            return Err(Refusal::new(codes::COHORT_TOO_SMALL, text));
-        }
-        let terms = CohortTerms {
-            n: members.n() as u32,
-            c: members.c() as u32,
-            s_min,
+        let asked = Asked {
+            request: &request,
+            terms: CohortTerms {
+                n: members.n() as u32,
+                c: members.c() as u32,
+                s_min,
+            },
+            threshold: members.threshold() as u32,
+            timeout_ms: start.timeout_ms,
+            now_ms,
         };
-        // Whoever is not admitted makes nobody work: these rules need no plan.
-        let grant = self.decide(&request, &dataset, None, s_min, turn.now_ms)?;
+        let Judged {
+            dataset,
+            planned,
+            grant,
+        } = self.judge(&asked, Asking::Round { hash, start: &start }, &mut Path::silent())?;
         let payer = |grant| Payer {
             request: &request,
             grant,
         };
-        self.budgeted(&dataset.population, payer(grant))?;
-        let planned = self.planned(hash, &request, &dataset, terms)?;
-        if planned.hash.0 != start.plan_hash {
-            return Err(Refusal::new(
-                codes::OTHER_PLAN,
-                "the plan is not the one that follows from the request",
-            ));
-        }
-        if planned.plan.variance == 0 && dataset.without_noise.is_empty() {
-            let text = format!("`{}` is not answered without noise here", request.dataset);
-            return Err(Refusal::new(codes::WITHOUT_NOISE, text)
-                .remedy("leave `non_private` out, or every owner sets `without_noise_approved_by`"));
-        }
-        // Two sums of one round without noise differ by just the parts of whoever is in one of them.
-        let bare_round = self.runs.get(&hash).map_or(0, |run| run.bare_round);
-        if planned.plan.variance == 0 && round < bare_round {
-            let text = format!("round {round} was answered without noise before");
-            return Err(Refusal::new(codes::WITHOUT_NOISE, text));
-        }
-        self.check_token(hash, &request, &planned, &start)?;
-        self.in_time(start.timeout_ms)?;
-        let grant = self.decide(&request, &dataset, Some(&planned.plan), s_min, turn.now_ms)?;
         let link = self.linked(self.runs.get(&hash), &request, &dataset.contract, &planned, &start)?;
         self.reserve(hash, payer(grant), &dataset, &planned, (round, round + attempt), turn)?;
         self.log_allow(hash, payer(grant), turn);
@@ -135,6 +105,7 @@ impl Participant {
             grant,
             dataset: request.dataset.clone(),
             population: dataset.population,
+            roster: self.roster_hash,
             request,
             planned,
             round,
@@ -191,61 +162,8 @@ impl Participant {
         ahead.map_or_else(|| self.books.tokens(hash).next, |token| token.index)
     }
 
-    /// The dataset under just the contract that the analyst named.
-    fn served(&self, request: &Request) -> Result<Dataset, Refusal> {
-        let found = self
-            .datasets
-            .iter()
-            .find(|(hash, dataset)| *hash == request.contract && dataset.contract.name == request.dataset);
-        let Some((_, dataset)) = found else {
-            let text = format!("`{}` is not served here under this contract", request.dataset);
-            return Err(Refusal::new(codes::NOT_SERVED, text).remedy("fetch the current contract and ask again"));
-        };
-        if self.is_paused(dataset) {
-            let text = format!("`{}` is paused by its owner", request.dataset);
-            return Err(Refusal::new(codes::PAUSED, text).remedy("ask again later"));
-        }
-        Ok(dataset.clone())
-    }
-
-    /// A vector that waits for its tick must leave before the round ends: else every round would be charged for nothing.
-    fn in_time(&self, timeout_ms: u64) -> Result<(), Refusal> {
-        match self.config.limits.tick_ms {
-            Some(tick_ms) if tick_ms.saturating_mul(2) >= timeout_ms => {
-                let text = format!("a round of {timeout_ms} ms is too short for this owner's tick of {tick_ms} ms");
-                Err(Refusal::new(codes::RULES, text).remedy("the owner lowers tick_ms below half of the round's time"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The plan as this agent derives it itself, once per request and terms.
-    fn planned(
-        &mut self,
-        hash: ContentHash,
-        request: &Request,
-        dataset: &Dataset,
-        terms: CohortTerms,
-    ) -> Result<Planned, Refusal> {
-        let run = self.runs.entry(hash).or_default();
-        if let Some(planned) = run.planned.as_ref().filter(|planned| planned.terms == terms) {
-            return Ok(planned.clone());
-        }
-        let workload = self.config.workloads.get(&request.kind).ok_or_else(|| {
-            Refusal::new(
-                codes::UNKNOWN_KIND,
-                format!("unknown kind of request: `{}`", request.kind),
-            )
-        })?;
-        let plan = workload.plan(request, &dataset.contract, &terms)?;
-        if plan.bounds.dim() != plan.dim || plan.rounds == 0 {
-            return Err(Refusal::new(codes::OTHER_PLAN, "the plan contradicts itself"));
-        }
-        Ok(run.planned.insert(Planned::new(plan, terms)).clone())
-    }
-
     /// A token is answered once, and its index only rises: a replay can neither drain the budget nor average noise away.
-    fn check_token(
+    pub(super) fn check_token(
         &self,
         hash: ContentHash,
         request: &Request,
@@ -274,55 +192,15 @@ impl Participant {
         Ok(())
     }
 
-    /// The owner's rules, and the grant that admits the analyst if the owner's list does not. Without a plan yet: only whether anything is.
-    pub(super) fn decide(
-        &self,
-        request: &Request,
-        dataset: &Dataset,
-        plan: Option<&Plan>,
-        s_min: u32,
-        now_ms: u64,
-    ) -> Result<Option<ContentHash>, Refusal> {
-        let analyst = self.roster.analyst(&request.analyst);
-        let analyst =
-            analyst.ok_or_else(|| Refusal::new(codes::REQUEST_REFUSED, "the analyst is not in the roster"))?;
-        let question = Question {
-            request,
-            contract: &dataset.contract,
-            contract_hash: request.contract,
-            organisation: &analyst.organisation,
-            owner: self.organisation(),
-            consortium: &self.roster.consortium,
-            register: self.books.heard().register(),
-            witnessed: self.books.log(),
-            columns: plan.map_or(&[], |plan| &plan.columns),
-            aggregates: plan.map_or(&[], |plan| &plan.aggregates),
-            s_min,
-            now_ms,
-        };
-        let rules = &self.config.rules;
-        let verdict = match plan {
-            None => rules.decide_early(&question),
-            Some(_) => rules.decide(&question),
-        };
-        match verdict {
-            Verdict::Allow { grant } => Ok(grant),
-            Verdict::Deny { rule, reason, remedy } => {
-                let code = match rule.split_once('.') {
-                    Some(("grant", "unwitnessed")) => codes::UNWITNESSED,
-                    Some(("grant", _)) => codes::NO_GRANT,
-                    Some(("suspended", _)) => codes::SUSPENDED_HERE,
-                    _ => codes::RULES,
-                };
-                Err(Refusal::new(code, format!("{reason} [{rule}]")).remedy(remedy))
-            }
-        }
-    }
-
     /// Asked again right before data is touched and before a vector leaves: a revocation never waits.
     pub(super) fn still_allowed(&self, part: &Part, now_ms: u64) -> Result<(), Refusal> {
         self.log_intact()?;
         self.is_fresh(now_ms)?;
+        // Its analyst's key, or a member of its epoch, may have been removed since.
+        if part.roster != self.roster_hash {
+            let text = "the roster changed since the round was accepted";
+            return Err(Refusal::new(codes::NO_EPOCH, text).remedy("open a new epoch"));
+        }
         let dataset = self.served(&part.request)?;
         let payer = Payer {
             request: &part.request,
@@ -339,7 +217,7 @@ impl Participant {
             return Err(Refusal::new(codes::NOT_SERVED, "the dataset is not served any more"));
         };
         let (plan, s_min) = (&part.planned.plan, part.planned.terms.s_min);
-        let grant = self.decide(&part.request, dataset, Some(plan), s_min, now_ms)?;
+        let grant = self.decide(&part.request, dataset, Some(plan), (s_min, now_ms), &mut Path::silent())?;
         if grant != part.grant {
             let text = "the grant that the round was accepted under no longer covers it";
             return Err(Refusal::new(codes::NO_GRANT, text).remedy("ask again"));

@@ -5,7 +5,8 @@
 //! What is understood: `status`; `subject` (a reference to a Patient; its id is the unit); `period`; `decision`, the rule that holds by
 //! default; `provision`, exceptions to it, each naming purposes by code. So `deny` with provisions permits the purposes that they
 //! name, and `permit` stands for the purposes of the form that was signed (`permit_means` of the configuration) without those that
-//! provisions name. Elements that document the consent (who, when, on what paper) change nothing.
+//! provisions name. A permit may be one of anything: privacy, treatment, research or care in advance are what the resource is for. So it
+//! counts only if its `category` is one of `permit_categories`, and names neither a `grantee` nor a `controller`. Elements that document the consent (who, when, on what paper) change nothing.
 //!
 //! What narrows a consent in a way that is not kept here (actors, actions, kinds of data, nested exceptions, modifier extensions) is
 //! refused, because leaving it out would widen what somebody permitted. So are R4's elements, which say the same things differently.
@@ -89,12 +90,49 @@ pub(super) fn decision(resource: &Value, terms: &Terms, people: &People) -> Resu
                 .collect();
             Ok((unit, consent_to(purposes, window)?))
         }
-        Some("permit") => Ok((unit, permitted(&provisions, whole, terms)?)),
+        Some("permit") => {
+            is_of_our_kind(consent, terms)?;
+            Ok((unit, permitted(&provisions, whole, terms)?))
+        }
         Some(other) => Err(not_understood(format!(
             "unknown decision `{}`: expected permit or deny",
             short(other)
         ))),
         None => Err(not_understood("it has no decision: expected permit or deny")),
+    }
+}
+
+/// The day on which somebody decided; a month or a year alone is none.
+pub(super) fn decided(resource: &Value) -> Option<Instant> {
+    resource.get("date").and_then(Value::as_str).and_then(Instant::parse)
+}
+
+/// A plain permit does not say what for, so what kind of consent it is must, and it must not be to somebody in particular.
+fn is_of_our_kind(consent: &Map<String, Value>, terms: &Terms) -> Result<(), Fault> {
+    if let Some(whose) = ["grantee", "controller"]
+        .into_iter()
+        .find(|name| consent.contains_key(*name))
+    {
+        return Err(not_understood(format!(
+            "it permits, and names a `{whose}`: to whom is not kept here; deny by default and permit purposes by provision, or import it as a table"
+        )));
+    }
+    let listed = |coding: &Value| {
+        let text = |name: &str| coding.get(name).and_then(Value::as_str).unwrap_or_default();
+        let (system, code) = (text("system"), text("code"));
+        let full = format!("{system}|{code}");
+        !code.is_empty() && (terms.permit_categories.contains(code) || terms.permit_categories.contains(&full))
+    };
+    // The codings of one category say the same thing; several categories each say a thing of their own.
+    let is_ours = |category: &Value| {
+        let codings = category.get("coding").and_then(Value::as_array);
+        codings.is_some_and(|codings| codings.iter().any(listed))
+    };
+    match consent.get("category").and_then(Value::as_array) {
+        Some(categories) if !categories.is_empty() && categories.iter().all(is_ours) => Ok(()),
+        _ => Err(not_understood(
+            "it permits, and its category is not one that consent.permit_categories lists: list the kinds of consent that permit_means is for",
+        )),
     }
 }
 
@@ -114,14 +152,14 @@ fn permitted(provisions: &[Provision], whole: Window, terms: &Terms) -> Result<C
         }
         for purpose in &exception.purposes {
             // All of a purpose but a part of it is nothing that a list of purposes says.
-            let touches = |other: &String| (terms.subsumed)(purpose, other) && other != purpose;
+            let touches = |other: &String| terms.subsumed.covers(purpose, other) && other != purpose;
             if left.iter().any(touches) {
                 return Err(not_understood(format!(
                     "the exception `{}` lies within a purpose that is permitted",
                     short(purpose)
                 )));
             }
-            left.retain(|other| !(terms.subsumed)(other, purpose));
+            left.retain(|other| !terms.subsumed.covers(other, purpose));
         }
     }
     if left.is_empty() {

@@ -7,6 +7,7 @@ mod fhir;
 mod json_lines;
 mod table;
 
+use super::instant::Instant;
 use super::register::Choice;
 use super::terms::{BadChoice, People, Terms};
 use std::fmt;
@@ -19,6 +20,8 @@ pub struct Decision {
     /// As the file spells it.
     pub unit: String,
     pub choice: Choice,
+    /// When, where the file says so to the day.
+    pub decided: Option<Instant>,
 }
 
 /// Where in a file.
@@ -52,6 +55,12 @@ pub enum ImportError {
 pub enum Fault {
     #[error("it names no unit: expected an id as in the data")]
     NoUnit,
+    #[error("its unit has white space around it, which makes it another id than the data's: take that out")]
+    Spaces,
+    #[error(
+        "its unit withdrew here, and the file may be older than that: say in `decided` (FHIR: `date`) on which later day consent was given again, or import with --overrule-withdrawals"
+    )]
+    Withdrawn,
     #[error("its unit was decided about before, {first}: leave one decision for each unit")]
     Duplicate { first: Place },
     #[error("`{column}` is no date: expected 2027-01-31, or an instant such as 2027-01-31T12:00:00Z")]
@@ -88,7 +97,13 @@ pub fn read(path: &Path, terms: &Terms, people: &People) -> Result<Vec<Decision>
             let decide = |(line, resource): (u64, serde_json::Value)| {
                 let at = Place::Line(line);
                 let (unit, choice) = fhir::decision(&resource, terms, people).map_err(|fault| placed((at, fault)))?;
-                Ok(Decision { at, unit, choice })
+                let decided = fhir::decided(&resource);
+                Ok(Decision {
+                    at,
+                    unit,
+                    choice,
+                    decided,
+                })
             };
             resources.into_iter().map(decide).collect()
         }

@@ -1,7 +1,7 @@
-//! Consents as a table, CSV or Parquet: columns `unit` and `purposes`, and `from`, `until` and `status` where they are needed.
+//! Consents as a table, CSV or Parquet: columns `unit` and `purposes`, and `from`, `until`, `status` and `decided` where they are needed.
 //!
 //! `purposes` is a list, or text divided by `;`. `status` is `given` (also where it is left out) or `withdrawn`, whose other columns
-//! are empty or not read. One row is one unit. A CSV line is one record, as in data files, so a row's number is its line.
+//! are empty or not read. `decided` is when the unit decided, and counts against a withdrawal that is on record. One row is one unit. A CSV line is one record, as in data files, so a row's number is its line.
 
 use super::super::instant::Instant;
 use super::super::register::{Choice, Window};
@@ -12,7 +12,7 @@ use polars::prelude::*;
 use std::path::Path;
 use workload::query::whole_id;
 
-const COLUMNS: [&str; 5] = ["unit", "purposes", "from", "until", "status"];
+const COLUMNS: [&str; 6] = ["unit", "purposes", "from", "until", "status", "decided"];
 
 pub(super) fn read(path: &Path, terms: &Terms, people: &People) -> Result<Vec<Decision>, ImportError> {
     let refuse = |reason: String| ImportError::File {
@@ -54,7 +54,7 @@ pub(super) fn read(path: &Path, terms: &Terms, people: &People) -> Result<Vec<De
         Some(column) => instants(name, column).map_err(|_| mismatch(name)),
     };
     let (units, statuses) = (texts("unit")?, texts("status")?);
-    let (from, until) = (instants("from")?, instants("until")?);
+    let (from, until, decided) = (instants("from")?, instants("until")?, instants("decided")?);
     let purposes = match column("purposes") {
         Some(column) => lists(column).map_err(|_| mismatch("purposes"))?,
         None => Vec::new(),
@@ -63,9 +63,9 @@ pub(super) fn read(path: &Path, terms: &Terms, people: &People) -> Result<Vec<De
         .into_iter()
         .zip(purposes)
         .zip(from.into_iter().zip(until))
-        .zip(statuses);
+        .zip(statuses.into_iter().zip(decided));
     let mut decisions = Vec::with_capacity(frame.height());
-    for (i, (((unit, purposes), (from, until)), status)) in (0u64..).zip(rows) {
+    for (i, (((unit, purposes), (from, until)), (status, decided))) in (0u64..).zip(rows) {
         let at = match first_line {
             Some(line) => Place::Line(line + i),
             None => Place::Row(i + 1),
@@ -89,7 +89,12 @@ pub(super) fn read(path: &Path, terms: &Terms, people: &People) -> Result<Vec<De
                     });
                 }
             };
-            Ok(Decision { at, unit, choice })
+            Ok(Decision {
+                at,
+                unit,
+                choice,
+                decided: decided?,
+            })
         };
         decisions.push(decide().map_err(|fault| ImportError::At {
             path: path.to_owned(),
@@ -154,7 +159,8 @@ fn lists(column: &Column) -> PolarsResult<Vec<Vec<String>>> {
 mod tests {
     use super::super::read;
     use super::*;
-    use crate::consent::terms::{BadChoice, equal};
+    use crate::consent::purposes::Purposes;
+    use crate::consent::terms::BadChoice;
     use governance::LogicalType;
     use std::collections::BTreeMap;
 
@@ -168,8 +174,9 @@ mod tests {
             datasets: BTreeMap::new(),
             mapping: [("HRESCH".to_owned(), "research".to_owned())].into(),
             permit_means: Default::default(),
+            permit_categories: Default::default(),
             publish_every_ms: 1,
-            subsumed: equal(),
+            subsumed: Purposes::default(),
         };
         (terms, people)
     }

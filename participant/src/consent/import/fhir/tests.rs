@@ -1,11 +1,11 @@
 //! Resources that are understood, and those that are not.
 
 use super::*;
-use crate::consent::terms::equal;
+use crate::consent::purposes::Purposes;
 use governance::LogicalType;
+use governance::purpose::{Term, Vocabulary};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 const HRESCH: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason|HRESCH";
 
@@ -19,8 +19,9 @@ fn terms() -> (Terms, People) {
         datasets: BTreeMap::new(),
         mapping: [(HRESCH.to_owned(), "research".to_owned())].into(),
         permit_means: BTreeSet::new(),
+        permit_categories: BTreeSet::from(["http://loinc.org|59284-0".to_owned()]),
         publish_every_ms: 1,
-        subsumed: equal(),
+        subsumed: Purposes::default(),
     };
     (terms, people)
 }
@@ -90,6 +91,56 @@ fn whatever_is_not_in_force_is_no_consent() {
     assert_eq!(read(&denied).unwrap().1, Choice::Withdrawn);
 }
 
+/// Of the four uses of a Consent, three are consents to something else altogether.
+#[test]
+fn a_plain_permit_of_another_kind_or_to_somebody_in_particular_is_none() {
+    let plain = |change: &dyn Fn(&mut Value)| {
+        with(|c| {
+            c["decision"] = json!("permit");
+            c.as_object_mut().unwrap().remove("provision");
+            change(c);
+        })
+    };
+    let (mut terms, people) = terms();
+    terms.permit_means = ["research".to_owned()].into();
+    let choice = |resource: &Value, terms: &Terms| decision(resource, terms, &people);
+    assert!(choice(&plain(&|_| {}), &terms).is_ok());
+    let synonyms = plain(&|c| {
+        c["category"][0]["coding"] = json!([{"code": "local"}, {"system": "http://loinc.org", "code": "59284-0"}])
+    });
+    assert!(choice(&synonyms, &terms).is_ok());
+    type Change = fn(&mut Value);
+    let changes: [(&str, Change); 6] = [
+        ("permit_categories", |c| {
+            c["category"] = json!([{"coding": [{"code": "acd"}]}])
+        }),
+        ("permit_categories", |c| {
+            c["category"]
+                .as_array_mut()
+                .unwrap()
+                .push(json!({"coding": [{"code": "treatment"}]}))
+        }),
+        ("permit_categories", |c| c["category"] = json!([{"text": "privacy"}])),
+        ("permit_categories", |c| {
+            drop(c.as_object_mut().unwrap().remove("category"))
+        }),
+        ("grantee", |c| c["grantee"] = json!([{"reference": "Organization/1"}])),
+        ("controller", |c| {
+            c["controller"] = json!([{"reference": "Organization/1"}])
+        }),
+    ];
+    for (says, change) in changes {
+        match choice(&plain(&change), &terms) {
+            Err(Fault::NotUnderstood(text)) => assert!(text.contains(says), "{text}"),
+            other => panic!("{says}: {other:?}"),
+        }
+    }
+    terms.permit_categories = ["59284-0".to_owned()].into();
+    assert!(choice(&plain(&|_| {}), &terms).is_ok(), "by its code alone");
+    terms.permit_categories.clear();
+    assert!(choice(&plain(&|_| {}), &terms).is_err(), "nobody said which kinds");
+}
+
 #[test]
 fn a_plain_permit_stands_for_what_the_configuration_says_without_its_exceptions() {
     let plain = with(|c| {
@@ -119,8 +170,13 @@ fn a_plain_permit_stands_for_what_the_configuration_says_without_its_exceptions(
     assert_eq!(choice(&but_both, &terms).unwrap(), Choice::Withdrawn);
 
     // Where purposes lie within others, all of a purpose but a part of it cannot be said; a whole branch can.
-    terms.subsumed =
-        Arc::new(|purpose, by| purpose == by || purpose.strip_prefix(by).is_some_and(|p| p.starts_with('.')));
+    let term = |id: &str, broader: &[&str]| Term {
+        id: id.to_owned(),
+        label: id.to_owned(),
+        broader: broader.iter().map(|id| (*id).to_owned()).collect(),
+    };
+    let own = [term("care", &[]), term("care.quality", &["care"])];
+    terms.subsumed.speak(1, &Vocabulary::new(&own).unwrap());
     let but_quality = with(|c| {
         c["decision"] = json!("permit");
         c["provision"][0]["purpose"] = json!([{"code": "care.quality"}]);

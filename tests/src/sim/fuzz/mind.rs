@@ -1,0 +1,729 @@
+//! What the fuzzer knows: all that it heard, by epoch and round, so that it can go on as a coordinator would, or not.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use engine::message::{
+    Acts, Carried, Cohort, EpochOpen, LogGrown, Previous, RoundStart, SetupStep, SetupToAgent, ToAgent, ToCoordinator,
+    Wire,
+};
+use engine::{AgentId, CohortTerms, Digest, JobId, Outcome, PlainSum, RingVec, SlotId, Workload};
+use governance::log::{Checkpoint, Nodes, Tree};
+use governance::{Request, SignedAct, SignedRequest, SignedRoster};
+use rand::RngExt;
+use secagg::adder::Relay;
+use secagg::{
+    Accept, Ack, Certificate, Deal, Hello, MaskedHeader, Members, Message, PairCts, Receipt, Reveal, Survivors, Vote,
+};
+
+use super::Fuzz;
+use super::people::People;
+use crate::plain::{PlainSums, Task};
+
+const MEMORY: usize = 300;
+const SLOTS: u16 = 12;
+
+/// All of it.
+pub struct Mind {
+    /// What it said last, to whom.
+    pub memory: Vec<(usize, ToAgent)>,
+    pub epochs: BTreeMap<u64, EpochSeen>,
+    pub rounds: BTreeMap<SlotId, RoundSeen>,
+    /// Rounds that go on.
+    pub open: Vec<SlotId>,
+    pub jobs: Vec<Job>,
+    pub acts: Vec<SignedAct>,
+    pub rosters: Vec<SignedRoster>,
+    pub log: LogSeen,
+    pub next_epoch: u64,
+    /// To be said when the step that it answers is done.
+    pub outbox: VecDeque<(usize, ToAgent)>,
+}
+
+/// An epoch on its way, or live.
+pub struct EpochSeen {
+    pub names: Vec<usize>,
+    pub members: Arc<Members>,
+    relay: Relay,
+    step: SetupStep,
+    arrived: BTreeSet<u16>,
+    out: BTreeMap<u16, Vec<Wire>>,
+    pub live: bool,
+    pub next_slot: u16,
+}
+
+/// A round by what came back.
+pub struct RoundSeen {
+    pub start: RoundStart,
+    pub job: usize,
+    pub stage: Stage,
+    visits: u32,
+    /// By context; a split view has two.
+    pub accepts: BTreeMap<Digest, BTreeMap<u16, Accept>>,
+    pub headers: BTreeMap<Digest, BTreeMap<u16, MaskedHeader>>,
+    pub votes: BTreeMap<Digest, BTreeMap<u16, Vote>>,
+    pub reveals: BTreeMap<Digest, BTreeSet<u16>>,
+    cohort: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    Accepting,
+    Collecting,
+    Opening,
+    Ending,
+}
+
+/// A question that somebody really asked, or did not.
+pub struct Job {
+    pub forged: bool,
+    pub request: Arc<SignedRequest>,
+    pub asked: Request,
+    pub round: u32,
+    pub attempt: u32,
+    /// The state that the next round stands on, and the sum that led there.
+    state: Option<Arc<[u8]>>,
+    sum: Wire,
+    terms: CohortTerms,
+    /// Agents that were in the round before.
+    holders: BTreeSet<usize>,
+}
+
+/// The log as the fuzzer tells it.
+#[derive(Default)]
+pub struct LogSeen {
+    pub tree: Tree,
+    pub leaves: Vec<Arc<str>>,
+    pub waiting: BTreeSet<String>,
+    /// Leaves of these agents are left out.
+    pub dropped: BTreeSet<usize>,
+}
+
+impl Mind {
+    pub fn new(people: &People) -> Self {
+        Self {
+            memory: Vec::new(),
+            epochs: BTreeMap::new(),
+            rounds: BTreeMap::new(),
+            open: Vec::new(),
+            jobs: Vec::new(),
+            acts: Vec::new(),
+            rosters: vec![people.signed_roster.clone()],
+            log: LogSeen::default(),
+            next_epoch: 1,
+            outbox: VecDeque::new(),
+        }
+    }
+
+    pub fn said(&mut self, agent: usize, message: &ToAgent) {
+        if self.memory.len() == MEMORY {
+            self.memory.remove(0);
+        }
+        self.memory.push((agent, message.clone()));
+    }
+
+    pub fn crashed(&mut self, agent: usize) {
+        for epoch in self.epochs.values_mut().filter(|epoch| epoch.names.contains(&agent)) {
+            epoch.live = false;
+        }
+        for job in &mut self.jobs {
+            job.holders.remove(&agent);
+        }
+    }
+
+    pub fn ask(&mut self, request: SignedRequest, asked: Request, forged: bool) {
+        self.jobs.push(Job {
+            forged,
+            request: Arc::new(request),
+            asked,
+            round: 0,
+            attempt: 0,
+            state: None,
+            sum: Vec::new().into(),
+            terms: CohortTerms { n: 0, c: 0, s_min: 0 },
+            holders: BTreeSet::new(),
+        });
+    }
+}
+
+impl RoundSeen {
+    /// The context that most agreed to.
+    pub fn most<T>(of: &BTreeMap<Digest, BTreeMap<u16, T>>) -> Option<(&Digest, &BTreeMap<u16, T>)> {
+        of.iter().max_by_key(|(_, of)| of.len())
+    }
+}
+
+impl Fuzz {
+    /// Whatever an agent says is kept; setup is relayed.
+    pub(super) fn hear(&mut self, agent: usize, message: ToCoordinator) {
+        match message {
+            ToCoordinator::Setup(setup) => self.setup(agent, setup.epoch, setup.step, &setup.message),
+            ToCoordinator::EpochLeft { epoch, .. } => {
+                if let Some(epoch) = self.mind.epochs.get_mut(&epoch) {
+                    epoch.live = false;
+                }
+            }
+            ToCoordinator::Accept { at, accept, .. } => {
+                let accept = Accept::decode(&accept).expect("an accept is one");
+                if let Some(round) = self.mind.rounds.get_mut(&at) {
+                    round
+                        .accepts
+                        .entry(accept.ctx_hash)
+                        .or_default()
+                        .insert(accept.member, accept);
+                    let job = round.job;
+                    if let Some(job) = self.mind.jobs.get_mut(job).filter(|job| job.round == round.start.round) {
+                        job.holders.insert(agent);
+                    }
+                }
+            }
+            ToCoordinator::Ready { at } if !self.roll(50) => {
+                self.mind.outbox.push_back((agent, ToAgent::UploadGrant { at }))
+            }
+            ToCoordinator::MaskedInput(masked) => {
+                let header = MaskedHeader::decode(&masked.head).expect("a header is one");
+                if let Some(round) = self.mind.rounds.get_mut(&masked.at) {
+                    round
+                        .headers
+                        .entry(header.ctx2)
+                        .or_default()
+                        .insert(header.member, header);
+                }
+            }
+            ToCoordinator::Vote { at, vote } => {
+                let vote = Vote::decode(&vote).expect("a vote is one");
+                if let Some(round) = self.mind.rounds.get_mut(&at) {
+                    round.votes.entry(vote.u_hash).or_default().insert(vote.member, vote);
+                }
+            }
+            ToCoordinator::Reveal { at, reveal } => {
+                let reveal = Reveal::decode(&reveal).expect("a reveal is one");
+                if let Some(round) = self.mind.rounds.get_mut(&at) {
+                    round.reveals.entry(reveal.u_hash).or_default().insert(reveal.member);
+                }
+            }
+            ToCoordinator::Act(signed) => {
+                if !self.mind.acts.contains(&signed) {
+                    self.take(signed);
+                }
+            }
+            ToCoordinator::Events(leaves) => {
+                if !self.mind.log.dropped.contains(&agent) {
+                    self.mind.log.waiting.extend(leaves);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Proposes an epoch over these agents.
+    pub(super) fn open_epoch(&mut self, names: Vec<usize>) {
+        let seq = self.mind.next_epoch;
+        self.mind.next_epoch += 1;
+        let roster = &self.people.roster;
+        let keys = names.iter().map(|place| {
+            let agent = &roster.agents[*place];
+            (agent.id.clone(), secagg::VerifyingKey(agent.signing_key.0))
+        });
+        let hash = self.people.signed_roster.hash();
+        let Ok(members) = Members::new(Digest(hash.0), roster.c as u16, keys.collect()) else {
+            return;
+        };
+        let members = Arc::new(members);
+        let epoch = EpochSeen {
+            relay: Relay::new(members.clone(), SLOTS),
+            names: names.clone(),
+            members,
+            step: SetupStep::Hello,
+            arrived: BTreeSet::new(),
+            out: BTreeMap::new(),
+            live: false,
+            next_slot: 0,
+        };
+        self.mind.epochs.insert(seq, epoch);
+        let open = EpochOpen {
+            epoch: seq,
+            roster_hash: hash.0,
+            members: names
+                .iter()
+                .map(|place| self.people.consortium.names[*place].clone())
+                .collect(),
+            slots: SLOTS,
+            timeout_ms: 60_000,
+        };
+        for agent in names {
+            self.say(agent, ToAgent::EpochOpen(open.clone()));
+        }
+    }
+
+    fn setup(&mut self, agent: usize, seq: u64, step: SetupStep, wire: &[u8]) {
+        let name = self.people.consortium.names[agent].clone();
+        let Some(epoch) = self.mind.epochs.get_mut(&seq).filter(|epoch| epoch.step == step) else {
+            return;
+        };
+        let Some(from) = epoch.members.index(name.as_str()) else {
+            return;
+        };
+        if epoch.take(from, wire).is_none() || epoch.arrived.len() < epoch.members.n() {
+            return;
+        }
+        epoch.arrived.clear();
+        let mut out = std::mem::take(&mut epoch.out);
+        epoch.step = match epoch.step {
+            SetupStep::Hello => SetupStep::PairCt,
+            SetupStep::PairCt => SetupStep::Deal,
+            SetupStep::Deal | SetupStep::Ack => SetupStep::Ack,
+        };
+        epoch.live = step == SetupStep::Ack;
+        let places: Vec<(usize, u16)> = epoch.names.iter().copied().zip(1..).collect();
+        for (place, index) in places {
+            let mut parts = out.remove(&index).unwrap_or_default();
+            if self.roll(4) && !parts.is_empty() {
+                parts.pop();
+            }
+            let message = ToAgent::Setup(SetupToAgent {
+                epoch: seq,
+                step,
+                parts,
+            });
+            self.mind.outbox.push_back((place, message));
+        }
+    }
+
+    /// The terms of a round over an epoch's members.
+    pub(super) fn terms(&mut self, seq: u64) -> CohortTerms {
+        let members = &self.mind.epochs[&seq].members;
+        let (n, c, t) = (members.n() as u32, members.c() as u32, members.threshold() as u32);
+        let most = self
+            .people
+            .owners
+            .iter()
+            .map(|owner| owner.min_cohort)
+            .max()
+            .unwrap_or_default();
+        let least = t.max(self.people.roster.min_cohort);
+        let s_min = match self.rng.random_range(0..10) {
+            0 => self.rng.random_range(1..=n),
+            1..4 => least,
+            _ => least.max(most).min(n),
+        };
+        CohortTerms { n, c, s_min }
+    }
+
+    /// Starts a round of a job on a slot of an epoch.
+    pub(super) fn start_round(&mut self, seq: u64, job: usize) {
+        let terms = self.terms(seq);
+        let Some(epoch) = self.mind.epochs.get_mut(&seq).filter(|epoch| epoch.next_slot < SLOTS) else {
+            return;
+        };
+        let at = SlotId {
+            epoch: seq,
+            slot: epoch.next_slot,
+        };
+        epoch.next_slot += 1;
+        let names = epoch.names.clone();
+        let contract = self.people.consortium.contract.clone();
+        let Job {
+            request,
+            asked,
+            round,
+            attempt,
+            ..
+        } = &self.mind.jobs[job];
+        let plan = PlainSums.plan(asked, &contract, &terms);
+        let timeout_ms = self.rng.random_range(20_000..120_000);
+        let start = RoundStart {
+            at,
+            job: JobId::of(&request.hash().0),
+            request: request.clone(),
+            round: *round,
+            attempt: *attempt,
+            plan_hash: plan.map_or([0; 32], |plan| plan.hash().0),
+            s_min: terms.s_min,
+            previous: None,
+            timeout_ms,
+        };
+        let round = RoundSeen {
+            start: start.clone(),
+            job,
+            stage: Stage::Accepting,
+            visits: 0,
+            accepts: BTreeMap::new(),
+            headers: BTreeMap::new(),
+            votes: BTreeMap::new(),
+            reveals: BTreeMap::new(),
+            cohort: 0,
+        };
+        let holders = std::mem::take(&mut self.mind.jobs[job].holders);
+        self.mind.rounds.insert(at, round);
+        self.mind.open.push(at);
+        for agent in names {
+            let mut start = start.clone();
+            start.previous = self.previous(job, holders.contains(&agent));
+            if self.roll(30) {
+                start = self.bent_start(start);
+            }
+            self.say(agent, ToAgent::RoundStart(start));
+        }
+    }
+
+    /// The chain of a job as an agent must be told it.
+    fn previous(&self, job: usize, holds: bool) -> Option<Previous> {
+        let job = &self.mind.jobs[job];
+        let state = job.state.clone()?;
+        let carried = match holds {
+            true => Carried::Sum {
+                values: job.sum.clone(),
+                contributors: job.terms.s_min,
+            },
+            false => Carried::State(state.clone()),
+        };
+        Some(Previous {
+            sum_hash: [7; 32],
+            state_hash: Previous::hash_of(&state),
+            terms: job.terms,
+            carried,
+        })
+    }
+
+    /// Moves one round on as a coordinator would, more or less.
+    pub(super) fn go_on(&mut self, at: SlotId) {
+        let Some(round) = self.mind.rounds.get_mut(&at) else {
+            return;
+        };
+        round.visits += 1;
+        let (stage, visits, s_min) = (round.stage, round.visits, round.start.s_min as usize);
+        if visits > 25 || !self.mind.epochs.contains_key(&at.epoch) {
+            return self.end(at);
+        }
+        let names = self.mind.epochs[&at.epoch].names.clone();
+        match stage {
+            Stage::Accepting => {
+                let round = &self.mind.rounds[&at];
+                let Some((_, accepts)) = RoundSeen::most(&round.accepts) else {
+                    return self.give_up(at, visits > 2);
+                };
+                let mut cohort: Vec<Accept> = accepts.values().cloned().collect();
+                if cohort.len() < s_min && !self.roll(10) {
+                    return self.give_up(at, visits > 4);
+                }
+                while cohort.len() > s_min && self.roll(150) {
+                    let place = self.rng.random_range(0..cohort.len());
+                    cohort.remove(place);
+                }
+                let unasked = !self.roll(200);
+                let of = cohort.iter().map(|accept| names[usize::from(accept.member) - 1]);
+                for agent in of.collect::<Vec<_>>() {
+                    let mut accepts = cohort.clone();
+                    if self.roll(20) {
+                        accepts.pop();
+                    }
+                    let accepts = secagg::Cohort { slot: at.slot, accepts }.encode().into();
+                    self.say(
+                        agent,
+                        ToAgent::Cohort(Cohort {
+                            at,
+                            accepts,
+                            upload_unasked: unasked,
+                        }),
+                    );
+                }
+                self.stage(at, Stage::Collecting, cohort.len());
+            }
+            Stage::Collecting => {
+                let round = &self.mind.rounds[&at];
+                let cohort = round.cohort;
+                let Some((_, headers)) = RoundSeen::most(&round.headers) else {
+                    return self.give_up(at, visits > 15);
+                };
+                let headers: Vec<MaskedHeader> = headers.values().cloned().collect();
+                let enough = headers.len() == cohort || headers.len() >= s_min && self.roll(200) || self.roll(10);
+                if !enough {
+                    return self.give_up(at, visits > 20);
+                }
+                for header in &headers {
+                    if self.roll(300) {
+                        let receipt = Receipt::sign(header, &self.people.consortium.coordinator_key)
+                            .encode()
+                            .into();
+                        self.say(names[usize::from(header.member) - 1], ToAgent::Receipt { at, receipt });
+                    }
+                }
+                self.survivors(at, headers, &names);
+                self.stage(at, Stage::Opening, cohort);
+            }
+            Stage::Opening => {
+                let round = &self.mind.rounds[&at];
+                let t = self.mind.epochs[&at.epoch].members.threshold();
+                let revealed = round.reveals.values().any(|reveals| reveals.len() >= t);
+                if let Some((_, votes)) = RoundSeen::most(&round.votes)
+                    && !revealed
+                {
+                    let votes: Vec<Vote> = votes.values().cloned().collect();
+                    if votes.len() >= t || self.roll(100) {
+                        let certificate: Wire = Certificate { slot: at.slot, votes }.encode().into();
+                        for agent in names {
+                            let certificate = certificate.clone();
+                            self.say(agent, ToAgent::Certificate { at, certificate });
+                        }
+                        self.stage(at, Stage::Ending, 0);
+                    } else if visits > 20 {
+                        self.end(at);
+                    }
+                } else {
+                    self.stage(at, Stage::Ending, 0);
+                }
+            }
+            Stage::Ending => {
+                if self.roll(100) {
+                    for agent in names {
+                        let message = match self.roll(500) {
+                            true => ToAgent::PathsWanted { at },
+                            false => ToAgent::EdgesWanted { at },
+                        };
+                        self.say(agent, message);
+                    }
+                }
+                self.end(at);
+            }
+        }
+    }
+
+    /// Ends a round that came to nothing, if it waited long enough.
+    fn give_up(&mut self, at: SlotId, waited: bool) {
+        if waited {
+            self.end(at);
+        }
+    }
+
+    /// Says who survived, to everybody the same or not.
+    fn survivors(&mut self, at: SlotId, headers: Vec<MaskedHeader>, names: &[usize]) {
+        let round = &self.mind.rounds[&at];
+        let s_min = round.start.s_min as usize;
+        // The cohort behind these headers is the one that was announced.
+        let Some((_, accepts)) = RoundSeen::most(&round.accepts) else {
+            return;
+        };
+        let mut accepts: Vec<Accept> = accepts.values().cloned().collect();
+        if accepts.len() > round.cohort {
+            let announced = self.mind.memory.iter().rev().find_map(|(_, said)| match said {
+                ToAgent::Cohort(cohort) if cohort.at == at => secagg::Cohort::decode(&cohort.accepts).ok(),
+                _ => None,
+            });
+            accepts = announced.map_or(accepts, |cohort| cohort.accepts);
+        }
+        let split = self.roll(150);
+        let mut sets = vec![headers.clone()];
+        let lose = self.roll(250) || split;
+        if lose {
+            let mut fewer = headers.clone();
+            while fewer.len() > s_min.saturating_sub(usize::from(self.roll(100))).max(1)
+                && (fewer.len() == headers.len() || self.roll(300))
+            {
+                let place = self.rng.random_range(0..fewer.len());
+                fewer.remove(place);
+            }
+            if !split {
+                sets.clear();
+            }
+            sets.push(fewer);
+        }
+        for agent in names {
+            let headers = sets[self.rng.random_range(0..sets.len())].clone();
+            let accepts = accepts.clone();
+            let survivors = Survivors {
+                slot: at.slot,
+                accepts,
+                headers,
+            };
+            let survivors = survivors.encode().into();
+            self.say(*agent, ToAgent::Survivors { at, survivors });
+        }
+    }
+
+    fn stage(&mut self, at: SlotId, stage: Stage, cohort: usize) {
+        if let Some(round) = self.mind.rounds.get_mut(&at) {
+            (round.stage, round.visits) = (stage, 0);
+            if cohort > 0 {
+                round.cohort = cohort;
+            }
+        }
+    }
+
+    /// Ends a round, and says what the job does next.
+    fn end(&mut self, at: SlotId) {
+        self.mind.open.retain(|open| *open != at);
+        let Some(round) = self.mind.rounds.get(&at) else { return };
+        let names = self
+            .mind
+            .epochs
+            .get(&at.epoch)
+            .map_or_else(Vec::new, |epoch| epoch.names.clone());
+        let t = self
+            .mind
+            .epochs
+            .get(&at.epoch)
+            .map_or(usize::MAX, |epoch| epoch.members.threshold());
+        let summed = round.reveals.values().any(|reveals| reveals.len() >= t);
+        let (index, start) = (round.job, round.start.clone());
+        if let Some(job) = self.mind.jobs.get_mut(index).filter(|job| job.round == start.round) {
+            let task: Option<Task> = serde_json::from_str(&job.asked.task).ok();
+            match task.filter(|task| summed && job.round + 1 < task.rounds) {
+                Some(task) => {
+                    let terms = CohortTerms {
+                        n: names.len() as u32,
+                        c: self.mind.epochs[&at.epoch].members.c() as u32,
+                        s_min: start.s_min,
+                    };
+                    // Whatever the sum is said to be, everybody continues from the same.
+                    let values: Vec<i64> = (0..task.dim as i64).collect();
+                    let contract = &self.people.consortium.contract;
+                    if let Ok(plan) = PlainSums.plan(&job.asked, contract, &terms) {
+                        let vector = RingVec::from_i64s(plan.ring, &values);
+                        let sum = PlainSum::new(&vector, terms.s_min, &plan);
+                        if let Ok(Outcome::Again { state, .. }) =
+                            PlainSums.absorb(&plan, job.round, job.state.as_deref(), &sum)
+                        {
+                            job.state = Some(state);
+                            job.sum = vector.into_bytes().into();
+                            job.terms = terms;
+                            job.round += 1;
+                        }
+                    }
+                }
+                None if summed => job.attempt = u32::MAX, // answered: done
+                None => job.attempt = job.attempt.saturating_add(1),
+            }
+        }
+        if !self.roll(150) {
+            for agent in names {
+                self.say(agent, ToAgent::RoundEnded { at, next: None });
+            }
+        }
+    }
+
+    /// An act goes into the pool, and into the log.
+    pub(super) fn take(&mut self, signed: SignedAct) {
+        use governance::log::event::{Actor, Role};
+        use governance::log::{Event, Kind};
+        let hash = signed.hash();
+        let key = &self.people.consortium.log_key;
+        let actor = Actor {
+            role: Role::Coordinator,
+            id: "coordinator".to_owned(),
+            key: key.public(),
+        };
+        let event = Event::of_act(Kind::Grant, hash, hash, self.now_ms, actor)
+            .sign(key)
+            .expect("a complete event");
+        self.mind.log.waiting.insert(event.leaf().to_owned());
+        self.mind.acts.push(signed);
+    }
+
+    /// Gives an agent some act that it has not heard, in the order of the pool or not.
+    pub(super) fn give_act(&mut self, agent: usize) {
+        let ears = &self.oracle.ears[agent];
+        let new: Vec<&SignedAct> = self
+            .mind
+            .acts
+            .iter()
+            .filter(|act| !ears.has_heard(&act.hash()))
+            .collect();
+        if new.is_empty() {
+            return;
+        }
+        let from = ears.place;
+        let place = match self.rng.random_bool(0.8) {
+            true => 0,
+            false => self.rng.random_range(0..new.len()),
+        };
+        // What does not concern the agent is passed by: some of the next ones do.
+        let few: Vec<SignedAct> = new[place..].iter().take(6).map(|act| (*act).clone()).collect();
+        for act in few {
+            if self.oracle.ears[agent].place != from {
+                break;
+            }
+            let acts = vec![act];
+            self.say(agent, ToAgent::Acts(Acts { from, acts }));
+        }
+    }
+
+    /// The truth about an agent's acts, as far as it has heard them.
+    pub(super) fn beat(&mut self, agent: usize) {
+        let place = self.oracle.ears[agent].place;
+        self.say(agent, ToAgent::Heartbeat(place));
+    }
+
+    /// Appends what waits and shows the log as it is.
+    pub(super) fn show_log(&mut self) {
+        for leaf in std::mem::take(&mut self.mind.log.waiting) {
+            if self.mind.log.leaves.iter().all(|known| **known != *leaf) {
+                self.mind.log.tree.append(leaf.as_bytes());
+                self.mind.log.leaves.push(leaf.into());
+            }
+        }
+        for agent in self.agents() {
+            if let Some(grown) = self.grown(agent) {
+                self.say(agent, ToAgent::LogGrown(Box::new(grown)));
+            }
+        }
+    }
+
+    pub(super) fn grown(&self, agent: usize) -> Option<LogGrown> {
+        let from = self.sites[agent].node.engine.as_ref()?.witness().size();
+        let log = &self.mind.log;
+        let size = log.tree.size();
+        (from <= size).then(|| LogGrown {
+            from,
+            head: size,
+            checkpoint: self.checkpoint(&log.tree),
+            entries: log.leaves[from as usize..].to_vec(),
+            consistency: log.tree.consistency(from, size).expect("a size that the tree had"),
+        })
+    }
+
+    pub(super) fn checkpoint(&self, tree: &Tree) -> String {
+        let origin = governance::log::trust::origin(&self.people.roster);
+        let (size, root) = (tree.size(), tree.root());
+        let signed = Checkpoint { origin, size, root }.sign(&self.people.consortium.log_key);
+        signed.expect("three lines").to_string()
+    }
+
+    pub(super) fn name(&self, agent: usize) -> AgentId {
+        self.people.consortium.names[agent].clone()
+    }
+}
+
+impl EpochSeen {
+    /// Takes one member's message; `None` for one that does not fit.
+    fn take(&mut self, from: u16, wire: &[u8]) -> Option<()> {
+        let all = |of: Vec<Wire>, members: &Members| members.indices().map(|index| (index, of.clone())).collect();
+        match self.step {
+            SetupStep::Hello => {
+                if let Some(hellos) = self.relay.hello(Hello::decode(wire).ok()?).ok()? {
+                    self.out = all(
+                        hellos.iter().map(|hello| hello.encode().into()).collect(),
+                        &self.members,
+                    );
+                }
+            }
+            SetupStep::PairCt => {
+                for (to, part) in self.relay.pair_cts(PairCts::decode(wire).ok()?).ok()? {
+                    self.out.entry(to).or_default().push(part.encode().into());
+                }
+            }
+            SetupStep::Deal => {
+                for (to, part) in self.relay.deal(Deal::decode(wire).ok()?).ok()? {
+                    self.out.entry(to).or_default().push(part.encode().into());
+                }
+            }
+            SetupStep::Ack => {
+                if let Some(acks) = self.relay.ack(Ack::decode(wire).ok()?).ok()? {
+                    self.out = all(acks.iter().map(|ack| ack.encode().into()).collect(), &self.members);
+                }
+            }
+        }
+        self.arrived.insert(from);
+        Some(())
+    }
+}
