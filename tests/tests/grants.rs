@@ -486,7 +486,7 @@ fn a_local_revocation_takes_back_what_the_connection_still_holds() {
     assert_eq!(line.status(w.world.now_ms, &Unlogged), Status::Revoked);
     // Its own act in the log does not look like an event that its store lost.
     w.wait(5_000);
-    let trouble = w.world.participants[3].engine.as_ref().unwrap().log_trouble();
+    let trouble = w.world.participants[3].engine.as_ref().unwrap().log_trouble(w.world.now_ms);
     assert!(trouble.is_none(), "{trouble:?}");
     // What carried nothing under the grant stays.
     w.mark();
