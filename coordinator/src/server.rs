@@ -12,14 +12,15 @@ use engine::coordinator::{Coordinator, StartError, Workloads};
 use engine::record::{BadRow, CoordinatorRecord};
 use proto::agents::{MAX_AGENT_FRAME, MAX_COORDINATOR_FRAME};
 use proto::handshake::Software;
-use proto::identity::{Identity, IdentityError, Role, install_crypto_provider};
+use proto::identity::{Identity, IdentityError, Role, Watch, install_crypto_provider};
 use proto::store::{NEWEST, Schema, SqliteStore, Store, StoreError, TOMBSTONES};
 use proto::v1::agents_server::AgentsServer;
 use proto::v1::analysts_server::AnalystsServer;
+use proto::v1::enrolment_server::EnrolmentServer;
 use proto::v1::register_server::RegisterServer;
+use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 use crate::config::{Config, ConfigError};
 use crate::driver::{self, Driver, DriverError, Event, Parts};
@@ -27,11 +28,13 @@ use crate::gate::Gate;
 use crate::grpc::admission::Admission;
 use crate::grpc::agents::AgentsDoor;
 use crate::grpc::analysts::AnalystsDoor;
+use crate::grpc::enrolment::EnrolmentDoor;
 use crate::grpc::register::RegisterDoor;
 use crate::jobs::Jobs;
-use crate::roster::{Membership, RosterFileError};
+use crate::roster::{Membership, RosterFile, RosterFileError};
 use crate::spool::Spooler;
 use crate::tiles::Tiles;
+use crate::tls::{self, Certificates};
 use crate::{metrics, roster};
 
 /// The coordinator's file: `SOCO`.
@@ -46,7 +49,6 @@ const CONNECTION_WINDOW: u32 = 2 << 20;
 const HTTP2_FRAME: u32 = 256 << 10;
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(20);
-const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 /// The largest request of an analyst.
 const MAX_REQUEST: usize = 4 << 20;
 /// Calls and streams of one connection.
@@ -100,9 +102,14 @@ pub async fn run_with(
         tiles,
         members,
     })?;
-    let reading = roster::keep_reading(config.roster_file(), identity.governance, version, driver.clone());
+    let file = RosterFile::new(config.roster_file());
+    let reading = roster::keep_reading(file.clone(), identity.governance, version, driver.clone());
     let reading = tokio::spawn(reading);
-    let result = serve(&config, &identity, enrolled, driver, ended, announce, shutdown).await;
+    let newcomers = EnrolmentDoor::new(enrolled.clone(), identity.governance, file);
+    let result = serve(
+        &config, &identity, enrolled, newcomers, driver, ended, announce, shutdown,
+    )
+    .await;
     reading.abort();
     result
 }
@@ -174,22 +181,48 @@ fn recover(
     Ok((Coordinator::recover(engine, records)?, jobs))
 }
 
+/// The mailbox on its own listener, if the configuration wants one. Without it nothing listens.
+async fn receive(
+    config: &Config,
+    certificates: &Certificates,
+    door: EnrolmentDoor,
+) -> Result<Option<tokio::task::JoinHandle<Result<(), tonic::transport::Error>>>, Fatal> {
+    let Some(address) = config.enroll_listen else {
+        return Ok(None);
+    };
+    let listener = listen(address).await?;
+    tracing::info!(address = %listener.local_addr()?, "listening for newcomers");
+    let serving = Server::builder()
+        .max_concurrent_streams(STREAMS)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE_PATIENCE))
+        .add_service(EnrolmentServer::new(door).max_decoding_message_size(MAX_REQUEST))
+        .serve_with_incoming(tls::incoming(listener, certificates.for_newcomers()));
+    Ok(Some(tokio::spawn(serving)))
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Fatal> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|source| Fatal::Listen { address, source })
+}
+
+#[expect(clippy::too_many_arguments, reason = "each part is owned by nobody else")]
 async fn serve(
     config: &Config,
     identity: &Identity,
     members: watch::Receiver<Arc<Membership>>,
+    newcomers: EnrolmentDoor,
     driver: Driver,
     mut ended: oneshot::Receiver<Result<(), DriverError>>,
     announce: bool,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Fatal> {
-    let incoming = TcpIncoming::bind(config.listen)
-        .map_err(|source| Fatal::Listen {
-            address: config.listen,
-            source,
-        })?
-        .with_nodelay(Some(true));
-    let address = incoming.local_addr()?;
+    let certificates = Certificates::of(identity)?;
+    let listener = listen(config.listen).await?;
+    let address = listener.local_addr()?;
+    let incoming = tls::incoming(listener, certificates.for_members(identity)?);
+    let receiving = receive(config, &certificates, newcomers).await?;
+    let showing = tokio::spawn(certificates.keep_showing(Watch::of(identity)));
     let software = Software::of_this_executable()?;
     let admission = Admission {
         members,
@@ -214,7 +247,6 @@ async fn serve(
         .map_err(|error| Fatal::Reflection(error.to_string()))?;
     let (close, closing) = oneshot::channel::<()>();
     let serving = Server::builder()
-        .tls_config(identity.server_tls().timeout(TLS_HANDSHAKE))?
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(HTTP2_FRAME)
@@ -245,6 +277,10 @@ async fn serve(
             ended.await
         }
     };
+    showing.abort();
+    if let Some(receiving) = receiving {
+        receiving.abort();
+    }
     drop(close);
     if tokio::time::timeout(LAST_WORDS, &mut serving).await.is_err() {
         serving.abort();
@@ -290,6 +326,8 @@ pub enum Fatal {
         address: SocketAddr,
         source: std::io::Error,
     },
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
     #[error("the sockets failed: {0}")]
     Transport(#[from] tonic::transport::Error),
     #[error("the metrics port cannot be opened: {0}")]

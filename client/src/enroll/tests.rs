@@ -1,5 +1,9 @@
 //! A consortium is founded by files, and every altered file is turned away.
 
+mod foreign;
+mod rotation;
+mod tokens;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -98,6 +98,18 @@ pub enum Role {
     Steward,
 }
 
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Agent => "agent",
+            Self::Analyst => "analyst",
+            Self::Coordinator => "coordinator",
+            Self::Governance => "governance",
+            Self::Steward => "steward",
+        })
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Decision {
