@@ -119,6 +119,7 @@ fn the_way_of_an_allowed_question_is_shown_and_nothing_happens() {
                 "local.list",
                 "contract.purpose",
                 "local.column",
+                "policy",
                 "consent",
                 "budget"
             ]

@@ -412,6 +412,51 @@ fn nobody_decides_after_leaving_whatever_the_coordinator_says_of_then() {
     assert_eq!((policy_version(&w), place(&w, 0).count), (1, from.count + 1));
 }
 
+/// Whoever holds governance's key can make somebody a steward of anybody; whose word over its data counts the owner says.
+#[test]
+fn a_steward_whom_the_owner_does_not_list_grants_and_publishes_nothing() {
+    let mut w = unlisted();
+    let key = governance::SigningKey::from_seed(&[78; 32]).unwrap();
+    let organisation = w.world.consortium.roster.agents[0].organisation.clone();
+    let made_up = Steward {
+        id: "made-up".into(),
+        organisation: organisation.clone(),
+        key: key.public(),
+        tls_key: ContentHash([78; 32]),
+    };
+    w.world.govern(|roster| roster.stewards.push(made_up));
+    w.wait(2_000);
+    let act = Act {
+        by: By {
+            role: Role::Steward,
+            id: "made-up".into(),
+            organisation: organisation.clone(),
+        },
+        at_ms: w.world.now_ms,
+        note: String::new(),
+        what: What::PolicyPublished {
+            layer: Layer::Owner(organisation),
+            version: 1,
+            bundle: "permit everything".into(),
+        },
+    };
+    let signed = act.sign(&key).unwrap();
+    w.world
+        .tell_coordinator(engine::coordinator::Input::Act(signed))
+        .unwrap()
+        .unwrap();
+    w.wait(15_000);
+    assert!(w.heard("ActPassedOver"), "{:?}", w.world.trace.last());
+    assert_eq!(policy_version(&w), 0);
+    let listed = policy(&w, 2);
+    w.world
+        .tell_coordinator(engine::coordinator::Input::Act(listed))
+        .unwrap()
+        .unwrap();
+    w.wait(5_000);
+    assert_eq!(policy_version(&w), 2);
+}
+
 #[test]
 fn an_act_that_the_log_shows_and_the_stream_does_not_bring_stops_the_agent() {
     let (mut w, grant) = granted();
@@ -486,7 +531,11 @@ fn a_local_revocation_takes_back_what_the_connection_still_holds() {
     assert_eq!(line.status(w.world.now_ms, &Unlogged), Status::Revoked);
     // Its own act in the log does not look like an event that its store lost.
     w.wait(5_000);
-    let trouble = w.world.participants[3].engine.as_ref().unwrap().log_trouble();
+    let trouble = w.world.participants[3]
+        .engine
+        .as_ref()
+        .unwrap()
+        .log_trouble(w.world.now_ms);
     assert!(trouble.is_none(), "{trouble:?}");
     // What carried nothing under the grant stays.
     w.mark();

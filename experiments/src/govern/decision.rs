@@ -68,6 +68,7 @@ pub(super) fn measure() -> Result<Map<String, Value>> {
         consortium: CONSORTIUM,
         columns: &columns,
         aggregates: &aggregates,
+        noise: true,
         s_min: 3,
         now_ms: NOW_MS,
     };
@@ -251,6 +252,7 @@ fn consents(folder: &std::path::Path) -> Result<Arc<Consents>> {
         datasets: [(DATASET.to_owned(), PEOPLE.to_owned())].into(),
         mapping: BTreeMap::new(),
         permit_means: BTreeSet::new(),
+        permit_categories: BTreeSet::new(),
         publish_every_ms: DAY_MS,
         subsumed: Purposes::default(),
     };

@@ -6,7 +6,7 @@ use governance::log::{Kind, Payload, SignedEvent};
 
 use crate::world::*;
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 12] = [
     Kind::Request,
     Kind::Decision,
     Kind::Charge,
@@ -15,15 +15,78 @@ const KINDS: [Kind; 10] = [
     Kind::Grant,
     Kind::Revocation,
     Kind::Contract,
+    Kind::Policy,
+    Kind::Suspension,
     Kind::Roster,
     Kind::ModelVersion,
 ];
 
+/// Somebody whose word an event of this kind is, and the seed of that key.
+fn speaker(kind: Kind) -> (Actor, u8) {
+    let (role, id, seed) = match kind {
+        Kind::Request | Kind::Grant => (Role::Analyst, "ana", ANALYST),
+        Kind::Decision | Kind::Charge | Kind::Contribution | Kind::Revocation => (Role::Agent, "agent-1", 1),
+        Kind::Contract => (Role::Steward, "nora", 70),
+        _ => (Role::Coordinator, "co", COORDINATOR),
+    };
+    let (id, key) = (id.to_owned(), key(seed).public());
+    (Actor { role, id, key }, seed)
+}
+
+#[test]
+fn nobody_logs_in_anothers_place() {
+    let said = |kind, role| {
+        let (actor, seed) = speaker(kind);
+        event(kind, Actor { role, ..actor }, 7).sign(&key(seed)).map(|_| ())
+    };
+    for (kind, role) in [
+        (Kind::Release, Role::Agent),
+        (Kind::Release, Role::Analyst),
+        (Kind::Roster, Role::Agent),
+        (Kind::Request, Role::Agent),
+        (Kind::Request, Role::Coordinator),
+        (Kind::Decision, Role::Coordinator),
+        (Kind::Charge, Role::Steward),
+        (Kind::Contribution, Role::Coordinator),
+        (Kind::Contract, Role::Analyst),
+        (Kind::Policy, Role::Analyst),
+        (Kind::ModelVersion, Role::Agent),
+    ] {
+        assert_eq!(said(kind, role), Err(EventError::Role { kind, role }));
+    }
+}
+
+#[test]
+fn a_leaf_of_a_kind_that_is_not_known_yet_is_still_somebodys_word() {
+    let signed = decided(1, 7);
+    let sound = |leaf: &str| SignedEvent::signed_by_its_actor(leaf.as_bytes());
+    assert_eq!(sound(signed.leaf()), Ok(()));
+    for spoilt in [
+        signed.leaf().replace("\"at_ms\":7", "\"at_ms\":8"),
+        signed.leaf().replace("\"deny\"", "\"allow\""),
+        format!(" {}", signed.leaf()),
+        "{}".to_owned(),
+        "not a leaf".to_owned(),
+    ] {
+        assert!(sound(&spoilt).is_err(), "{spoilt}");
+    }
+    // The same words under a kind of tomorrow, signed for it.
+    let key = key(1);
+    let words = signed.leaf().split("},\"signature\"").next().unwrap();
+    let body = words.trim_start_matches("{\"event\":").to_owned() + "}";
+    let body = body.replace("\"type\":\"decision\"", "\"type\":\"tomorrow\"");
+    let signature = hex::encode(key.sign("log event", body.as_bytes()));
+    let leaf = format!("{{\"event\":{body},\"signature\":\"{signature}\"}}");
+    assert_eq!(sound(&leaf), Ok(()));
+    assert!(SignedEvent::parse(leaf.as_bytes()).is_err());
+}
+
 #[test]
 fn every_kind_of_event_becomes_a_leaf_and_is_read_back() {
     for kind in KINDS {
-        let event = event(kind, agent(1), 7);
-        let signed = event.clone().sign(&key(1)).unwrap();
+        let (actor, seed) = speaker(kind);
+        let event = event(kind, actor, 7);
+        let signed = event.clone().sign(&key(seed)).unwrap();
         let read = SignedEvent::parse(signed.leaf().as_bytes()).unwrap();
         assert_eq!(read, signed);
         assert_eq!(read.event(), &event);
@@ -90,9 +153,10 @@ fn an_event_is_its_actors_own() {
 #[test]
 fn an_event_has_what_its_kind_asks_for() {
     let check = |change: &dyn Fn(&mut governance::log::Event), kind| {
-        let mut event = event(kind, agent(1), 7);
+        let (actor, seed) = speaker(kind);
+        let mut event = event(kind, actor, 7);
         change(&mut event);
-        event.sign(&key(1)).map(|_| ())
+        event.sign(&key(seed)).map(|_| ())
     };
     let field = |kind, field, wanted| Err(EventError::Field { kind, field, wanted });
     let lacks = check(&|e| e.decision = None, Kind::Decision);
@@ -187,7 +251,7 @@ fn an_actor_is_who_the_roster_says() {
             id: id.into(),
             key: key(seed).public(),
         };
-        let signed = event(Kind::Release, actor, 7).sign(&key(seed)).unwrap();
+        let signed = event(Kind::Suspension, actor, 7).sign(&key(seed)).unwrap();
         signed.by_member(&roster, &governance)
     };
     assert_eq!(by(Role::Agent, "agent-2", 2), Ok(()));

@@ -113,6 +113,25 @@ fn own_events_must_be_in_the_log_once_they_are_due() {
 }
 
 #[test]
+fn the_merge_delay_counts_the_time_with_a_connection_however_often_it_ends() {
+    let mut witness = witness();
+    let mine = decided(1, 4711);
+    witness.handed_in(&mine, NOW_MS);
+    // Six seconds, a minute without a connection, six more: of ten that the coordinator may take.
+    witness.hand_in_again([mine.hash()], NOW_MS + 6_000, NOW_MS + 66_000);
+    assert_eq!(witness.own_in_time(NOW_MS + 66_000), Ok(()));
+    assert_eq!(witness.own_in_time(NOW_MS + 70_000), Ok(()));
+    assert!(matches!(
+        witness.own_in_time(NOW_MS + 70_001),
+        Err(Refusal::Overdue { .. })
+    ));
+    // What was never handed in before starts now; what the log holds is asked for no more.
+    let other = decided(1, 4712);
+    witness.hand_in_again([other.hash()], NOW_MS + 70_000, NOW_MS + 80_000);
+    assert_eq!(witness.own_in_time(NOW_MS + 80_000 + MERGE_DELAY_MS), Ok(()));
+}
+
+#[test]
 fn a_false_place_for_an_own_event_is_refused() {
     let mut witness = witness();
     let mine = decided(1, 4711);

@@ -118,6 +118,23 @@ fn a_deprecated_version_is_served_until_its_notice_ends_and_not_a_moment_longer(
 }
 
 #[test]
+fn a_version_stays_the_dataset_s_that_it_was_published_for() {
+    let mut life = Life::new();
+    life.take(0, Stage::Active).unwrap();
+    let What::ContractMoved { contract, .. } = life.moved(0, Stage::Retired) else {
+        unreachable!()
+    };
+    let (dataset, to) = ("hearts".to_owned(), Stage::Retired);
+    let mistyped = says("nora", What::ContractMoved { dataset, contract, to });
+    let refused = life.register.at_door(&mistyped, &roster(), &governance_key(), NOW);
+    assert!(
+        matches!(refused, Err(RegisterError::OtherDataset { .. })),
+        "{refused:?}"
+    );
+    assert!(life.standing(0, NOW).is_served());
+}
+
+#[test]
 fn a_version_that_widens_goes_beside_the_old_one_and_one_that_breaks_waits_for_a_notice() {
     let mut life = Life::new();
     life.take(0, Stage::Active).unwrap();

@@ -405,6 +405,27 @@ fn either_side_holds_a_grant_up_and_only_that_side_lets_it_go_on() {
     assert_eq!(c.status(&grant, "north"), Status::Active);
 }
 
+/// Whom an organisation stopped does not let itself go on; the organisation lifts what its analyst held up.
+#[test]
+fn an_analyst_does_not_lift_what_its_organisation_stopped() {
+    let mut c = Consortium::default();
+    let grant = c.requested("ana");
+    c.take(&says("nora", offer(grant, "north", terms("ana")))).unwrap();
+    c.take(&says("una", agree(grant, "north", 2))).unwrap();
+    assert_eq!(c.status(&grant, "north"), Status::Active);
+    let by_una = c.take(&says("una", suspend(grant, None))).unwrap();
+    let lifted = c.take(&says_at("ana", NOW + 1, resume(grant, None, &[by_una])));
+    assert!(
+        matches!(lifted, Err(RegisterError::Grant(GrantError::HeldBy(_)))),
+        "{lifted:?}"
+    );
+    assert_eq!(c.status(&grant, "north"), Status::Suspended);
+    let by_ana = c.take(&says_at("ana", NOW + 2, suspend(grant, None))).unwrap();
+    c.take(&says_at("una", NOW + 3, resume(grant, None, &[by_una, by_ana])))
+        .unwrap();
+    assert_eq!(c.status(&grant, "north"), Status::Active);
+}
+
 /// A coordinator keeps a resumption back and brings it after a suspension that its signer had not seen, or did not mean.
 #[test]
 fn a_resumption_never_lifts_a_suspension_that_it_does_not_name() {

@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn what_several_owners_say_is_said_once() {
         let refusal = |agent: &str, message: &str| {
-            let refusal = Refusal::new(codes::RULES, message.to_owned());
+            let refusal = Refusal::new(codes::RULES, message.to_owned()).remedy("ask them");
             (AgentId::from(agent), Refused::from(refusal))
         };
         let refusals = [
@@ -145,6 +145,7 @@ mod tests {
         ];
         let said = said_once(&refusals.iter().collect::<Vec<_>>());
         let rules = codes::RULES;
-        assert_eq!(said, format!("ada, cy: {rules}: no grant; bob: {rules}: paused"));
+        let expected = format!("ada, cy: {rules}: no grant (ask them); bob: {rules}: paused (ask them)");
+        assert_eq!(said, expected);
     }
 }

@@ -1,5 +1,7 @@
 //! What happens next: the coordinator goes on with something, people ask and decide, time passes, machines die. Lies are in [`super::lies`].
 
+use std::collections::BTreeSet;
+
 use engine::participant::Input;
 use governance::act::{By, Layer, Subject};
 use governance::canonical::Real;
@@ -242,7 +244,10 @@ impl Fuzz {
                 self.signs_here(agent, what);
             }
             (50..54, Some(grant)) => drop(self.signs_as_steward(&own, What::GrantSuspended { grant, owner })),
-            (54..60, Some(grant)) => drop(self.signs_as_steward(&own, What::GrantResumed { grant, owner })),
+            (54..60, Some(grant)) => {
+                let lifts = self.suspending();
+                self.signs_as_steward(&own, What::GrantResumed { grant, owner, lifts });
+            }
             (60..63, Some(grant)) => {
                 let what = match self.roll(500) {
                     true => What::GrantRevoked { grant, owner },
@@ -283,14 +288,16 @@ impl Fuzz {
                         subject: subject.clone(),
                     },
                 );
-                self.signs_as_steward(&own, What::Reinstated { subject });
+                let lifts = self.suspending();
+                self.signs_as_steward(&own, What::Reinstated { subject, lifts });
             }
             (94, _) => {
                 let subject = Subject::Organisation("university".to_owned());
                 self.signs_as_governance(What::Suspended {
                     subject: subject.clone(),
                 });
-                self.signs_as_governance(What::Reinstated { subject });
+                let lifts = self.suspending();
+                self.signs_as_governance(What::Reinstated { subject, lifts });
             }
             (96..98, _) => {
                 let version = self.mind.acts.len() as u64 + 1;
@@ -338,6 +345,18 @@ impl Fuzz {
             _ if self.roll(250) => self.another_roster(),
             _ => {}
         }
+    }
+
+    /// Acts that a resumption names: most often all that suspended something, sometimes none, as before resumptions named any.
+    fn suspending(&mut self) -> BTreeSet<ContentHash> {
+        if self.roll(100) {
+            return BTreeSet::new();
+        }
+        let suspends = |act: &&SignedAct| {
+            let what = act.read().map(|act| act.what);
+            matches!(what, Ok(What::GrantSuspended { .. } | What::Suspended { .. }))
+        };
+        self.mind.acts.iter().filter(suspends).map(SignedAct::hash).collect()
     }
 
     fn grants(&self) -> Vec<ContentHash> {

@@ -30,6 +30,8 @@ pub struct Ears {
     pub agent: String,
     pub roster: Roster,
     pub roster_hash: ContentHash,
+    /// Those of before: what was decided then stands. Who may decide when is told in other stories.
+    former: Vec<Roster>,
     heard: Vec<(Act, ContentHash, bool)>,
     /// By its own operator, and not brought back by the stream yet.
     made: Vec<(Act, ContentHash)>,
@@ -50,16 +52,26 @@ struct Seen {
     steward_agrees: bool,
     offers: Vec<Terms>,
     agreement: Option<ContentHash>,
-    held_by_owner: bool,
-    held_by_requester: bool,
+    /// By whose side, and by which acts of when.
+    holds: BTreeMap<Side, Holding>,
     ended: bool,
+}
+
+type Holding = BTreeMap<ContentHash, u64>;
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Side {
+    Owner,
+    Requester,
+    /// The requester alone, whose suspension its organisation lifts as well.
+    Analyst,
 }
 
 /// What the acts lead to.
 #[derive(Default)]
 struct Held {
     grants: BTreeMap<ContentHash, Seen>,
-    suspended: BTreeSet<(Option<String>, Subject)>,
+    suspended: BTreeMap<(Option<String>, Subject), Holding>,
     policies: BTreeMap<Layer, (u64, String)>,
     vocabulary: u64,
     wide: bool,
@@ -73,6 +85,7 @@ impl Ears {
             agent,
             roster,
             roster_hash: signed.hash(),
+            former: Vec::new(),
             heard: Vec::new(),
             made: Vec::new(),
             place: Cursor::default(),
@@ -96,7 +109,14 @@ impl Ears {
                     ));
                 }
                 self.roster_hash = roster.hash();
-                self.roster = read;
+                self.former.push(std::mem::replace(&mut self.roster, read));
+            }
+            ParticipantRecord::RosterKept { roster } => {
+                if !ink.rosters.contains(&roster.hash()) {
+                    return Err("only governance makes rosters".to_owned());
+                }
+                self.former
+                    .push(serde_json::from_str(&roster.body).map_err(|error| error.to_string())?);
             }
             ParticipantRecord::Ledger { entry, .. } => return self.spent(&entry.event),
             ParticipantRecord::TokensTaken {
@@ -132,10 +152,19 @@ impl Ears {
     fn genuine(&self, by: &By, keys: Option<&BTreeSet<VerifyingKey>>, governance: Option<VerifyingKey>) -> bool {
         let Some(keys) = keys else { return false };
         let own = |of: &str, key: &VerifyingKey| of == by.organisation && keys.contains(key);
+        // Of its own stewards, those whom the owner lists.
+        let listed = |key: &VerifyingKey| by.organisation != self.owner.organisation || *key == self.owner.steward;
+        let mut rosters = self.former.iter().chain([&self.roster]);
         match by.role {
-            Role::Analyst => (self.roster.analysts.iter()).any(|a| a.id == by.id && own(&a.organisation, &a.key)),
-            Role::Steward => (self.roster.stewards.iter()).any(|s| s.id == by.id && own(&s.organisation, &s.key)),
-            Role::Agent => (self.roster.agents.iter()).any(|a| a.id == by.id && own(&a.organisation, &a.signing_key)),
+            Role::Analyst => {
+                rosters.any(|roster| (roster.analysts.iter()).any(|a| a.id == by.id && own(&a.organisation, &a.key)))
+            }
+            Role::Steward => rosters.any(|roster| {
+                let mut stewards = roster.stewards.iter();
+                stewards.any(|s| s.id == by.id && own(&s.organisation, &s.key) && listed(&s.key))
+            }),
+            Role::Agent => rosters
+                .any(|roster| (roster.agents.iter()).any(|a| a.id == by.id && own(&a.organisation, &a.signing_key))),
             Role::Governance => {
                 let name = &self.roster.consortium;
                 by.id == *name && by.organisation == *name && governance.is_some_and(|key| keys.contains(&key))
@@ -263,7 +292,11 @@ impl Ears {
                 Subject::Organisation(name) => here && name == own,
             }
         };
-        if held.suspended.iter().any(|(who, subject)| stops(who, subject)) {
+        let suspended = held.suspended.iter().filter(|(_, holding)| !holding.is_empty());
+        if suspended
+            .map(|(place, _)| place)
+            .any(|(who, subject)| stops(who, subject))
+        {
             return no("the analyst's organisation, the owner or the dataset is suspended");
         }
         if held.retired.contains(served) {
@@ -301,7 +334,7 @@ impl Ears {
                     .filter(|act| self.leaves.contains(&act.to_string()));
                 match () {
                     () if seen.ended => no("the grant was revoked or completed"),
-                    () if seen.held_by_owner || seen.held_by_requester => no("the grant is suspended"),
+                    () if seen.holds.values().any(|holding| !holding.is_empty()) => no("the grant is suspended"),
                     () if agreed.is_none() => no("the grant was not agreed by both sides in the log"),
                     () if now_ms < terms.from_ms || now_ms >= terms.until_ms => no("it is outside the grant's window"),
                     () if terms.requester != request.analyst || terms.organisation != analyst.organisation => {
@@ -348,8 +381,7 @@ impl Held {
                         steward_agrees: *steward_agrees,
                         offers: Vec::new(),
                         agreement: None,
-                        held_by_owner: false,
-                        held_by_requester: false,
+                        holds: BTreeMap::new(),
                         ended: false,
                     });
                 }
@@ -381,17 +413,15 @@ impl Held {
             }
             What::GrantSuspended { grant, owner } => {
                 if let Some((seen, side)) = self.stops(grant, owner.as_deref(), by, own, true) {
-                    match side {
-                        true => seen.held_by_owner = true,
-                        false => seen.held_by_requester = true,
-                    }
+                    seen.holds.entry(side).or_default().insert(hash, act.at_ms);
                 }
             }
-            What::GrantResumed { grant, owner } if genuine => {
+            What::GrantResumed { grant, owner, lifts } if genuine => {
                 if let Some((seen, side)) = self.stops(grant, owner.as_deref(), by, own, false) {
-                    match side {
-                        true => seen.held_by_owner = false,
-                        false => seen.held_by_requester = false,
+                    for (holder, holding) in &mut seen.holds {
+                        if *holder == side || (side, *holder) == (Side::Requester, Side::Analyst) {
+                            lift(holding, lifts, act.at_ms);
+                        }
                     }
                 }
             }
@@ -431,16 +461,19 @@ impl Held {
                 }
             }
             What::Suspended { subject } if matches!(by.role, Role::Governance | Role::Steward | Role::Agent) => {
-                self.suspended.insert((reach(by), subject.clone()));
+                let holding = self.suspended.entry((reach(by), subject.clone())).or_default();
+                holding.insert(hash, act.at_ms);
             }
-            What::Reinstated { subject } if genuine && matches!(by.role, Role::Governance | Role::Steward) => {
-                self.suspended.remove(&(reach(by), subject.clone()));
+            What::Reinstated { subject, lifts } if genuine && matches!(by.role, Role::Governance | Role::Steward) => {
+                if let Some(holding) = self.suspended.get_mut(&(reach(by), subject.clone())) {
+                    lift(holding, lifts, act.at_ms);
+                }
             }
             _ => {}
         }
     }
 
-    /// The grant, if who speaks may stop this owner's part of it, and whether as the owner's side.
+    /// The grant, if who speaks may stop this owner's part of it, and for whom.
     fn stops(
         &mut self,
         grant: &ContentHash,
@@ -448,7 +481,7 @@ impl Held {
         by: &By,
         own: &str,
         machine: bool,
-    ) -> Option<(&mut Seen, bool)> {
+    ) -> Option<(&mut Seen, Side)> {
         let seen = self.grants.get_mut(grant)?;
         let speaks = by.role == Role::Steward || machine && by.role == Role::Agent;
         let asked = &seen.terms;
@@ -456,7 +489,12 @@ impl Held {
             || speaks && by.organisation == asked.organisation;
         let owns = speaks && owner == Some(own) && by.organisation == own;
         let here = owner.is_none_or(|owner| owner == own);
-        (here && (asks || owns)).then_some((seen, owns))
+        let side = match by.role {
+            Role::Analyst => Side::Analyst,
+            _ if owns => Side::Owner,
+            _ => Side::Requester,
+        };
+        (here && (asks || owns)).then_some((seen, side))
     }
 }
 
@@ -464,6 +502,14 @@ impl Seen {
     fn last(&self) -> &Terms {
         self.offers.last().unwrap_or(&self.terms)
     }
+}
+
+/// What a resumption takes away: the acts that it names; of old ones, which named none, what was there by then.
+fn lift(holding: &mut Holding, lifts: &BTreeSet<ContentHash>, at_ms: u64) {
+    holding.retain(|act, held_ms| match lifts.is_empty() {
+        true => *held_ms > at_ms,
+        false => !lifts.contains(act),
+    });
 }
 
 fn reach(by: &By) -> Option<String> {

@@ -19,6 +19,7 @@ mod lies;
 mod mind;
 mod oracle;
 mod people;
+mod stream;
 
 use engine::message::ToAgent;
 use engine::participant::{Consent, Input, Participant};

@@ -505,6 +505,8 @@ fn bytes(message: &ToCoordinator) -> Vec<u8> {
         M::Offers(offers) => format!("{offers:?}").into_bytes(),
         M::Act(signed) => signed.body.clone().into_bytes(),
         M::ActsWanted { from } => from.to_string().into_bytes(),
+        M::RosterWanted { roster } => roster.to_string().into_bytes(),
+        M::TrialAnswer { answer, .. } => format!("{answer:?}").into_bytes(),
         M::Setup(setup) => setup.message.to_vec(),
         M::EpochLeft { refused, dispute, .. } => {
             [refused.to_string().as_bytes(), dispute.as_deref().unwrap_or_default()].concat()

@@ -36,6 +36,8 @@ pub struct Person {
 #[derive(Clone, Debug)]
 pub struct Owner {
     pub organisation: String,
+    /// Who speaks for it.
+    pub steward: governance::VerifyingKey,
     pub list: BTreeSet<String>,
     /// Caps: of the population, of each analyst, `*` for the others.
     pub cap: f64,
@@ -89,6 +91,7 @@ impl People {
         let shared = rng.random_range(0..3);
         let owners = (0..agents).map(|place| Owner {
             organisation: consortium.roster.agents[place].organisation.clone(),
+            steward: consortium.steward_keys[place].public(),
             list: match (shared, rng.random_range(0..10)) {
                 (0, 0..9) | (_, 0) => ["ada".to_owned()].into(),
                 (1, 1..9) => ["*".to_owned()].into(),
@@ -149,6 +152,7 @@ impl People {
             local.install(policies).expect("the first of its layer");
         }
         config.rules = Arc::new(Rules::new(list, local));
+        config.stewards = [owner.steward].into();
         let cap = |epsilon: f64| Cap::new(epsilon, DELTA, Renewal::Never).expect("a cap");
         let people = Budget {
             cap: cap(owner.cap),
