@@ -206,6 +206,16 @@ impl<S: Store> Running<S> {
 
     fn event(&mut self, event: Event) -> Result<(), DriverError> {
         match event {
+            // The roster may have changed, or a key retired, between the handshake and now.
+            Event::Joined { agent, link, .. } if !link.is_enrolled_as(&agent, self.parts.engine.roster(), now_ms()) => {
+                link.end_unenrolled();
+            }
+            Event::Succeeds { agent, link, reply }
+                if !link.is_enrolled_as(&agent, self.parts.engine.roster(), now_ms()) =>
+            {
+                link.end_unenrolled();
+                let _ = reply.send(false);
+            }
             Event::Joined { agent, link, join } => {
                 self.links.insert(agent.clone(), link);
                 self.handle(Input::AgentJoined { agent, join })?;

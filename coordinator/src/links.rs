@@ -27,6 +27,22 @@ pub struct Link {
     pub successor: Option<Box<Link>>,
 }
 
+impl Link {
+    /// Whether the roster accepts the key of this connection for that agent now.
+    pub fn is_enrolled_as(&self, agent: &AgentId, roster: &Roster, now_ms: u64) -> bool {
+        let key = ContentHash(self.tls_key);
+        roster.accepts(Role::Agent, agent.as_str(), &key, now_ms) == Some(true)
+    }
+
+    /// Says why, and ends it.
+    pub fn end_unenrolled(&self) {
+        end(
+            self,
+            Status::permission_denied("not in the newest roster with this key"),
+        );
+    }
+}
+
 /// What the end of a stream means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
@@ -111,10 +127,13 @@ impl Links {
 
     /// Ends the streams of agents from whom the roster does not accept the key of their connection now; says which.
     pub fn unenrolled(&mut self, roster: &Roster, now_ms: u64) -> Vec<AgentId> {
-        let enrolled = |agent: &AgentId, link: &Link| {
-            let key = ContentHash(link.tls_key);
-            roster.accepts(Role::Agent, agent.as_str(), &key, now_ms) == Some(true)
-        };
+        let enrolled = |agent: &AgentId, link: &Link| link.is_enrolled_as(agent, roster, now_ms);
+        // A stream that waits to take over has a key of its own.
+        for (agent, link) in &mut self.0 {
+            if let Some(waiting) = link.successor.take_if(|waiting| !enrolled(agent, waiting)) {
+                waiting.end_unenrolled();
+            }
+        }
         let gone: Vec<AgentId> = self
             .0
             .iter()
@@ -123,10 +142,7 @@ impl Links {
             .collect();
         for agent in &gone {
             if let Some(link) = self.0.remove(agent) {
-                end(
-                    &link,
-                    Status::permission_denied("not in the newest roster with this key"),
-                );
+                link.end_unenrolled();
                 if let Some(successor) = &link.successor {
                     end(successor, Status::aborted("the stream before was ended; dial again"));
                 }

@@ -25,7 +25,7 @@ use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use crate::driver::{Event, INBOX_BYTES, OUTBOX, Outgoing, now_ms};
-use crate::gate::Gate;
+use crate::gate::{Gate, Shutting};
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -114,9 +114,13 @@ impl Link {
     /// connections are behind one gate, so that whoever shuts it stops the one in use and the one that is about to be.
     async fn session(&mut self) -> Result<(), LinkError> {
         let gate = Gate::default();
+        let _shuts = Shutting(gate.clone()); // before anybody hears that the session is over
         tokio::select! {
             biased;
-            () = gate.was_shut() => Err(LinkError::Severed),
+            () = gate.was_shut() => Err(match gate.was_severed() {
+                true => LinkError::Severed,
+                false => LinkError::Closed,
+            }),
             ended = self.streams(&gate) => ended,
         }
     }
