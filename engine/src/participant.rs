@@ -166,6 +166,7 @@ impl Participant {
         self.expire_epochs(&mut turn);
         self.close_expired_requests(&mut turn);
         self.log_contributions_due(&mut turn);
+        self.erase_payloads_due(&mut turn);
         self.send_events(&mut turn);
         self.carries(&turn);
         turn.step.wake_at_ms = self.next_wake(now_ms);
@@ -348,7 +349,13 @@ impl Participant {
     fn next_wake(&self, now_ms: u64) -> Option<u64> {
         let rounds = self.rounds.values().map(round::Round::wake_at_ms).min();
         let requests = self.runs.values().map(|run| run.expires_at_ms).min();
-        let times = [rounds, requests, self.epochs.wake_at_ms(), self.log_wake(now_ms)];
+        let times = [
+            rounds,
+            requests,
+            self.epochs.wake_at_ms(),
+            self.log_wake(now_ms),
+            self.payload_due(),
+        ];
         times.into_iter().flatten().min()
     }
 }

@@ -145,6 +145,13 @@ pub enum ParticipantRecord {
     Replayed { approvals: Vec<String> },
     /// A roster of before, signed by governance and named by the log.
     RosterKept { roster: SignedRoster },
+    /// What is left of a `Logged` when its payload was erased with its salt; it takes that row's place.
+    PayloadErased {
+        leaf: String,
+        /// What the row is found by: erased with it.
+        #[serde(skip)]
+        salt: Option<ContentHash>,
+    },
 }
 
 /// A record as a store keeps it.
@@ -166,7 +173,7 @@ pub struct Row {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replaced {
     pub kind: &'static str,
-    /// What the row is found by: the job of a job or a release.
+    /// What the row is found by: the job of a job or a release, the salt of a payload.
     pub key: String,
     /// Large parts that go with it.
     pub newest_of: Option<String>,
@@ -230,7 +237,15 @@ impl CoordinatorRecord {
 impl ParticipantRecord {
     /// The row to store.
     pub fn to_row(&self) -> Result<Row, BadRow> {
-        to_row(self, None)
+        let mut row = to_row(self, None)?;
+        if let Self::PayloadErased { salt: Some(salt), .. } = self {
+            row.replaces = Some(Replaced {
+                kind: "logged",
+                key: salt.to_string(),
+                newest_of: None,
+            });
+        }
+        Ok(row)
     }
 
     /// Reads a stored row.

@@ -11,6 +11,7 @@ mod file;
 
 use governance::VerifyingKey;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 pub use file::{Code, Linear, Renews};
@@ -37,6 +38,8 @@ pub struct Config {
     /// How often a dataset that could not be read is tried again.
     pub reopen_s: u64,
     pub limits: Requests,
+    /// How long the words of refusals are kept beside the log. `None`: for ever.
+    pub payload_days: Option<NonZeroU32>,
     pub consent: Consent,
     /// A file or a folder of Cedar policies: the local layer. `None`: this owner has no policies of its own.
     pub local_policies: Option<PathBuf>,
@@ -239,6 +242,19 @@ mod tests {
             let text = example().replace("requests_per_hour = 10000\n", &format!("{bad}\n"));
             assert!(parse(&text).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn words_of_refusals_are_kept_for_ever_or_for_some_days() {
+        assert_eq!(parse(&example()).unwrap().payload_days, None);
+        let kept = |days: &str| {
+            parse(&example().replace(
+                "[limits]\n",
+                &format!("[retention]\npayload_days = {days}\n\n[limits]\n"),
+            ))
+        };
+        assert_eq!(kept("30").unwrap().payload_days, NonZeroU32::new(30));
+        assert!(kept("0").is_err());
     }
 
     #[test]

@@ -29,6 +29,8 @@ use crate::driver::{Executor, now_ms};
 use crate::rules::{self, PolicyError, Rules};
 use crate::watch::{Served, Watch};
 
+const DAY_MS: u64 = 86_400_000;
+
 /// Everything an agent brings to a round beside its identity.
 pub struct Serving {
     pub datasets: Vec<participant::Dataset>,
@@ -111,6 +113,7 @@ impl Serving {
             limits: Limits {
                 requests_per_hour: config.limits.requests_per_hour,
                 organisation_requests_per_hour: config.limits.organisation_requests_per_hour,
+                keep_payloads_ms: config.payload_days.map(|days| u64::from(days.get()) * DAY_MS),
                 ..Limits::default()
             },
             executor,

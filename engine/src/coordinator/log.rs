@@ -284,9 +284,12 @@ impl Coordinator {
             ));
         }
         // Acts and rosters are logged when they are taken: a member that could log one by itself could make others wait for it.
-        if !matches!(kind, Kind::Decision | Kind::Charge | Kind::Contribution) {
+        if !matches!(
+            kind,
+            Kind::Decision | Kind::Charge | Kind::Contribution | Kind::Deletion
+        ) {
             return Err(format!(
-                "a {kind} event: an agent hands in what it decided, charged and sent"
+                "a {kind} event: an agent hands in what it decided, charged, sent and erased"
             ));
         }
         Ok(event)

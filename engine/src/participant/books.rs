@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use governance::log::{EventError, SignedEvent};
+use governance::log::{EventError, SignedEvent, TreeHash};
 use governance::{ContentHash, Roster, RosterError, SignedRoster};
 use privacy::ledger::Broken;
 use privacy::{Ledger, PopulationId};
@@ -96,7 +96,7 @@ impl Books {
                 self.tokens.entry(*request).or_default().closed = true;
                 self.log.closed(request);
             }
-            ParticipantRecord::Logged { leaf, .. } => {
+            ParticipantRecord::Logged { leaf, payload } => {
                 let event = SignedEvent::peek(leaf.as_bytes())?;
                 if let Some(head) = event.budget_delta.as_ref().map(|delta| delta.ledger)
                     && self.ledgers.values().all(|ledger| ledger.head().1.0 != head.0)
@@ -104,6 +104,17 @@ impl Books {
                     return Err(Inconsistent::LedgerHead(head));
                 }
                 self.log.logged(leaf, &event);
+                if let Some(payload) = payload {
+                    self.log.keep(leaf, &event, payload.salt);
+                }
+            }
+            ParticipantRecord::PayloadErased { leaf, .. } => {
+                let event = SignedEvent::peek(leaf.as_bytes())?;
+                match self.log.knows(&TreeHash::leaf(leaf.as_bytes())) {
+                    true => self.log.forget(leaf, &event),
+                    // Read again: the row stands where the event stood.
+                    false => self.log.logged(leaf, &event),
+                }
             }
             ParticipantRecord::Witnessed { view, frontier, leaves } => self.log.witnessed(view, frontier, leaves),
             ParticipantRecord::Behind { leaf } => self.log.behind(leaf),

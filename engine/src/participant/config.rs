@@ -77,6 +77,8 @@ pub struct Limits {
     /// Requests that are answered of one analyst, and of all analysts of one organisation; a run is one request.
     pub requests_per_hour: u32,
     pub organisation_requests_per_hour: u32,
+    /// How long the words of refusals are kept beside the log; none: for ever.
+    pub keep_payloads_ms: Option<u64>,
     /// Epochs held at a time; a further proposal drops the oldest.
     pub epochs: usize,
     /// Trials of one analyst that are answered in a minute: each costs a plan and a decision.
@@ -92,6 +94,7 @@ impl Default for Limits {
             beat_ms: 5_000,
             requests_per_hour: 10_000,
             organisation_requests_per_hour: 50_000,
+            keep_payloads_ms: None,
             epochs: 3,
             trials_per_minute: 20,
         }

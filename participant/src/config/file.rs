@@ -24,6 +24,8 @@ pub(super) struct File {
     pub store_max_pages: Option<u32>,
     #[serde(default)]
     pub limits: LimitsFile,
+    #[serde(default)]
+    pub retention: RetentionFile,
     pub consent: Option<Spanned<ConsentFile>>,
     pub policy: Option<Spanned<PolicyFile>>,
     #[serde(default)]
@@ -39,6 +41,12 @@ pub(super) struct File {
 pub(super) struct LimitsFile {
     pub requests_per_hour: NonZeroU32,
     pub organisation_requests_per_hour: NonZeroU32,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RetentionFile {
+    pub payload_days: Option<NonZeroU32>,
 }
 
 impl Default for LimitsFile {
@@ -248,6 +256,7 @@ pub(super) fn resolve(file: File, folder: &Path) -> Config {
             requests_per_hour: file.limits.requests_per_hour.get(),
             organisation_requests_per_hour: file.limits.organisation_requests_per_hour.get(),
         },
+        payload_days: file.retention.payload_days,
         consent: consent(file.consent.map(Spanned::into_inner)),
         stewards: file.stewards,
         consortium_required: (file.policy.as_ref()).is_some_and(|policy| policy.get_ref().consortium.is_some()),

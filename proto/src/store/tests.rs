@@ -218,6 +218,52 @@ fn rows_of_an_older_file_can_be_erased_after_its_migration() {
 }
 
 #[test]
+fn an_agent_s_own_records_become_tombstones_and_words_and_salt_are_in_no_byte() {
+    use engine::record::ParticipantRecord;
+    use governance::{ContentHash, log::Payload};
+
+    let (directory, path) = place();
+    let schema = Schema {
+        migrations: &[
+            include_str!("../../../participant/migrations/0001_records.sql"),
+            NEWEST,
+            TOMBSTONES,
+        ],
+        ..ERASING
+    };
+    let refused = |salt: u8, text: &str| ParticipantRecord::Logged {
+        leaf: format!("leaf {salt}"),
+        payload: Some(Payload {
+            salt: ContentHash([salt; 32]),
+            text: text.to_owned(),
+        }),
+    };
+    let canary = "because of the canary";
+    let mut store = SqliteStore::open(&path, &schema, None).unwrap();
+    for record in [refused(7, canary), refused(8, "kept")] {
+        store.append(&[record.to_row().unwrap()]).unwrap();
+    }
+    let salt = "07".repeat(32);
+    assert!(found(directory.path(), canary) && found(directory.path(), &salt));
+    let erased = ParticipantRecord::PayloadErased {
+        leaf: "leaf 7".to_owned(),
+        salt: Some(ContentHash([7; 32])),
+    };
+    store.append(&[erased.to_row().unwrap()]).unwrap();
+    assert!(!found(directory.path(), canary) && !found(directory.path(), &salt));
+    let rows = store.rows().unwrap();
+    let read: Vec<_> = rows
+        .iter()
+        .map(|row| ParticipantRecord::from_row(row).unwrap())
+        .collect();
+    let kept = ParticipantRecord::PayloadErased {
+        leaf: "leaf 7".to_owned(),
+        salt: None,
+    };
+    assert_eq!(read, [kept, refused(8, "kept")]);
+}
+
+#[test]
 fn a_tombstone_of_nothing_is_refused_with_its_whole_step_and_nothing_else_of_a_row_changes() {
     let (_directory, path) = place();
     let mut store = SqliteStore::open(&path, &ERASING, None).unwrap();

@@ -206,6 +206,9 @@ impl Consortium {
             limits: participant::Limits {
                 tick_ms: options.tick_ms,
                 beat_ms: options.beat_ms,
+                requests_per_hour: (options.requests_per_hour)
+                    .unwrap_or(participant::Limits::default().requests_per_hour),
+                keep_payloads_ms: options.keep_payloads_ms,
                 ..participant::Limits::default()
             },
         }

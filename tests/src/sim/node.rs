@@ -3,7 +3,7 @@
 
 use engine::coordinator::Coordinator;
 use engine::participant::Participant;
-use engine::record::{CoordinatorRecord, ParticipantRecord, Row};
+use engine::record::{CoordinatorRecord, ParticipantRecord, Replaced, Row};
 
 /// The rows that survived.
 #[derive(Default)]
@@ -12,9 +12,17 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// One transaction.
+    /// One transaction. A tombstone takes the place of the row that it replaces.
     pub fn write(&mut self, rows: impl IntoIterator<Item = Row>) {
-        self.rows.extend(rows);
+        for row in rows {
+            match &row.replaces {
+                Some(replaced) => {
+                    let place = self.rows.iter().position(|found| is(found, replaced));
+                    self.rows[place.expect("what is erased was written")] = row;
+                }
+                None => self.rows.push(row),
+            }
+        }
     }
 
     pub fn rows(&self) -> &[Row] {
@@ -25,6 +33,16 @@ impl Disk {
     pub fn restore(&mut self, rows: usize) {
         self.rows.truncate(rows);
     }
+}
+
+fn is(row: &Row, replaced: &Replaced) -> bool {
+    if row.kind != replaced.kind {
+        return false;
+    }
+    let json: serde_json::Value = serde_json::from_str(&row.json).expect("own rows are JSON");
+    let keys = ["/job", "/release/release/id", "/payload/salt"];
+    let mut keys = keys.iter().filter_map(|key| json.pointer(key)?.as_str());
+    keys.any(|key| key == replaced.key)
 }
 
 /// One machine.

@@ -47,6 +47,12 @@ pub struct Options {
     /// Between two beats of the coordinator.
     #[serde(default = "beat_ms")]
     pub beat_ms: u64,
+    /// Requests of one analyst that each owner answers in an hour; none: as it ships.
+    #[serde(default)]
+    pub requests_per_hour: Option<u32>,
+    /// How long agents keep the words of their refusals.
+    #[serde(default)]
+    pub keep_payloads_ms: Option<u64>,
     /// Length of the safety phase.
     pub faults_ms: u64,
 }
@@ -82,6 +88,8 @@ impl Options {
             without_noise: false,
             by_grant: false,
             beat_ms: beat_ms(),
+            requests_per_hour: None,
+            keep_payloads_ms: None,
             faults_ms: 0,
         }
     }
@@ -127,6 +135,9 @@ impl Options {
             faults_ms: rng.random_range(2_000..=120_000),
             by_grant: rng.random_bool(0.4),
             beat_ms: beat_ms(),
+            requests_per_hour: None,
+            // By the seed's own figures: what refusals there are, some runs erase while they last.
+            keep_payloads_ms: (agents % 2 == 0).then_some(20_000),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The log as a participant's books hold it: what it has accepted as a witness, its own events, and which of them the consortium's
-//! log is not yet known to hold. Changed by `apply` alone. Costs 32 bytes for each own event; leaves are on disk only.
+//! log is not yet known to hold. Changed by `apply` alone. Costs 32 bytes for each own event, and a kilobyte for each payload that is
+//! kept; other leaves are on disk only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +26,17 @@ pub struct LogBooks {
     rosters: Vec<(u64, ContentHash)>,
     /// Under which contract and at which price open requests were charged.
     terms: BTreeMap<ContentHash, Terms>,
+    /// Own events whose payloads are kept, by their time: refusals, with the salts that their rows are found by.
+    payloads: BTreeMap<(u64, TreeHash), Kept>,
+}
+
+/// An own event with a payload beside it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kept {
+    pub leaf: String,
+    /// [`governance::log::Payload::commitment`].
+    pub commitment: ContentHash,
+    pub salt: ContentHash,
 }
 
 /// An own event that no accepted checkpoint holds yet.
@@ -63,6 +75,23 @@ impl LogBooks {
         if let Some((request, terms)) = terms(event) {
             self.terms.insert(request, terms);
         }
+    }
+
+    pub(in crate::participant) fn keep(&mut self, leaf: &str, event: &Event, salt: ContentHash) {
+        if let Some(commitment) = event.payload {
+            let leaf = leaf.to_owned();
+            let place = (event.at_ms, TreeHash::leaf(leaf.as_bytes()));
+            self.payloads.insert(place, Kept { leaf, commitment, salt });
+        }
+    }
+
+    pub(in crate::participant) fn forget(&mut self, leaf: &str, event: &Event) {
+        self.payloads.remove(&(event.at_ms, TreeHash::leaf(leaf.as_bytes())));
+    }
+
+    /// Own events whose payloads are kept, with their times, the oldest first.
+    pub fn payloads(&self) -> impl Iterator<Item = (u64, &Kept)> {
+        self.payloads.iter().map(|((at_ms, _), kept)| (*at_ms, kept))
     }
 
     pub(in crate::participant) fn witnessed(&mut self, view: &View, frontier: &Frontier, leaves: &[String]) {

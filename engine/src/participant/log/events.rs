@@ -13,6 +13,7 @@ use governance::log::event::{Actor, BudgetDelta, Decision, POLICY, Price, Role};
 use governance::log::{Event, Kind, Payload};
 use privacy::Charge;
 
+use super::books::Kept;
 use crate::participant::payer::Payer;
 use crate::participant::{Participant, Turn};
 use crate::record::ParticipantRecord;
@@ -20,6 +21,8 @@ use crate::refused::Refused;
 
 /// How long a run's contributions are gathered.
 const GATHER_MS: u64 = 1_000;
+/// Payloads that one step erases.
+const PAYLOADS: usize = 64;
 
 /// Vectors of a run that left and were not logged yet.
 #[derive(Default)]
@@ -219,6 +222,28 @@ impl Participant {
             key: self.config.actor_key.public(),
         };
         Event::new(kind, at_ms, actor)
+    }
+
+    /// Erases payloads whose time is over, in the store and here, and says so in the log. Their leaves and commitments stay.
+    pub(in crate::participant) fn erase_payloads_due(&mut self, turn: &mut Turn<'_>) {
+        let Some(keep_ms) = self.config.limits.keep_payloads_ms else {
+            return;
+        };
+        let kept = self.books.log().payloads();
+        let due = kept.take_while(|(at_ms, _)| at_ms.saturating_add(keep_ms) <= turn.now_ms);
+        let due: Vec<Kept> = due.take(PAYLOADS).map(|(_, kept)| kept.clone()).collect();
+        for Kept { leaf, commitment, salt } in due {
+            let salt = Some(salt);
+            self.record(ParticipantRecord::PayloadErased { leaf, salt }, turn);
+            let event = self.event(Kind::Deletion, turn.now_ms);
+            self.log_event(event.refers("deleted", commitment), None, true, turn);
+        }
+    }
+
+    pub(in crate::participant) fn payload_due(&self) -> Option<u64> {
+        let keep_ms = self.config.limits.keep_payloads_ms?;
+        let (at_ms, _) = self.books.log().payloads().next()?;
+        Some(at_ms.saturating_add(keep_ms))
     }
 
     /// Signs an event and writes it down: with this step's records, or when its messages have left.
