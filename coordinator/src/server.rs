@@ -53,6 +53,13 @@ const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(20);
 const MAX_REQUEST: usize = 4 << 20;
 /// Calls and streams of one connection.
 const STREAMS: u32 = 64;
+/// Open connections of members, and of strangers at the mailbox: few of these, each with few and short calls, since nobody knows who they are.
+const MEMBERS: usize = 4096;
+const NEWCOMERS: usize = 64;
+const NEWCOMERS_STREAMS: u32 = 4;
+const NEWCOMERS_PATIENCE: Duration = Duration::from_secs(30);
+/// The largest message to the mailbox: governance's, with a roster.
+const MAX_ROSTER: usize = 1 << 20;
 /// How long sockets may take to close after everything is durable.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
@@ -181,24 +188,20 @@ fn recover(
     Ok((Coordinator::recover(engine, records)?, jobs))
 }
 
-/// The mailbox on its own listener, if the configuration wants one. Without it nothing listens.
-async fn receive(
-    config: &Config,
+/// The mailbox on its own listener.
+fn receive(
+    listener: TcpListener,
     certificates: &Certificates,
     door: EnrolmentDoor,
-) -> Result<Option<tokio::task::JoinHandle<Result<(), tonic::transport::Error>>>, Fatal> {
-    let Some(address) = config.enroll_listen else {
-        return Ok(None);
-    };
-    let listener = listen(address).await?;
-    tracing::info!(address = %listener.local_addr()?, "listening for newcomers");
+) -> tokio::task::JoinHandle<Result<(), tonic::transport::Error>> {
     let serving = Server::builder()
-        .max_concurrent_streams(STREAMS)
+        .timeout(NEWCOMERS_PATIENCE)
+        .max_concurrent_streams(NEWCOMERS_STREAMS)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_PATIENCE))
-        .add_service(EnrolmentServer::new(door).max_decoding_message_size(MAX_REQUEST))
-        .serve_with_incoming(tls::incoming(listener, certificates.for_newcomers()));
-    Ok(Some(tokio::spawn(serving)))
+        .add_service(EnrolmentServer::new(door).max_decoding_message_size(MAX_ROSTER))
+        .serve_with_incoming(tls::incoming(listener, certificates.for_newcomers(), NEWCOMERS));
+    tokio::spawn(serving)
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Fatal> {
@@ -218,10 +221,18 @@ async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Fatal> {
     let certificates = Certificates::of(identity)?;
+    // Bound first: whoever finds the members' door open finds the mailbox open too. Without an address for it nothing listens.
+    let mailbox = match config.enroll_listen {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
     let listener = listen(config.listen).await?;
     let address = listener.local_addr()?;
-    let incoming = tls::incoming(listener, certificates.for_members(identity)?);
-    let receiving = receive(config, &certificates, newcomers).await?;
+    let incoming = tls::incoming(listener, certificates.for_members(identity)?, MEMBERS);
+    if let Some(mailbox) = &mailbox {
+        tracing::info!(address = %mailbox.local_addr()?, "listening for newcomers");
+    }
+    let receiving = mailbox.map(|mailbox| receive(mailbox, &certificates, newcomers));
     let showing = tokio::spawn(certificates.keep_showing(Watch::of(identity)));
     let software = Software::of_this_executable()?;
     let admission = Admission {

@@ -5,23 +5,25 @@
 //! the authority's certificate behind its own: a newcomer has nothing but its hash.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use proto::identity::{Identity, Watch};
 use rustls::ServerConfig;
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::Connected;
 
 const LOOK: Duration = Duration::from_secs(2);
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Handshakes at the same time; whoever comes later waits in the kernel's queue.
-const HANDSHAKES: usize = 1024;
 /// When no connection can be taken, for want of file descriptors say.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -108,10 +110,58 @@ fn over_http2(mut config: ServerConfig) -> Arc<ServerConfig> {
     Arc::new(config)
 }
 
+/// A connection, and its place among those that may be open.
+pub struct Held {
+    stream: TlsStream<TcpStream>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connected for Held {
+    type ConnectInfo = <TlsStream<TcpStream> as Connected>::ConnectInfo;
+
+    fn connect_info(&self) -> Self::ConnectInfo {
+        self.stream.connect_info()
+    }
+}
+
+impl AsyncRead for Held {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Held {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
 /// Connections whose handshake is done. A slow one delays no other. Ends, and stops listening, when the stream is dropped.
-pub fn incoming(listener: TcpListener, config: Arc<ServerConfig>) -> ReceiverStream<io::Result<TlsStream<TcpStream>>> {
+///
+/// At most `open` at a time, those under way included; whoever comes then waits at the socket.
+pub fn incoming(listener: TcpListener, config: Arc<ServerConfig>, open: usize) -> ReceiverStream<io::Result<Held>> {
     let (ready, connections) = mpsc::channel(16);
-    let (acceptor, places) = (TlsAcceptor::from(config), Arc::new(Semaphore::new(HANDSHAKES)));
+    let (acceptor, places) = (TlsAcceptor::from(config), Arc::new(Semaphore::new(open)));
     tokio::spawn(async move {
         loop {
             // Unwrap safety: this semaphore is never closed.
@@ -130,12 +180,11 @@ pub fn incoming(listener: TcpListener, config: Arc<ServerConfig>) -> ReceiverStr
             };
             let (acceptor, ready) = (acceptor.clone(), ready.clone());
             tokio::spawn(async move {
-                let _place = place;
                 // Small messages of a round wait for nobody; a socket that refuses the option works without.
                 let _ = tcp.set_nodelay(true);
                 match tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)).await {
                     // A listener that stopped wants no connection.
-                    Ok(Ok(tls)) => drop(ready.send(Ok(tls)).await),
+                    Ok(Ok(stream)) => drop(ready.send(Ok(Held { stream, _place: place })).await),
                     Ok(Err(error)) => tracing::debug!(%from, %error, "no TLS"),
                     Err(_) => tracing::debug!(%from, "no TLS in time"),
                 }

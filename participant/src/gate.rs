@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tonic::transport::Uri;
 
-/// Of one connection; cheap to clone.
+/// Of one session: the connection in use, and the one that is to take over from it when the certificate was exchanged. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Gate(Arc<Inner>);
 
@@ -199,5 +199,34 @@ mod tests {
         }
         assert_eq!(writing.await.unwrap(), io::ErrorKind::BrokenPipe);
         assert_eq!(received, before, "not a byte beyond what the kernel had taken");
+    }
+
+    /// While a certificate is exchanged a session has two connections, and what comes after them is dialled through the same gate.
+    #[tokio::test]
+    async fn a_gate_shuts_every_connection_of_its_session_and_opens_none_afterwards() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri: Uri = format!("https://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let gate = Gate::default();
+        let mut pairs = Vec::new();
+        for _ in 0..2 {
+            let (connection, accepted) = tokio::join!(gate.dial(&uri), listener.accept());
+            let (mut connection, mut peer) = (connection.unwrap().into_inner(), accepted.unwrap().0);
+            connection.write_all(b"before").await.unwrap();
+            peer.read_exact(&mut [0; 6]).await.unwrap();
+            pairs.push((connection, peer));
+        }
+        gate.shut();
+        let (late, accepted) = tokio::join!(gate.dial(&uri), listener.accept());
+        pairs.push((late.unwrap().into_inner(), accepted.unwrap().0));
+        for (mut connection, mut peer) in pairs {
+            let refused = connection.write_all(b"after").await.unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::BrokenPipe);
+            drop(connection);
+            assert_eq!(
+                peer.read(&mut [0; 8]).await.unwrap(),
+                0,
+                "nothing after the gate was shut"
+            );
+        }
     }
 }

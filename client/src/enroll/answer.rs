@@ -111,6 +111,8 @@ fn rotated(desk: &mut Desk, application: &Application, overlap_ms: u64) -> Resul
             reason: "the request is not one of a rotation".into(),
         });
     }
+    desk.members
+        .may_rotate_unasked(&body, &ContentHash(certified.tls_key), now_ms())?;
     let until_ms = now_ms().saturating_add(overlap_ms);
     let roster = match desk.members.rotate(&body, ContentHash(certified.tls_key), until_ms) {
         false if desk.roster()?.1.version == desk.members.version => desk.roster()?.0,

@@ -27,6 +27,9 @@ pub struct Desk {
     _lock: File,
 }
 
+/// Held while somebody changes the members.
+const LOCK: &str = "members.lock";
+
 /// A certificate for a request, and the key that the roster pins.
 pub struct Certified {
     pub certificate: String,
@@ -36,8 +39,14 @@ pub struct Certified {
 impl Desk {
     pub fn open(folder: &Path) -> Result<Self, EnrollError> {
         let list = folder.join(MEMBERS);
-        let lock = File::open(&list).map_err(|error| EnrollError::io(&list, error))?;
-        lock.lock().map_err(|error| EnrollError::io(&list, error))?;
+        if !list.exists() {
+            return Err(EnrollError::io(&list, std::io::ErrorKind::NotFound.into()));
+        }
+        // A file of its own, which is never replaced as the list is: whoever waited for a list that was replaced meanwhile would hold nothing.
+        let place = folder.join(LOCK);
+        let lock = File::options().create(true).truncate(false).write(true).open(&place);
+        let lock = lock.map_err(|error| EnrollError::io(&place, error))?;
+        lock.lock().map_err(|error| EnrollError::io(&place, error))?;
         let ca = files::read_text(&folder.join(CA))?;
         let key = folder.join(CA_KEY);
         let authority = match key.exists() {
@@ -166,6 +175,30 @@ impl Members {
             Some((_, organisation, _)) if organisation != body.organisation => refused("it names another organisation"),
             Some((.., current)) if current == before || current.0 == *tls_key => Ok(true),
             Some(_) => refused("it does not follow on the transport key in force"),
+        }
+    }
+
+    /// Whether a member rotates without anybody being asked: once in an overlap. Each new roster ends the rounds that are open for everybody, and a
+    /// member that rotated without pause would end them all.
+    pub fn may_rotate_unasked(
+        &self,
+        body: &RequestBody,
+        tls_key: &ContentHash,
+        now_ms: u64,
+    ) -> Result<(), EnrollError> {
+        let role = governance::log::event::Role::from(body.role);
+        let done = self
+            .find(body.role, &body.name)
+            .is_some_and(|(.., pinned)| pinned == *tls_key);
+        let recent = |old: &Retiring| old.role == role && old.id == body.name && old.until_ms > now_ms;
+        match !done && self.retiring.iter().any(recent) {
+            false => Ok(()),
+            true => Err(EnrollError::Rotation {
+                role: body.role.as_str(),
+                name: body.name.clone(),
+                reason: "its key before is still accepted: a second rotation within the overlap is approved by hand"
+                    .to_owned(),
+            }),
         }
     }
 

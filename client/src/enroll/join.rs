@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use governance::ContentHash;
 use governance::join::{Application, JoinError, Token, authority_hash};
-use proto::identity::{Identity, Role};
+use proto::identity::{Identity, NEXT_KEY, Role};
 use proto::v1::collected::Answer;
 
 use super::approve::Approval;
@@ -14,7 +14,7 @@ use super::install::{CERTIFICATE, Installed, install_approval};
 use super::mailbox::Mailbox;
 use super::request::{REQUEST, member, prepared};
 use super::rotate::{ROTATION, rotation};
-use super::{EnrollError, chain, files, now_ms};
+use super::{EnrollError, chain, files, now_ms, pki};
 use crate::{Exit, Problem};
 
 const LOOK: Duration = Duration::from_secs(2);
@@ -90,9 +90,15 @@ pub async fn rotate_with(folder: &Path, address: &str, tell: &mut dyn FnMut(&str
     let application = request.application(None)?;
     let coordinator = &identity.roster.coordinator.id;
     let mut mailbox = Mailbox::connect(address, authority_hash(&authority), coordinator).await?;
+    let wanted = pki::tls_key_of(&files::read_text(&folder.join(NEXT_KEY))?)?;
     let approval = answered(&mut mailbox, &application, tell).await?;
     let governance = identity.governance.to_string();
     let installed = install_approval(&approval, folder, Some(&governance), None)?;
+    // A mailbox may show an approval of before, which fits this folder as well.
+    let now = Identity::load(folder).map_err(|error| EnrollError::Malformed(error.to_string()))?;
+    if now.tls_key != wanted {
+        return Err(EnrollError::OtherKey(folder.join(NEXT_KEY)).into());
+    }
     tell(&format!(
         "the new certificate is in {}",
         folder.join(CERTIFICATE).display()

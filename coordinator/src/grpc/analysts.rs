@@ -187,6 +187,10 @@ impl Analysts for AnalystsDoor {
     async fn read_log(&self, request: Request<v1::ReadLogRequest>) -> Result<Response<Self::ReadLogStream>, Status> {
         let caller = self.admission.person(&request, Call::Read)?;
         let v1::ReadLogRequest { from, to } = request.into_inner();
+        // Before anything is read: a caller that goes away meanwhile leaves nothing behind.
+        while let Some(wait) = self.admission.gate.page(&caller.organisation) {
+            tokio::time::sleep(wait).await;
+        }
         let first = self.driver.read(move |desk| answers::log_page(desk, from, to)).await?;
         let (page, next, end) = first.ok_or_else(|| {
             status(
@@ -235,12 +239,15 @@ impl LogReader {
     async fn follow(self, first: v1::LogPage, mut next: u64, end: u64) {
         let mut page = first;
         loop {
-            while let Some(wait) = self.gate.page(&self.organisation) {
-                tokio::time::sleep(wait).await;
-            }
             // A reader that went away can read again.
             if self.pages.send(Ok(page)).await.is_err() || next >= end {
                 return;
+            }
+            while let Some(wait) = self.gate.page(&self.organisation) {
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    () = self.pages.closed() => return,
+                }
             }
             let from = next;
             let look = move |desk: &Desk<'_>| answers::log_page(desk, from, Some(end));
