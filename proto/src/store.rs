@@ -180,7 +180,7 @@ impl SqliteStore {
             migrated.map_err(|e| write_error(&path, &e))?;
         }
         // Pages that an older version freed were not overwritten: once, and as long as writing the file anew takes.
-        if (1..schema.migrations.len() as i64).contains(&version) {
+        if version > 0 && (version as usize) < schema.migrations.len() {
             self.connection
                 .execute_batch("VACUUM")
                 .map_err(|e| write_error(&path, &e))?;
