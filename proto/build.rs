@@ -10,6 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "proto/sottovoce/v1/agents.proto",
         "proto/sottovoce/v1/analysts.proto",
         "proto/sottovoce/v1/register.proto",
+        "proto/sottovoce/v1/enrolment.proto",
     ];
     let descriptors = protox::compile(files, ["proto"])?;
     fs::write(

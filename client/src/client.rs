@@ -400,7 +400,7 @@ pub(crate) fn refused(status: tonic::Status) -> Problem {
 }
 
 /// An error with its causes: a transport error alone says nothing.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -15,6 +15,8 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub listen: SocketAddr,
+    /// Where newcomers without a certificate ask to join; none: they send files.
+    pub enroll_listen: Option<SocketAddr>,
     pub identity: PathBuf,
     /// The newest roster; none: the one in the identity directory.
     pub roster: Option<PathBuf>,
@@ -258,6 +260,7 @@ impl Config {
 
     fn override_from(&mut self, environment: &dyn Fn(&str) -> Option<String>) -> Result<(), ConfigError> {
         set(environment, "LISTEN", |listen| self.listen = listen)?;
+        set(environment, "ENROLL_LISTEN", |listen| self.enroll_listen = Some(listen))?;
         set(environment, "IDENTITY", |path| self.identity = path)?;
         set(environment, "ROSTER", |path| self.roster = Some(path))?;
         set(environment, "STORE", |path| self.store = path)?;

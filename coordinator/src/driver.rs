@@ -20,7 +20,7 @@ use proto::store::{Store, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 use crate::jobs::{Following, Jobs};
-use crate::links::{Link, Links};
+use crate::links::{End, Link, Links};
 use crate::metrics;
 use crate::roster::Membership;
 use crate::spool::Spooler;
@@ -34,10 +34,17 @@ pub enum Event {
         link: Link,
         join: Join,
     },
+    /// It opened another that is to take the place of the open one; the reply says whether there is one.
+    Succeeds {
+        agent: AgentId,
+        link: Link,
+        reply: oneshot::Sender<bool>,
+    },
     /// One of its streams ended; of which session says whether it still matters.
     Left {
         agent: AgentId,
         session: u64,
+        in_order: bool,
     },
     Message {
         agent: AgentId,
@@ -163,6 +170,7 @@ pub fn start<S: Store + 'static>(
                 links: Links::default(),
                 trials: BTreeMap::new(),
                 wake_at_ms: Some(0),
+                retirement_ms: None,
             };
             // Nobody listens only when the process is on its way out already.
             let _ = ended.send(running.run(&inbox));
@@ -176,12 +184,19 @@ struct Running<S> {
     /// Whom the engine owes the answer of a trial.
     trials: BTreeMap<JobId, oneshot::Sender<Result<Explained, Refusal>>>,
     wake_at_ms: Option<u64>,
+    /// When the next transport key stops being accepted.
+    retirement_ms: Option<u64>,
 }
 
 impl<S: Store> Running<S> {
     fn run(mut self, inbox: &Receiver<Event>) -> Result<(), DriverError> {
+        self.retirement_ms = self.parts.engine.roster().next_retirement_ms(now_ms());
         loop {
-            match next(inbox, self.wake_at_ms) {
+            if self.retirement_ms.is_some_and(|at_ms| at_ms <= now_ms()) {
+                self.disconnect_unenrolled()?;
+            }
+            let wake_at_ms = [self.wake_at_ms, self.retirement_ms].into_iter().flatten().min();
+            match next(inbox, wake_at_ms) {
                 None => drop(self.handle(Input::Wake)?),
                 Some(Event::Stop) => return self.stop(),
                 Some(event) => self.event(event)?,
@@ -191,12 +206,30 @@ impl<S: Store> Running<S> {
 
     fn event(&mut self, event: Event) -> Result<(), DriverError> {
         match event {
+            // The roster may have changed, or a key retired, between the handshake and now.
+            Event::Joined { agent, link, .. } if !link.is_enrolled_as(&agent, self.parts.engine.roster(), now_ms()) => {
+                link.end_unenrolled();
+            }
+            Event::Succeeds { agent, link, reply }
+                if !link.is_enrolled_as(&agent, self.parts.engine.roster(), now_ms()) =>
+            {
+                link.end_unenrolled();
+                let _ = reply.send(false);
+            }
             Event::Joined { agent, link, join } => {
                 self.links.insert(agent.clone(), link);
                 self.handle(Input::AgentJoined { agent, join })?;
             }
-            Event::Left { agent, session } => {
-                if self.links.remove(&agent, session) {
+            Event::Succeeds { agent, link, reply } => {
+                // A stream that went away takes nothing over.
+                let _ = reply.send(self.links.succeed(&agent, link));
+            }
+            Event::Left {
+                agent,
+                session,
+                in_order,
+            } => {
+                if self.links.left(&agent, session, in_order) == End::Gone {
                     self.handle(Input::AgentLeft { agent })?;
                 }
             }
@@ -320,10 +353,17 @@ impl<S: Store> Running<S> {
         }
         let roster = self.parts.engine.roster().clone();
         tracing::info!(version = roster.version, "roster adopted");
-        for agent in self.links.unenrolled(&roster) {
+        self.parts.members.send_replace(Arc::new(Membership { signed, roster }));
+        self.disconnect_unenrolled()
+    }
+
+    /// Ends the streams whose keys the roster accepts no longer.
+    fn disconnect_unenrolled(&mut self) -> Result<(), DriverError> {
+        let (roster, now_ms) = (self.parts.engine.roster().clone(), now_ms());
+        self.retirement_ms = roster.next_retirement_ms(now_ms);
+        for agent in self.links.unenrolled(&roster, now_ms) {
             self.handle(Input::AgentLeft { agent })?;
         }
-        self.parts.members.send_replace(Arc::new(Membership { signed, roster }));
         Ok(())
     }
 

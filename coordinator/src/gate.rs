@@ -19,8 +19,6 @@ pub enum Call {
     Read,
     /// A request: it stays in the books.
     Submit,
-    /// A decision: so does it.
-    Act,
 }
 
 /// One call too many.
@@ -82,8 +80,12 @@ impl Gate {
         match call {
             Call::Read => Ok(()),
             Call::Submit => self.submissions.take(organisation, whose),
-            Call::Act => self.acts.take(organisation, whose),
         }
+    }
+
+    /// Whether a person may decide something now. Each counts alone: nobody keeps a colleague from deciding.
+    pub fn act(&self, person: &str) -> Result<(), Later> {
+        self.acts.take(person, "you")
     }
 
     /// Whether an agent may open a stream again.

@@ -5,6 +5,7 @@ pub mod agents;
 pub mod analysts;
 mod answers;
 mod catalogue;
+pub mod enrolment;
 mod outbox;
 mod refusal;
 pub mod register;

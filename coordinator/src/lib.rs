@@ -5,6 +5,7 @@
 //! - [`driver`]: the one thread that owns the engine: records, then messages, then the spool
 //! - [`grpc`]: the doors for agents and analysts; `links`: the driver's side of the agents' streams
 //! - `gate`: how much one organisation may ask
+//! - `tls`: both listeners' certificates, exchanged while they listen; `mailbox`: letters between newcomers and governance
 //! - `jobs`, `notices`, `metrics`: what analysts and operators are told
 //!
 //! Deliberately absent: any way to read a data file (polars and opendp are not even in its closure), any decision over data,
@@ -19,6 +20,7 @@ mod gate;
 pub mod grpc;
 mod jobs;
 mod links;
+mod mailbox;
 mod metrics;
 mod notices;
 mod rebuild;
@@ -26,5 +28,6 @@ mod roster;
 mod server;
 mod spool;
 mod tiles;
+mod tls;
 
 pub use server::{Fatal, check, rebuild, run, run_with};

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use engine::{AgentId, ToAgent};
-use governance::Roster;
+use governance::log::event::Role;
+use governance::{ContentHash, Roster};
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 
@@ -22,6 +23,33 @@ pub struct Link {
     pub verdict: Verdict,
     /// The reading task ends when this is dropped.
     pub _reading: oneshot::Sender<()>,
+    /// The stream that takes this one's place when the agent has ended its half of it in order.
+    pub successor: Option<Box<Link>>,
+}
+
+impl Link {
+    /// Whether the roster accepts the key of this connection for that agent now.
+    pub fn is_enrolled_as(&self, agent: &AgentId, roster: &Roster, now_ms: u64) -> bool {
+        let key = ContentHash(self.tls_key);
+        roster.accepts(Role::Agent, agent.as_str(), &key, now_ms) == Some(true)
+    }
+
+    /// Says why, and ends it.
+    pub fn end_unenrolled(&self) {
+        end(
+            self,
+            Status::permission_denied("not in the newest roster with this key"),
+        );
+    }
+}
+
+/// What the end of a stream means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was the one in use: the agent has gone.
+    Gone,
+    /// It had been replaced, or its successor goes on where it ended: for the engine nothing has happened.
+    Nothing,
 }
 
 /// The agent's outbox is full or its stream has gone.
@@ -40,9 +68,40 @@ impl Links {
         }
     }
 
-    /// Forgets a stream, if it is the one in use.
-    pub fn remove(&mut self, agent: &AgentId, session: u64) -> bool {
-        self.is_current(agent, session) && self.0.remove(agent).is_some()
+    /// A new stream waits until the open one is ended by its agent. Nothing is lost in between: the open one's messages all come before the
+    /// successor's, in both directions. Without an open one there is nothing to take over.
+    pub fn succeed(&mut self, agent: &AgentId, link: Link) -> bool {
+        let Some(current) = self.0.get_mut(agent) else {
+            return false;
+        };
+        if let Some(older) = current.successor.replace(Box::new(link)) {
+            end(&older, Status::aborted("this agent opened another stream"));
+        }
+        true
+    }
+
+    /// A stream ended. In order, if the agent had said all that it wanted to say on it.
+    pub fn left(&mut self, agent: &AgentId, session: u64, in_order: bool) -> End {
+        let Some(current) = self.0.get_mut(agent) else {
+            return End::Nothing;
+        };
+        if current.session != session {
+            // A successor that ended before its time.
+            current.successor.take_if(|successor| successor.session == session);
+            return End::Nothing;
+        }
+        let ended = self.0.remove(agent);
+        match ended.and_then(|link| link.successor) {
+            Some(successor) if in_order => {
+                self.0.insert(agent.clone(), *successor);
+                End::Nothing
+            }
+            Some(successor) => {
+                end(&successor, Status::aborted("the stream before ended early; dial again"));
+                End::Gone
+            }
+            None => End::Gone,
+        }
     }
 
     pub fn is_current(&self, agent: &AgentId, session: u64) -> bool {
@@ -66,12 +125,15 @@ impl Links {
         Err(Slow)
     }
 
-    /// Ends the streams of agents that the roster does not name with the key of their connection; says which.
-    pub fn unenrolled(&mut self, roster: &Roster) -> Vec<AgentId> {
-        let enrolled = |agent: &AgentId, link: &Link| {
-            let entry = roster.agent(agent.as_str());
-            entry.is_some_and(|entry| entry.tls_key.0 == link.tls_key)
-        };
+    /// Ends the streams of agents from whom the roster does not accept the key of their connection now; says which.
+    pub fn unenrolled(&mut self, roster: &Roster, now_ms: u64) -> Vec<AgentId> {
+        let enrolled = |agent: &AgentId, link: &Link| link.is_enrolled_as(agent, roster, now_ms);
+        // A stream that waits to take over has a key of its own.
+        for (agent, link) in &mut self.0 {
+            if let Some(waiting) = link.successor.take_if(|waiting| !enrolled(agent, waiting)) {
+                waiting.end_unenrolled();
+            }
+        }
         let gone: Vec<AgentId> = self
             .0
             .iter()
@@ -80,10 +142,10 @@ impl Links {
             .collect();
         for agent in &gone {
             if let Some(link) = self.0.remove(agent) {
-                end(
-                    &link,
-                    Status::permission_denied("not in the newest roster with this key"),
-                );
+                link.end_unenrolled();
+                if let Some(successor) = &link.successor {
+                    end(successor, Status::aborted("the stream before was ended; dial again"));
+                }
             }
         }
         gone
@@ -119,6 +181,7 @@ mod tests {
             outbox,
             verdict: Verdict::default(),
             _reading: reading,
+            successor: None,
         };
         (link, queue, gone)
     }
@@ -160,8 +223,53 @@ mod tests {
         links.insert(agent.clone(), first);
         links.insert(agent.clone(), second);
         assert_eq!(verdict.get().unwrap().code(), tonic::Code::Aborted);
-        assert!(!links.remove(&agent, 1));
+        assert_eq!(links.left(&agent, 1, true), End::Nothing);
         assert!(links.is_current(&agent, 2));
-        assert!(links.remove(&agent, 2));
+        assert_eq!(links.left(&agent, 2, true), End::Gone);
+    }
+
+    #[test]
+    fn a_successor_takes_over_when_the_stream_before_it_was_ended_in_order_and_not_otherwise() {
+        let agent = AgentId::from("a");
+        let mut links = Links::default();
+        let (early, ..) = link(1, 1);
+        assert!(!links.succeed(&agent, early), "there is nothing to take over");
+        let (first, mut queue, _gone) = link(2, 4);
+        let (second, mut second_queue, _second_gone) = link(3, 4);
+        links.insert(agent.clone(), first);
+        assert!(links.succeed(&agent, second));
+        assert_eq!(links.send(&agent, grant()), Ok(()));
+        assert!(
+            queue.try_recv().is_ok() && second_queue.try_recv().is_err(),
+            "the open one is still in use"
+        );
+        assert_eq!(links.left(&agent, 2, true), End::Nothing);
+        assert!(links.is_current(&agent, 3));
+        assert_eq!(links.send(&agent, grant()), Ok(()));
+        assert!(second_queue.try_recv().is_ok());
+
+        let (third, ..) = link(4, 1);
+        let verdict = third.verdict.clone();
+        assert!(links.succeed(&agent, third));
+        assert_eq!(
+            links.left(&agent, 3, false),
+            End::Gone,
+            "what it still had to say is lost"
+        );
+        assert_eq!(verdict.get().unwrap().code(), tonic::Code::Aborted);
+        assert_eq!(links.len(), 0);
+    }
+
+    #[test]
+    fn a_successor_that_ends_before_its_time_takes_nothing_over() {
+        let agent = AgentId::from("a");
+        let mut links = Links::default();
+        let (first, _queue, _gone) = link(1, 1);
+        let (second, ..) = link(2, 1);
+        links.insert(agent.clone(), first);
+        assert!(links.succeed(&agent, second));
+        assert_eq!(links.left(&agent, 2, true), End::Nothing);
+        assert!(links.is_current(&agent, 1));
+        assert_eq!(links.left(&agent, 1, true), End::Gone);
     }
 }

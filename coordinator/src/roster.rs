@@ -1,13 +1,19 @@
-//! The roster's file: which roster to start with, and the newer ones that governance puts there while the coordinator runs.
-//! The file is looked at every two seconds; governance's signature and the version decide, not the file's date.
+//! The roster's file: which roster to start with, and the newer ones that governance puts there while the coordinator runs, or hands in.
+//! The file is looked at every two seconds, and at once after it was written here; governance's signature and the version decide, not the file's date.
 
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use governance::{Roster, SignedRoster, VerifyingKey};
+use governance::log::event::Role;
+use governance::{ContentHash, Roster, SignedRoster, VerifyingKey};
 use proto::identity::Identity;
+use tokio::sync::Notify;
 
-use crate::driver::{Driver, Event};
+use crate::driver::{Driver, Event, now_ms};
 
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -49,7 +55,9 @@ pub fn newest(identity: &Identity, file: &Path) -> Result<Membership, RosterFile
         }
     };
     let entry = &membership.roster.coordinator;
-    if entry.id != identity.member.name || entry.tls_key.0 != identity.tls_key {
+    let own = ContentHash(identity.tls_key);
+    let accepted = membership.roster.accepts(Role::Coordinator, &entry.id, &own, now_ms());
+    if entry.id != identity.member.name || accepted != Some(true) {
         return Err(RosterFileError::OtherCoordinator {
             path: file.to_owned(),
             name: identity.member.name.clone(),
@@ -58,14 +66,47 @@ pub fn newest(identity: &Identity, file: &Path) -> Result<Membership, RosterFile
     Ok(membership)
 }
 
+/// The file, and a word to whoever reads it.
+#[derive(Clone)]
+pub struct RosterFile {
+    path: PathBuf,
+    written: Arc<Notify>,
+}
+
+impl RosterFile {
+    pub fn new(path: PathBuf) -> Self {
+        let written = Arc::new(Notify::new());
+        Self { path, written }
+    }
+
+    /// Puts a roster there, whole or not at all, and durably. The caller has verified it.
+    pub fn write(&self, signed: &SignedRoster) -> io::Result<()> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        serde_json::to_writer_pretty(&mut file, signed)?;
+        file.flush()?;
+        file.as_file().sync_all()?;
+        file.persist(&self.path)?;
+        File::open(folder)?.sync_all()?;
+        self.written.notify_one();
+        Ok(())
+    }
+}
+
 /// Hands newer rosters to the driver for as long as it runs.
-pub async fn keep_reading(file: PathBuf, governance: VerifyingKey, mut version: u64, driver: Driver) {
+pub async fn keep_reading(file: RosterFile, governance: VerifyingKey, mut version: u64, driver: Driver) {
     let mut ticks = tokio::time::interval(LOOK);
+    let RosterFile { path: file, written } = file;
     let mut seen = changed(&file);
     loop {
-        ticks.tick().await;
+        let told = tokio::select! {
+            _ = ticks.tick() => false,
+            () = written.notified() => true,
+        };
         let now = changed(&file);
-        if now == seen {
+        if now == seen && !told {
             continue;
         }
         seen = now;

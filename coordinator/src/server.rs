@@ -12,14 +12,15 @@ use engine::coordinator::{Coordinator, StartError, Workloads};
 use engine::record::{BadRow, CoordinatorRecord};
 use proto::agents::{MAX_AGENT_FRAME, MAX_COORDINATOR_FRAME};
 use proto::handshake::Software;
-use proto::identity::{Identity, IdentityError, Role, install_crypto_provider};
+use proto::identity::{Identity, IdentityError, Role, Watch, install_crypto_provider};
 use proto::store::{NEWEST, Schema, SqliteStore, Store, StoreError, TOMBSTONES};
 use proto::v1::agents_server::AgentsServer;
 use proto::v1::analysts_server::AnalystsServer;
+use proto::v1::enrolment_server::EnrolmentServer;
 use proto::v1::register_server::RegisterServer;
+use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 use crate::config::{Config, ConfigError};
 use crate::driver::{self, Driver, DriverError, Event, Parts};
@@ -27,11 +28,13 @@ use crate::gate::Gate;
 use crate::grpc::admission::Admission;
 use crate::grpc::agents::AgentsDoor;
 use crate::grpc::analysts::AnalystsDoor;
+use crate::grpc::enrolment::EnrolmentDoor;
 use crate::grpc::register::RegisterDoor;
 use crate::jobs::Jobs;
-use crate::roster::{Membership, RosterFileError};
+use crate::roster::{Membership, RosterFile, RosterFileError};
 use crate::spool::Spooler;
 use crate::tiles::Tiles;
+use crate::tls::{self, Certificates};
 use crate::{metrics, roster};
 
 /// The coordinator's file: `SOCO`.
@@ -46,11 +49,17 @@ const CONNECTION_WINDOW: u32 = 2 << 20;
 const HTTP2_FRAME: u32 = 256 << 10;
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(20);
-const TLS_HANDSHAKE: Duration = Duration::from_secs(10);
 /// The largest request of an analyst.
 const MAX_REQUEST: usize = 4 << 20;
 /// Calls and streams of one connection.
 const STREAMS: u32 = 64;
+/// Open connections of members, and of strangers at the mailbox: few of these, each with few and short calls, since nobody knows who they are.
+const MEMBERS: usize = 4096;
+const NEWCOMERS: usize = 64;
+const NEWCOMERS_STREAMS: u32 = 4;
+const NEWCOMERS_PATIENCE: Duration = Duration::from_secs(30);
+/// The largest message to the mailbox: governance's, with a roster.
+const MAX_ROSTER: usize = 1 << 20;
 /// How long sockets may take to close after everything is durable.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
@@ -100,9 +109,14 @@ pub async fn run_with(
         tiles,
         members,
     })?;
-    let reading = roster::keep_reading(config.roster_file(), identity.governance, version, driver.clone());
+    let file = RosterFile::new(config.roster_file());
+    let reading = roster::keep_reading(file.clone(), identity.governance, version, driver.clone());
     let reading = tokio::spawn(reading);
-    let result = serve(&config, &identity, enrolled, driver, ended, announce, shutdown).await;
+    let newcomers = EnrolmentDoor::new(enrolled.clone(), identity.governance, file);
+    let result = serve(
+        &config, &identity, enrolled, newcomers, driver, ended, announce, shutdown,
+    )
+    .await;
     reading.abort();
     result
 }
@@ -174,22 +188,52 @@ fn recover(
     Ok((Coordinator::recover(engine, records)?, jobs))
 }
 
+/// The mailbox on its own listener.
+fn receive(
+    listener: TcpListener,
+    certificates: &Certificates,
+    door: EnrolmentDoor,
+) -> tokio::task::JoinHandle<Result<(), tonic::transport::Error>> {
+    let serving = Server::builder()
+        .timeout(NEWCOMERS_PATIENCE)
+        .max_concurrent_streams(NEWCOMERS_STREAMS)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE_PATIENCE))
+        .add_service(EnrolmentServer::new(door).max_decoding_message_size(MAX_ROSTER))
+        .serve_with_incoming(tls::incoming(listener, certificates.for_newcomers(), NEWCOMERS));
+    tokio::spawn(serving)
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Fatal> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|source| Fatal::Listen { address, source })
+}
+
+#[expect(clippy::too_many_arguments, reason = "each part is owned by nobody else")]
 async fn serve(
     config: &Config,
     identity: &Identity,
     members: watch::Receiver<Arc<Membership>>,
+    newcomers: EnrolmentDoor,
     driver: Driver,
     mut ended: oneshot::Receiver<Result<(), DriverError>>,
     announce: bool,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Fatal> {
-    let incoming = TcpIncoming::bind(config.listen)
-        .map_err(|source| Fatal::Listen {
-            address: config.listen,
-            source,
-        })?
-        .with_nodelay(Some(true));
-    let address = incoming.local_addr()?;
+    let certificates = Certificates::of(identity)?;
+    // Bound first: whoever finds the members' door open finds the mailbox open too. Without an address for it nothing listens.
+    let mailbox = match config.enroll_listen {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
+    let listener = listen(config.listen).await?;
+    let address = listener.local_addr()?;
+    let incoming = tls::incoming(listener, certificates.for_members(identity)?, MEMBERS);
+    if let Some(mailbox) = &mailbox {
+        tracing::info!(address = %mailbox.local_addr()?, "listening for newcomers");
+    }
+    let receiving = mailbox.map(|mailbox| receive(mailbox, &certificates, newcomers));
+    let showing = tokio::spawn(certificates.keep_showing(Watch::of(identity)));
     let software = Software::of_this_executable()?;
     let admission = Admission {
         members,
@@ -214,7 +258,6 @@ async fn serve(
         .map_err(|error| Fatal::Reflection(error.to_string()))?;
     let (close, closing) = oneshot::channel::<()>();
     let serving = Server::builder()
-        .tls_config(identity.server_tls().timeout(TLS_HANDSHAKE))?
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(HTTP2_FRAME)
@@ -245,6 +288,10 @@ async fn serve(
             ended.await
         }
     };
+    showing.abort();
+    if let Some(receiving) = receiving {
+        receiving.abort();
+    }
     drop(close);
     if tokio::time::timeout(LAST_WORDS, &mut serving).await.is_err() {
         serving.abort();
@@ -290,6 +337,8 @@ pub enum Fatal {
         address: SocketAddr,
         source: std::io::Error,
     },
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
     #[error("the sockets failed: {0}")]
     Transport(#[from] tonic::transport::Error),
     #[error("the metrics port cannot be opened: {0}")]

@@ -29,8 +29,9 @@ pub struct Tiles {
 }
 
 /// What is to be written, in this order.
-#[derive(Default)]
 struct Batch {
+    /// Leaves of before.
+    from: u64,
     files: Vec<(String, Vec<u8>)>,
 }
 
@@ -72,8 +73,7 @@ impl Tiles {
             match self.batches.try_send(batch) {
                 Ok(()) => self.written = until,
                 // The disk is slower than the log: the next checkpoint brings it.
-                Err(TrySendError::Full(_)) => return,
-                Err(TrySendError::Disconnected(_)) => return,
+                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return,
             }
         }
     }
@@ -81,7 +81,8 @@ impl Tiles {
 
 /// The files that change when the log grows.
 fn batch(log: &LogBooks, from: u64, until: u64) -> Result<Batch, TileError> {
-    let mut batch = Batch::default();
+    let files = Vec::new();
+    let mut batch = Batch { from, files };
     for path in TilePath::grown(from, until) {
         let bytes = match path.content {
             Content::Hashes { .. } => hash_tile(log.tree(), path)?,
@@ -97,11 +98,19 @@ fn batch(log: &LogBooks, from: u64, until: u64) -> Result<Batch, TileError> {
 }
 
 fn write_all(folder: &Path, inbox: &Receiver<Batch>, failed: &AtomicBool) {
-    for Batch { files } in inbox {
+    let mut broken = false;
+    for Batch { from, files } in inbox {
+        // What follows a batch that is missing would name tiles that are not there; the next one from the beginning holds all.
+        if broken && from > 0 {
+            continue;
+        }
         let written = files.iter().try_for_each(|(name, bytes)| put(folder, name, bytes));
         if let Err(error) = written {
             tracing::error!(folder = %folder.display(), %error, "the log's tiles could not be written; they are written anew");
             failed.store(true, Ordering::SeqCst);
+            broken = true;
+        } else {
+            broken = false;
         }
     }
 }

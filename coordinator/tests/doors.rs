@@ -3,6 +3,8 @@
 
 #[path = "doors/consortium.rs"]
 mod consortium;
+#[path = "doors/enrolment.rs"]
+mod enrolment;
 #[path = "doors/isolation.rs"]
 mod isolation;
 #[path = "doors/limits.rs"]
@@ -15,6 +17,8 @@ mod past;
 mod register;
 #[path = "doors/retention.rs"]
 mod retention;
+#[path = "doors/rotation.rs"]
+mod rotation;
 #[path = "doors/trials.rs"]
 mod trials;
 #[path = "doors/visibility.rs"]

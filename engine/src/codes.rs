@@ -50,6 +50,10 @@ pub const GRANT_ENDED: &str = "SOTTO-2022";
 pub const SUSPENDED: &str = "SOTTO-2023";
 /// There is no such grant, or it is none of this party's.
 pub const UNKNOWN_GRANT: &str = "SOTTO-2024";
+/// Too many requests to join, or too many calls, from one address or in all. (2051 to 2055 are `governance::join`'s.)
+pub const ENROLMENT_FULL: &str = "SOTTO-2056";
+/// A call to the mailbox that governance did not sign for it, lately.
+pub const NOT_GOVERNANCE: &str = "SOTTO-2057";
 
 /// The analyst's organisation calls more often than it may.
 pub const TOO_MANY_CALLS: &str = "SOTTO-2061";
@@ -151,6 +155,8 @@ pub fn remedy(code: &str) -> &'static str {
         TOO_MANY_JOBS => "wait for a job of your organisation, or `sotto job cancel` one",
         TOO_MANY_HANDED_IN => "nothing: the agent hands the rest in again",
         RELEASE_EXPIRED => "your own copy still verifies; ask anew for a new answer",
+        ENROLMENT_FULL => "wait a minute; `sotto enroll serve` at the governance holder empties the mailbox",
+        NOT_GOVERNANCE => "use the consortium's own folder, and compare the clocks",
         UNKNOWN_KIND | OTHER_PLAN => "`sotto doctor` compares versions; else ask the coordinator's operator",
         CANCELLED | ATTEMPTS_SPENT | EXPIRED | REPLAYED | TOKENS_SPENT => "ask anew",
         OWNERS_REFUSED => "the reasons say what each owner wants; `sotto explain` shows every owner's decision",

@@ -38,12 +38,13 @@ pub struct CoordinatorStep {
 pub struct ParticipantStep {
     /// First: durable, in one transaction.
     pub records: Vec<ParticipantRecord>,
+    /// Then, and before anything is sent: the connection ends with whatever it still holds, since something of what the operator stopped
+    /// may be in it.
+    pub sever: bool,
     /// Second: sent, in order.
     pub envelopes: Vec<ToCoordinator>,
     /// Third: touch the data.
     pub compute: Option<Compute>,
-    /// Before anything is sent: the connection ends here with whatever it still holds, since something of what the operator stopped may be in it.
-    pub sever: bool,
     /// Answer to an `Act` of this agent's operator, true once the records are durable and, with `sever`, no byte of the connection can leave.
     pub reply: Option<Result<(), Refusal>>,
     /// Last: durable, in one transaction, before the next input is handed in. Nothing of this step depends on them, so their disk

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::contract::Stage;
 use crate::grant::{Terms, line_hash};
-use crate::log::event::{Actor, Event, Kind, Role};
+use crate::log::event::{Actor, Event, Kind, LIFTS, Role};
 use crate::log::{EventError, SignedEvent};
 use crate::purpose::Term;
 use crate::request::MAX_SKEW_MS;
@@ -244,7 +244,7 @@ impl Act {
 fn lifting(event: Event, lifts: &BTreeSet<ContentHash>) -> Event {
     let named = lifts.iter().enumerate();
     named.fold(event, |event, (place, act)| {
-        event.refers(&format!("lifts-{place}"), *act)
+        event.refers(&format!("{LIFTS}{place}"), *act)
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! What stands here: the contract of a dataset (`Contract`), the signed list of who belongs to a consortium
 //! (`Roster`), the signed question of an analyst (`Request`), the registry of models (`Registry`), what people decide (`Act`) and the
-//! state that it leads to (`Register`: grants, purposes, policies, suspensions), the one place where a participant says yes or no
+//! state that it leads to (`Register`: grants, purposes, policies, suspensions), tokens by which newcomers join (`join`), the one place where a participant says yes or no
 //! (`decision`), and the transparency log with its witnesses (`log`). Everything is a value made from bytes: a type of this crate exists only if its bytes were valid.
 //!
 //! Deliberately absent: sockets, files, clocks and randomness. Time comes in as an argument, keys come in as seeds.
@@ -16,6 +16,7 @@ pub mod decision;
 pub mod grant;
 pub mod hash;
 pub mod hold;
+pub mod join;
 pub mod keys;
 pub mod log;
 pub mod model;
@@ -34,4 +35,4 @@ pub use keys::{BadSignature, SigningKey, VerifyingKey};
 pub use model::{Addition, Move, MoveError, Registry, SignedMove, Standing};
 pub use register::{Register, RegisterError};
 pub use request::{Request, RequestError, SignedRequest, SignedTrial};
-pub use roster::{Agent, Analyst, CoordinatorEntry, NotAtHand, Roster, RosterError, SignedRoster, Steward};
+pub use roster::{Agent, Analyst, CoordinatorEntry, NotAtHand, Retiring, Roster, RosterError, SignedRoster, Steward};

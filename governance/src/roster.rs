@@ -3,6 +3,7 @@
 //! Agents take each other's keys from here and never on the coordinator's word. A `Roster` exists only if it is
 //! consistent; whether it is *authentic* is asked of `SignedRoster::verify`.
 
+use crate::log::event::Role;
 use crate::{BadSignature, ContentHash, SigningKey, VerifyingKey, canonical, keys};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -34,6 +35,20 @@ pub struct Roster {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stewards: Vec<Steward>,
     pub coordinator: CoordinatorEntry,
+    /// Transport keys that were replaced and still count for a while. A list of its own, so that a member's entry never has two keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retiring: Vec<Retiring>,
+}
+
+/// The transport key that a member had before its last rotation: accepted beside the new one until a moment, so that a rotation
+/// interrupts nobody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retiring {
+    pub role: Role,
+    pub id: String,
+    pub tls_key: ContentHash,
+    pub until_ms: u64,
 }
 
 /// One organisation's agent. `tls_key` is the BLAKE3 hash of its SubjectPublicKeyInfo in DER.
@@ -98,6 +113,8 @@ pub enum RosterError {
     MinCohort { min_cohort: u32, low: u32, high: usize },
     #[error("{what} `{value}` appears twice in the roster")]
     Twice { what: &'static str, value: String },
+    #[error("retiring key of {role} `{id}`, who is no such member")]
+    Retiring { role: Role, id: String },
     #[error("roster of `{found}` offered to the consortium `{expected}`")]
     OtherConsortium { expected: String, found: String },
     #[error("roster version {found} is not newer than {current}")]
@@ -162,6 +179,46 @@ impl Roster {
         self.stewards.iter().find(|s| s.id == id)
     }
 
+    /// Whether a member may be at the other end with this transport key: its own, or the one before until it has retired. `None` for
+    /// somebody who is no member.
+    pub fn accepts(&self, role: Role, id: &str, tls_key: &ContentHash, now_ms: u64) -> Option<bool> {
+        let current = self.tls_key(role, id)?;
+        let retiring = self.retiring_of(role, id);
+        Some(current == *tls_key || retiring.is_some_and(|old| old.tls_key == *tls_key && now_ms < old.until_ms))
+    }
+
+    /// The transport key that a member is to use.
+    pub fn tls_key(&self, role: Role, id: &str) -> Option<ContentHash> {
+        match role {
+            Role::Agent => self.agent(id).map(|agent| agent.tls_key),
+            Role::Analyst => self.analyst(id).map(|analyst| analyst.tls_key),
+            Role::Steward => self.steward(id).map(|steward| steward.tls_key),
+            Role::Coordinator => (self.coordinator.id == id).then_some(self.coordinator.tls_key),
+            Role::Governance => None,
+        }
+    }
+
+    /// The key that a member signs with.
+    pub fn signing_key(&self, role: Role, id: &str) -> Option<VerifyingKey> {
+        match role {
+            Role::Agent => self.agent(id).map(|agent| agent.signing_key),
+            Role::Analyst => self.analyst(id).map(|analyst| analyst.key),
+            Role::Steward => self.steward(id).map(|steward| steward.key),
+            Role::Coordinator => (self.coordinator.id == id).then_some(self.coordinator.signing_key),
+            Role::Governance => None,
+        }
+    }
+
+    pub fn retiring_of(&self, role: Role, id: &str) -> Option<&Retiring> {
+        self.retiring.iter().find(|old| old.role == role && old.id == id)
+    }
+
+    /// The next moment at which a key stops being accepted.
+    pub fn next_retirement_ms(&self, now_ms: u64) -> Option<u64> {
+        let coming = self.retiring.iter().map(|old| old.until_ms);
+        coming.filter(|until_ms| *until_ms > now_ms).min()
+    }
+
     /// Whether somebody speaks for this organisation.
     pub fn has_steward_of(&self, organisation: &str) -> bool {
         self.stewards.iter().any(|s| s.organisation == organisation)
@@ -211,7 +268,20 @@ impl Roster {
             .chain(analysts.iter().map(|a| a.tls_key))
             .chain(stewards.iter().map(|s| s.tls_key));
         let tls = tls.chain([self.coordinator.tls_key]);
-        distinct("transport key", tls.map(|k| k.to_string()))
+        // A retiring key is nobody else's, or its owner could speak for somebody it is not.
+        let tls = tls.chain(self.retiring.iter().map(|old| old.tls_key));
+        distinct("transport key", tls.map(|k| k.to_string()))?;
+        for old in &self.retiring {
+            if self.tls_key(old.role, &old.id).is_none() {
+                let (role, id) = (old.role, old.id.clone());
+                return Err(RosterError::Retiring { role, id });
+            }
+        }
+        let retiring = self.retiring.iter();
+        distinct(
+            "retiring key of",
+            retiring.map(|old| format!("{} {}", old.role, old.id)),
+        )
     }
 }
 

@@ -2,10 +2,11 @@
 
 use governance::decision::{Decide, LocalRules, Question, Verdict};
 use governance::grant::Unlogged;
+use governance::log::event::Role;
 use governance::request::{MAX_SKEW_MS, RequestError};
 use governance::{
-    Agent, Analyst, ContentHash, Contract, CoordinatorEntry, LogicalType, NullRule, Register, Request, Roster,
-    RosterError, SigningKey, canonical,
+    Agent, Analyst, ContentHash, Contract, CoordinatorEntry, LogicalType, NullRule, Register, Request, Retiring,
+    Roster, RosterError, SigningKey, canonical,
 };
 use proptest::prelude::*;
 
@@ -46,6 +47,7 @@ fn roster() -> Roster {
             tls_key: hash(60),
             signing_key: key(60).public(),
         },
+        retiring: Vec::new(),
     }
 }
 
@@ -237,6 +239,52 @@ fn an_inconsistent_roster_cannot_be_signed() {
     twice(&|r| r.agents[1].signing_key = r.agents[0].signing_key);
     twice(&|r| r.agents[1].tls_key = r.coordinator.tls_key);
     twice(&|r| r.analysts.push(r.analysts[0].clone()));
+}
+
+fn retiring(role: Role, id: &str, byte: u8) -> Retiring {
+    Retiring {
+        role,
+        id: id.into(),
+        tls_key: hash(byte),
+        until_ms: 1_000,
+    }
+}
+
+#[test]
+fn a_retiring_key_counts_beside_the_new_one_until_its_moment_and_for_its_member_alone() {
+    let mut roster = roster();
+    let id = roster.agents[0].id.clone();
+    let (own, other) = (roster.agents[0].tls_key, roster.agents[1].id.clone());
+    roster.retiring = vec![retiring(Role::Agent, &id, 77)];
+    let roster = roster.sign(&key(99)).unwrap().verify(&key(99).public()).unwrap();
+    let accepts = |id: &str, key, now_ms| roster.accepts(Role::Agent, id, &key, now_ms);
+    assert_eq!(accepts(&id, hash(77), 999), Some(true));
+    assert_eq!(accepts(&id, hash(77), 1_000), Some(false), "the overlap has ended");
+    assert_eq!(accepts(&id, own, 5_000), Some(true));
+    assert_eq!(accepts(&other, hash(77), 0), Some(false));
+    assert_eq!(accepts("nobody", hash(77), 0), None);
+    assert_eq!(roster.accepts(Role::Analyst, &id, &hash(77), 0), None);
+    assert_eq!(
+        (roster.next_retirement_ms(0), roster.next_retirement_ms(1_000)),
+        (Some(1_000), None)
+    );
+}
+
+#[test]
+fn a_roster_without_a_retiring_key_keeps_its_bytes_and_one_with_a_wrong_one_is_not_signed() {
+    assert!(!canonical::to_string(&roster()).unwrap().contains("retiring"));
+    let refused = |entries: Vec<Retiring>| {
+        let retiring = entries;
+        Roster { retiring, ..roster() }.sign(&key(99)).unwrap_err()
+    };
+    let (first, current) = (roster().agents[0].id.clone(), roster().agents[1].tls_key);
+    let of_nobody = refused(vec![retiring(Role::Steward, &first, 77)]);
+    assert!(matches!(of_nobody, RosterError::Retiring { .. }));
+    let mut of_another = retiring(Role::Agent, &first, 77);
+    of_another.tls_key = current;
+    assert!(matches!(refused(vec![of_another]), RosterError::Twice { .. }));
+    let twice = vec![retiring(Role::Agent, &first, 77), retiring(Role::Agent, &first, 78)];
+    assert!(matches!(refused(twice), RosterError::Twice { .. }));
 }
 
 #[test]

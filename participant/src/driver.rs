@@ -18,7 +18,7 @@ use proto::store::Store;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use crate::gate::Gate;
+use crate::gate::{Gate, Shutting};
 use crate::status::{Command, Reply, Status};
 use crate::watch::Served;
 
@@ -58,7 +58,8 @@ pub enum Event {
 /// The connection that there is.
 struct Session {
     outbox: mpsc::Sender<Outgoing>,
-    gate: Gate,
+    /// Shuts when this is given up.
+    gate: Shutting,
 }
 
 /// Waiting events. The link stops reading from the coordinator when it is full; a flood costs the coordinator, not us.
@@ -119,6 +120,7 @@ pub fn run<S: Store>(
                 continue;
             }
             Event::Connected { outbox, gate } => {
+                let gate = Shutting(gate);
                 session = Some(Session { outbox, gate });
                 Input::Connected
             }
@@ -172,7 +174,7 @@ fn perform<S: Store>(
         && let Some(session) = session.take()
     {
         // Whatever waits in queues and buffers stays there; the link dials again, and says what is to be said.
-        session.gate.shut();
+        session.gate.0.sever();
     }
     for message in step.envelopes {
         let Some(open) = session else { break };

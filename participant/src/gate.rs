@@ -7,6 +7,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -16,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tonic::transport::Uri;
 
-/// Of one connection; cheap to clone.
+/// Of one session: the connection in use, and the one that is to take over from it when the certificate was exchanged. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Gate(Arc<Inner>);
 
@@ -24,6 +25,8 @@ pub struct Gate(Arc<Inner>);
 struct Inner {
     /// Held while a write is under way: whoever shuts waits for one system call at most.
     shut: Mutex<bool>,
+    /// By the operator's order, who wants to be heard at once.
+    severed: AtomicBool,
     told: Notify,
 }
 
@@ -33,6 +36,16 @@ impl Gate {
         *self.lock() = true;
         self.0.told.notify_waiters();
         self.0.told.notify_one(); // for whoever begins to wait a moment later
+    }
+
+    /// Shuts it because the operator stopped something.
+    pub fn sever(&self) {
+        self.0.severed.store(true, Ordering::SeqCst);
+        self.shut();
+    }
+
+    pub fn was_severed(&self) -> bool {
+        self.0.severed.load(Ordering::SeqCst)
     }
 
     /// Resolves when it was shut.
@@ -55,6 +68,16 @@ impl Gate {
     fn lock(&self) -> MutexGuard<'_, bool> {
         // Poisoned or not: a flag is whole.
         self.0.shut.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Shuts a gate when it goes: a connection outlives neither the session that it was made for nor the driver's hold on it, whatever its library
+/// still has to write. Else what waits in it could leave after a revocation that found no session to end.
+pub(crate) struct Shutting(pub(crate) Gate);
+
+impl Drop for Shutting {
+    fn drop(&mut self) {
+        self.0.shut();
     }
 }
 
@@ -118,6 +141,21 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
+    #[tokio::test]
+    async fn a_connection_does_not_outlive_whoever_held_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri: Uri = format!("https://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let gate = Gate::default();
+        let (connection, _peer) = tokio::join!(gate.dial(&uri), listener.accept());
+        let mut connection = connection.unwrap().into_inner();
+        let held = Shutting(gate.clone());
+        connection.write_all(b"before").await.unwrap();
+        drop(held);
+        let after = connection.write_all(b"after").await;
+        assert_eq!(after.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        assert!(!gate.was_severed());
+    }
+
     /// A peer that does not read until the gate is shut, and a writer whose bytes wait behind a full socket.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn what_the_kernel_had_not_taken_when_the_gate_shut_never_leaves() {
@@ -161,5 +199,34 @@ mod tests {
         }
         assert_eq!(writing.await.unwrap(), io::ErrorKind::BrokenPipe);
         assert_eq!(received, before, "not a byte beyond what the kernel had taken");
+    }
+
+    /// While a certificate is exchanged a session has two connections, and what comes after them is dialled through the same gate.
+    #[tokio::test]
+    async fn a_gate_shuts_every_connection_of_its_session_and_opens_none_afterwards() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri: Uri = format!("https://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let gate = Gate::default();
+        let mut pairs = Vec::new();
+        for _ in 0..2 {
+            let (connection, accepted) = tokio::join!(gate.dial(&uri), listener.accept());
+            let (mut connection, mut peer) = (connection.unwrap().into_inner(), accepted.unwrap().0);
+            connection.write_all(b"before").await.unwrap();
+            peer.read_exact(&mut [0; 6]).await.unwrap();
+            pairs.push((connection, peer));
+        }
+        gate.shut();
+        let (late, accepted) = tokio::join!(gate.dial(&uri), listener.accept());
+        pairs.push((late.unwrap().into_inner(), accepted.unwrap().0));
+        for (mut connection, mut peer) in pairs {
+            let refused = connection.write_all(b"after").await.unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::BrokenPipe);
+            drop(connection);
+            assert_eq!(
+                peer.read(&mut [0; 8]).await.unwrap(),
+                0,
+                "nothing after the gate was shut"
+            );
+        }
     }
 }

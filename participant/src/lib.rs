@@ -109,7 +109,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Fatal> {
     proto::identity::install_crypto_provider();
-    let identity = Arc::new(Identity::load(&process.identity)?);
+    let identity = Identity::load(&process.identity)?;
     if let Some(name) = process.name.as_ref().filter(|name| **name != identity.member.name) {
         return Err(Fatal::Name {
             configured: name.clone(),

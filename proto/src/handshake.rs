@@ -31,6 +31,8 @@ pub struct Greeted {
     pub software: String,
     pub software_digest: [u8; 32],
     pub now_ms: u64,
+    /// The stream is to take the place of the agent's open one.
+    pub takes_over: bool,
 }
 
 /// Why two sides do not talk.
@@ -68,6 +70,15 @@ impl Software {
 
     /// The first frame of an agent.
     pub fn greeting(&self, agent: &str, now_ms: u64) -> v1::AgentFrame {
+        self.greeting_of(agent, now_ms, false)
+    }
+
+    /// The same of a stream that takes the place of the open one.
+    pub fn greeting_of_successor(&self, agent: &str, now_ms: u64) -> v1::AgentFrame {
+        self.greeting_of(agent, now_ms, true)
+    }
+
+    fn greeting_of(&self, agent: &str, now_ms: u64, takes_over: bool) -> v1::AgentFrame {
         let greeting = v1::Greeting {
             protocol_min: PROTOCOL_MIN,
             protocol_max: PROTOCOL_MAX,
@@ -75,6 +86,7 @@ impl Software {
             software_digest: Bytes::copy_from_slice(&self.digest),
             agent: agent.to_owned(),
             now_ms,
+            takes_over,
         };
         v1::AgentFrame {
             frame: Some(v1::agent_frame::Frame::Greeting(greeting)),
@@ -83,11 +95,21 @@ impl Software {
 
     /// The first frame of the coordinator.
     pub fn welcome(&self, protocol: u32, now_ms: u64) -> v1::CoordinatorFrame {
+        self.welcome_of(protocol, now_ms, false)
+    }
+
+    /// The same to a stream that will take the place of the open one.
+    pub fn welcome_of_successor(&self, protocol: u32, now_ms: u64) -> v1::CoordinatorFrame {
+        self.welcome_of(protocol, now_ms, true)
+    }
+
+    fn welcome_of(&self, protocol: u32, now_ms: u64, taken_over: bool) -> v1::CoordinatorFrame {
         let welcome = v1::Welcome {
             protocol,
             software: SOFTWARE.to_owned(),
             software_digest: Bytes::copy_from_slice(&self.digest),
             now_ms,
+            taken_over,
         };
         v1::CoordinatorFrame {
             frame: Some(v1::coordinator_frame::Frame::Welcome(welcome)),
@@ -119,6 +141,7 @@ pub fn greeted(frame: v1::AgentFrame) -> Result<Greeted, HandshakeError> {
         software,
         software_digest: fixed("software digest", &greeting.software_digest)?,
         now_ms: greeting.now_ms,
+        takes_over: greeting.takes_over,
     })
 }
 
@@ -153,6 +176,7 @@ mod tests {
             software_digest: Bytes::from_static(&[7; 32]),
             agent: "x".to_owned(),
             now_ms: 0,
+            takes_over: false,
         };
         v1::AgentFrame {
             frame: Some(v1::agent_frame::Frame::Greeting(greeting)),

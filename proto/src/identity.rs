@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! tls.key          private key of the certificate, mode 0600
-//! certificate.pem  issued by the consortium's authority; its one name is <name>.<role>.sottovoce.internal
+//! tls.key.next     private key of the next certificate, while a rotation is under way
+//! certificate.pem  issued by the consortium's authority, with what stands between; its one name is <name>.<role>.sottovoce.internal
 //! ca.pem           the consortium's authority: the only one that counts
 //! signing.key      seed of the Ed25519 signing key in hex, mode 0600
 //! governance.pub   governance's public key in hex
@@ -14,14 +15,20 @@
 
 mod peer;
 mod read;
+mod watch;
 
 pub use peer::{Peer, PeerError, peer};
-pub use read::IdentityError;
+pub use read::{IdentityError, NEXT_KEY};
+pub use watch::Watch;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use governance::{Roster, SignedRoster, VerifyingKey};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use serde::{Deserialize, Serialize};
 use tonic::transport::{Certificate, ClientTlsConfig, ServerTlsConfig};
 use zeroize::Zeroizing;
@@ -69,6 +76,24 @@ impl Role {
             return None;
         }
         Some((Self::parse(role)?, name))
+    }
+}
+
+impl From<Role> for governance::log::event::Role {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Agent => Self::Agent,
+            Role::Analyst => Self::Analyst,
+            Role::Coordinator => Self::Coordinator,
+            Role::Steward => Self::Steward,
+        }
+    }
+}
+
+impl Role {
+    /// Governance signs and has no connection, so it has no role here.
+    pub fn of_signer(signer: governance::log::event::Role) -> Option<Self> {
+        Self::parse(&signer.to_string())
     }
 }
 
@@ -135,6 +160,30 @@ impl Identity {
         ServerTlsConfig::new()
             .identity(self.tls_identity())
             .client_ca_root(Certificate::from_pem(&self.ca_pem))
+    }
+
+    /// Certificate, what stands between it and the authority, and key, for a server that exchanges them while it runs.
+    pub fn certified(&self) -> Result<CertifiedKey, rustls::Error> {
+        let unreadable = |error: rustls::pki_types::pem::Error| rustls::Error::General(error.to_string());
+        let chain = CertificateDer::pem_slice_iter(&self.certificate_pem).collect::<Result<Vec<_>, _>>();
+        let key = PrivateKeyDer::from_pem_slice(&self.tls_key_pem).map_err(unreadable)?;
+        let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key)?;
+        Ok(CertifiedKey::new(chain.map_err(unreadable)?, key))
+    }
+
+    /// The consortium's authority.
+    pub fn authority(&self) -> Result<Vec<CertificateDer<'static>>, rustls::Error> {
+        let read = CertificateDer::pem_slice_iter(&self.ca_pem).collect::<Result<Vec<_>, _>>();
+        read.map_err(|error| rustls::Error::General(error.to_string()))
+    }
+
+    /// Who may connect to a server of this identity: holders of a certificate of its authority.
+    pub fn roots(&self) -> Result<Arc<rustls::RootCertStore>, rustls::Error> {
+        let mut roots = rustls::RootCertStore::empty();
+        for certificate in self.authority()? {
+            roots.add(certificate)?;
+        }
+        Ok(Arc::new(roots))
     }
 
     fn tls_identity(&self) -> tonic::transport::Identity {

@@ -114,6 +114,8 @@ impl SqliteStore {
         store.check(schema, fresh)?;
         store.configure(max_pages)?;
         store.migrate(schema)?;
+        // What a crash left of something that was erased right before.
+        store.forget().map_err(|e| write_error(path, &e))?;
         Ok(store)
     }
 
@@ -176,6 +178,12 @@ impl SqliteStore {
                 transaction.commit()
             });
             migrated.map_err(|e| write_error(&path, &e))?;
+        }
+        // Pages that an older version freed were not overwritten: once, and as long as writing the file anew takes.
+        if (1..schema.migrations.len() as i64).contains(&version) {
+            self.connection
+                .execute_batch("VACUUM")
+                .map_err(|e| write_error(&path, &e))?;
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ use crate::{Client, Exit, Problem};
 Examples:
   sotto audit tail                                  what happened last
   sotto audit explain 3f9c..                        who allowed an answer, and what it cost them
-  sotto audit scan                                  exit code 1 if any access had no permission
+  sotto audit scan                                  exit code 1 if it finds anything
   sotto audit usage --reconcile                     do the coordinator's books agree with the log?
   sotto audit trust -o trust.toml                   what an outsider needs
   sotto audit export -o log.json                    the log as a file, for the outsider
@@ -242,6 +242,12 @@ impl Scan {
                 )
             }
         };
+        let membership = rosters.are_there();
+        if !membership {
+            eprintln!(
+                "nobody's membership was judged: the trust file names no governance key (`sotto audit trust` writes one)"
+            );
+        }
         let findings = scan(&events, &rosters);
         let told: Vec<String> = findings
             .iter()
@@ -254,7 +260,10 @@ impl Scan {
             })
             .collect();
         match json {
-            true => println!("{}", json!({ "entries": events.len(), "findings": told })),
+            true => println!(
+                "{}",
+                json!({ "entries": events.len(), "findings": told, "membership": membership })
+            ),
             false => {
                 told.iter().for_each(|line| println!("{line}"));
                 println!("{} entries, {} findings", events.len(), told.len());
@@ -265,11 +274,7 @@ impl Scan {
             Some(first) => Err(Problem::new(
                 Exit::Local,
                 "SOTTO-7611",
-                format!(
-                    "{} entries without a covering permission, the first is entry {}",
-                    findings.len(),
-                    first.index
-                ),
+                format!("{} findings, the first at entry {}", findings.len(), first.index),
             )
             .remedy("`sotto audit show` prints an entry; ask that participant's organisation")
             .told(json)),

@@ -1,4 +1,5 @@
-//! `sotto init` and `sotto enroll`: the file exchange of [`crate::enroll`] with its fingerprints printed.
+//! `sotto init` and `sotto enroll`: the file exchange of [`crate::enroll`] with its fingerprints printed. What talks to a mailbox is in
+//! [`super::join`].
 
 use std::io::{BufRead, IsTerminal, stdin};
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use proto::identity::Role;
 use serde_json::json;
 
+use super::join;
 use crate::Problem;
 use crate::enroll;
 
@@ -16,6 +18,7 @@ Examples:
   sotto init ./consortium --name four-hospitals
   sotto init ./consortium --name four-hospitals --colluders 2 --min-cohort 5
   sotto init ./consortium --name four-hospitals --ca ca.pem --ca-key ca.key     an authority that you have already
+  sotto init ./consortium --name four-hospitals --ca ca.pem    its key stays where it is: certificates come with `approve --certificate`
 
 The folder is the governance holder's: keep it off the coordinator's machine, and keep a copy of it.")]
 pub struct Init {
@@ -30,10 +33,10 @@ pub struct Init {
     /// The fewest participants over which a sum may be released [default: colluders + 2]
     #[arg(long)]
     min_cohort: Option<u32>,
-    /// Certificate of an existing authority, in PEM
-    #[arg(long, requires = "ca_key")]
+    /// Certificate of an existing authority, in PEM: one certificate, on which everything rests
+    #[arg(long)]
     ca: Option<PathBuf>,
-    /// Its private key, in PEM
+    /// Its private key, in PEM; without it, every certificate is issued there and brought to `sotto enroll approve --certificate`
     #[arg(long, requires = "ca")]
     ca_key: Option<PathBuf>,
 }
@@ -44,10 +47,10 @@ impl Init {
             consortium: self.name,
             colluders: self.colluders,
             min_cohort: self.min_cohort.unwrap_or(self.colluders.saturating_add(2)),
-            authority: self
-                .ca
-                .zip(self.ca_key)
-                .map(|(certificate, key)| enroll::Existing { certificate, key }),
+            authority: self.ca.map(|certificate| enroll::Existing {
+                certificate,
+                key: self.ca_key,
+            }),
         };
         let governance = enroll::init(&self.folder, &founding)?;
         if json {
@@ -75,7 +78,12 @@ Examples:
   sotto enroll request --role agent --name cleveland --organisation \"Cleveland Clinic\" --dir ./identity
   sotto enroll show cleveland.request.json                  its fingerprint, to compare by telephone
   sotto enroll approve cleveland.request.json --consortium ./consortium --fingerprint \"3f9c 2b6e 8d0a 4f11\"
-  sotto enroll install approval.json --dir ./identity --governance 5f0c..")]
+  sotto enroll install approval.json --dir ./identity --governance 5f0c..
+
+By a token and the coordinator's mailbox instead of files and telephone:
+  sotto enroll token --consortium ./consortium --role agent --name north --organisation \"North Hospital\"
+  sotto enroll serve --consortium ./consortium --coordinator hub.example.org:7444
+  sotto enroll request --token sotto-join.eyJ.. --coordinator hub.example.org:7444 --dir ./identity")]
 pub enum Enroll {
     /// Make keys here and a request that may travel
     Request(Request),
@@ -85,10 +93,18 @@ pub enum Enroll {
     Approve(Approve),
     /// Check an approval against the keys here and install it
     Install(Install),
+    /// At the governance key: a one-time token for a newcomer
+    Token(join::Token),
+    /// At the governance key: answer what waits in the coordinator's mailbox
+    Serve(join::Serve),
+    /// A new transport key and certificate for a member, without interruption
+    Rotate(join::Rotate),
+    /// At the governance key: take a member out of the roster
+    Remove(join::Remove),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum RoleName {
+pub(super) enum RoleName {
     Agent,
     Analyst,
     Coordinator,
@@ -96,35 +112,59 @@ enum RoleName {
     Steward,
 }
 
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::Agent => Self::Agent,
+            RoleName::Analyst => Self::Analyst,
+            RoleName::Coordinator => Self::Coordinator,
+            RoleName::Steward => Self::Steward,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
+Examples:
   sotto enroll request --role analyst --name ann --organisation \"Institute of Cardiology\" --dir ~/.config/sottovoce/ann
+  sotto enroll request --token sotto-join.eyJ.. --coordinator hub.example.org:7444 --dir ./identity    asks, waits, installs
 
 The keys stay in --dir (mode 0600) and are never overwritten. Send the request file; read its fingerprint to the
-governance holder by telephone.")]
+governance holder by telephone. With a token nothing is read out and nothing is sent by hand: role, name and organisation are the
+token's, and so is the governance key that is pinned. Interrupted, the same command goes on.")]
 pub struct Request {
-    #[arg(long)]
-    role: RoleName,
+    #[arg(long, required_unless_present = "token")]
+    role: Option<RoleName>,
     /// Short name: lower-case letters, digits, hyphens
-    #[arg(long)]
-    name: String,
+    #[arg(long, required_unless_present = "token")]
+    name: Option<String>,
     /// The organisation's full name
-    #[arg(long)]
-    organisation: String,
+    #[arg(long, required_unless_present = "token")]
+    organisation: Option<String>,
     /// Folder for the keys
     #[arg(long)]
     dir: PathBuf,
     /// Where the request goes [default: DIR/request.json]
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "token")]
     output: Option<PathBuf>,
+    /// Join token that the governance holder made for you; it is secret
+    #[arg(long, env = "SOTTO_JOIN_TOKEN", hide_env_values = true, requires = "coordinator")]
+    token: Option<String>,
+    /// host:port of the coordinator's mailbox
+    #[arg(long, requires = "token")]
+    coordinator: Option<String>,
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  sotto enroll show *.request.json")]
+#[command(
+    after_help = "Examples:\n  sotto enroll show *.request.json\n  sotto enroll show ann.request.json --signing-request ann.csr    for an authority of your own"
+)]
 pub struct Show {
     #[arg(required = true)]
     requests: Vec<PathBuf>,
+    /// Write the certificate signing request (PKCS#10, PEM) of a single request
+    #[arg(long, value_name = "FILE")]
+    signing_request: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -132,8 +172,9 @@ pub struct Show {
 Examples:
   sotto enroll approve *.request.json --consortium ./consortium        asks for each, and founds the consortium in one step
   sotto enroll approve ann.request.json --consortium ./consortium --fingerprint \"3f9c 2b6e 8d0a 4f11\" -o ann.approval.json
+  sotto enroll approve ann.request.json --consortium ./consortium --certificate ann.pem    issued by an authority of your own
 
-Nothing is published before the fingerprint of every request is confirmed: have each member read its own to you by
+A member's rotation (`sotto enroll rotate`) is recognised by its signature and needs no fingerprint and no --replace. Nothing is published before the fingerprint of every request is confirmed: have each member read its own to you by
 telephone, and give it with --fingerprint or answer yes on the terminal.
 
 The consortium's roster.json is signed again with each approval. Give the new one to the coordinator; agents receive it
@@ -154,6 +195,12 @@ pub struct Approve {
     /// Give a member new keys; the old ones stop working
     #[arg(long)]
     replace: bool,
+    /// A certificate that another authority issued for a request, with what stands between, in PEM; once for each request
+    #[arg(long, value_name = "FILE")]
+    certificate: Vec<PathBuf>,
+    /// Of a rotation: how many days the old transport key still counts
+    #[arg(long, default_value_t = 7, value_name = "DAYS")]
+    overlap: u32,
 }
 
 #[derive(Debug, Args)]
@@ -182,19 +229,31 @@ impl Enroll {
             Self::Show(show) => show.run(json),
             Self::Approve(approve) => approve.run(json),
             Self::Install(install) => install.run(json),
+            Self::Token(token) => token.run(json),
+            Self::Serve(serve) => serve.run(json),
+            Self::Rotate(rotate) => rotate.run(json),
+            Self::Remove(remove) => remove.run(json),
         }
     }
 }
 
 impl Request {
     fn run(self, json: bool) -> Result<(), Problem> {
-        let role = match self.role {
-            RoleName::Agent => Role::Agent,
-            RoleName::Analyst => Role::Analyst,
-            RoleName::Coordinator => Role::Coordinator,
-            RoleName::Steward => Role::Steward,
+        let role = self.role.map(Role::from);
+        if let (Some(token), Some(coordinator)) = (&self.token, &self.coordinator) {
+            let asked = enroll::Asked {
+                role,
+                name: self.name,
+                organisation: self.organisation,
+            };
+            return join::with_token(token, &asked, &self.dir, coordinator, json);
+        }
+        let (Some(role), Some(name), Some(organisation)) = (role, self.name, self.organisation) else {
+            return Err(Problem::usage(
+                "--role, --name and --organisation, or --token and --coordinator",
+            ));
         };
-        let made = enroll::request(role, &self.name, &self.organisation, &self.dir, self.output.as_deref())?;
+        let made = enroll::request(role, &name, &organisation, &self.dir, self.output.as_deref())?;
         if json {
             println!("{}", json!({ "request": made.file, "fingerprint": made.fingerprint }));
             return Ok(());
@@ -208,9 +267,18 @@ impl Request {
 
 impl Show {
     fn run(self, json: bool) -> Result<(), Problem> {
+        if self.signing_request.is_some() && self.requests.len() > 1 {
+            return Err(Problem::usage(
+                "--signing-request names one file, but there are several requests",
+            ));
+        }
         let mut shown = Vec::new();
         for file in &self.requests {
             let (body, fingerprint) = enroll::show(file)?;
+            if let Some(output) = &self.signing_request {
+                std::fs::write(output, &body.signing_request)
+                    .map_err(|error| Problem::local(output.display(), error))?;
+            }
             shown.push(json!({
                 "request": file,
                 "role": body.role.as_str(),
@@ -244,7 +312,12 @@ impl Approve {
             told.contains(&digits(fingerprint)) || (ask && confirmed_by_hand(body, fingerprint))
         };
         let output = self.output.as_deref();
-        let done = enroll::approve_confirmed(&self.consortium, &self.requests, output, self.replace, &mut confirm)?;
+        let terms = enroll::Terms {
+            replace: self.replace,
+            certificates: self.certificate,
+            overlap_ms: join::days(self.overlap),
+        };
+        let done = enroll::approve_confirmed(&self.consortium, &self.requests, output, &terms, &mut confirm)?;
         if json {
             let approved = done
                 .members

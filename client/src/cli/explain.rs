@@ -96,19 +96,22 @@ impl Explain {
         let epsilon = chosen.unwrap_or(TRIED);
         let ask = |purpose: String| ask::question(&asked.dataset, &asked.sql, epsilon, &purpose, ask::ATTEMPTS);
         let question = self.purpose(None, &asked.profile).map(ask);
-        let tried = Tried {
-            epsilon,
-            said: self.tried(&mut asked.client, question).await,
-        };
-        let sheet = ladder(&predictions);
         let target = self.shown.target(json)?;
+        // A table of figures for a machine has no place for what owners say: they are not asked.
+        let told = json || target.format == Format::Table && target.file.is_none();
+        let said = match told {
+            true => self.tried(&mut asked.client, question).await,
+            false => None,
+        };
+        let tried = Tried { epsilon, said };
+        let sheet = ladder(&predictions);
         if json {
             let mut explained = self.as_json(&asked, &predictions, plan.as_ref());
             tried.add_to(&mut explained);
             return target.write_bytes(format!("{explained:#}\n").as_bytes());
         }
         target.write(&sheet)?;
-        if target.format == Format::Table && target.file.is_none() {
+        if told {
             print!("{}{}", words(&asked, chosen, plan.as_ref()), tried.words());
         }
         Ok(())

@@ -13,6 +13,7 @@ mod enroll;
 mod explain;
 mod grant;
 mod job;
+mod join;
 mod lineage;
 mod mock;
 mod model;

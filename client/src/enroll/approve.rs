@@ -3,16 +3,15 @@
 //! All requests of one call are verified before the first is granted, and the answers carry the roster that holds them
 //! all: a consortium is founded by one call with everybody's request.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use governance::{Agent, Analyst, ContentHash, CoordinatorEntry, SignedRoster, Steward};
+use governance::{ContentHash, SignedRoster};
 use proto::identity::Role;
 use serde::{Deserialize, Serialize};
 
-use super::consortium::{CA, CA_KEY, GOVERNANCE, MEMBERS, Members};
+use super::desk::{Desk, OVERLAP_MS};
 use super::request::{EnrolRequest, RequestBody, json};
-use super::{EnrollError, files, pki};
+use super::{EnrollError, files, now_ms};
 
 /// What travels back to the member. Nothing in it is secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +37,27 @@ pub struct Approved {
     pub missing: Option<String>,
 }
 
+/// How requests are granted.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Give a member new keys although it is one already; the old ones stop working.
+    pub replace: bool,
+    /// Certificates that another authority issued, with what stands between; PEM. The fitting one is found by its key.
+    pub certificates: Vec<PathBuf>,
+    /// How long the key before a rotation still counts.
+    pub overlap_ms: u64,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            replace: false,
+            certificates: Vec::new(),
+            overlap_ms: OVERLAP_MS,
+        }
+    }
+}
+
 /// Grants the requests in `requests`, whoever sent them: for a consortium whose requests were made here.
 pub fn approve(
     folder: &Path,
@@ -45,35 +65,38 @@ pub fn approve(
     output: Option<&Path>,
     replace: bool,
 ) -> Result<Approved, EnrollError> {
-    approve_confirmed(folder, requests, output, replace, &mut |_, _| true)
+    let terms = Terms {
+        replace,
+        ..Terms::default()
+    };
+    approve_confirmed(folder, requests, output, &terms, &mut |_, _| true)
 }
 
-/// Grants the requests in `requests` if `confirm` says yes to the fingerprint of each; before that nothing is published.
-/// Answers lie beside the requests, or in `output` if there is one request only.
+/// Grants the requests in `requests` if `confirm` says yes to the fingerprint of each; before that nothing is published. A rotation needs no
+/// confirmation: the member's enrolled key signed it. Answers lie beside the requests, or in `output` if there is one request only.
 pub fn approve_confirmed(
     folder: &Path,
     requests: &[PathBuf],
     output: Option<&Path>,
-    replace: bool,
+    terms: &Terms,
     confirm: &mut dyn FnMut(&RequestBody, &str) -> bool,
 ) -> Result<Approved, EnrollError> {
-    // Two approvals at once would each publish a roster without the other's member.
-    let lock = File::open(folder.join(MEMBERS)).map_err(|error| EnrollError::io(&folder.join(MEMBERS), error))?;
-    lock.lock()
-        .map_err(|error| EnrollError::io(&folder.join(MEMBERS), error))?;
-    let mut members = Members::read(folder)?;
-    let authority = pki::Authority {
-        certificate_pem: files::read_text(&folder.join(CA))?,
-        key_pem: files::read_text(&folder.join(CA_KEY))?,
-    };
-    let governance = files::read_text(&folder.join(GOVERNANCE))?;
-
+    let mut desk = Desk::open(folder)?;
+    let brought = terms.certificates.iter().map(|path| files::read_text(path));
+    let brought = brought.collect::<Result<Vec<_>, _>>()?;
     let mut granted = Vec::new();
     for path in requests {
         let request = EnrolRequest::parse(&files::read(path)?)?;
         let body = request.verify()?;
         let fingerprint = request.fingerprint();
-        if !confirm(&body, &fingerprint) {
+        let certified = desk.certify(&body, &brought)?;
+        if desk.members.rotates(&body, &certified.tls_key)? {
+            let until_ms = now_ms().saturating_add(terms.overlap_ms);
+            desk.members.rotate(&body, ContentHash(certified.tls_key), until_ms);
+        } else if confirm(&body, &fingerprint) {
+            desk.members
+                .admit(&body, ContentHash(certified.tls_key), terms.replace)?;
+        } else {
             let (role, name) = (body.role.as_str(), body.name);
             return Err(EnrollError::Unconfirmed {
                 role,
@@ -81,42 +104,35 @@ pub fn approve_confirmed(
                 fingerprint,
             });
         }
-        let issued = pki::issue(
-            &authority,
-            body.role,
-            &body.name,
-            &body.organisation,
-            &body.signing_request,
-        )?;
-        members.admit(&body, ContentHash(issued.tls_key), replace)?;
         let file = output.map_or_else(|| answer_beside(path), Path::to_owned);
         if file.exists() {
             return Err(EnrollError::Exists(file));
         }
-        granted.push((fingerprint, body, issued.certificate_pem, file));
+        granted.push((fingerprint, body, certified, file));
     }
 
-    let roster = members.publish(folder)?;
+    let roster = desk.publish()?;
     let mut approved = Approved {
         members: Vec::new(),
-        roster_version: members.version,
+        roster_version: desk.members.version,
         missing: roster.as_ref().err().cloned(),
     };
-    for (fingerprint, body, certificate, file) in granted {
+    for (fingerprint, body, certified, file) in granted {
         let who = format!("{} {}", body.role, body.name);
-        let approval = Approval {
-            role: body.role,
-            name: body.name,
-            organisation: body.organisation,
-            certificate,
-            ca: authority.certificate_pem.clone(),
-            governance: governance.clone(),
-            roster: roster.as_ref().ok().cloned(),
-        };
+        let approval = desk.approval(&body, certified, roster.as_ref().ok().cloned())?;
         files::create(&file, files::PUBLIC, &json(&approval)?)?;
         approved.members.push((who, fingerprint, file));
     }
     Ok(approved)
+}
+
+/// Takes a member out and signs the next roster; answers its version. Whatever it holds open ends when the coordinator has the roster.
+pub fn remove(folder: &Path, role: Role, name: &str) -> Result<u64, EnrollError> {
+    let mut desk = Desk::open(folder)?;
+    desk.members.remove(role, name)?;
+    // Before there is a roster there is nobody to tell.
+    let _missing = desk.publish()?;
+    Ok(desk.members.version)
 }
 
 /// `x/request.json` is answered by `x/approval.json`, `cleveland.request.json` by `cleveland.approval.json`.
@@ -130,79 +146,4 @@ fn answer_beside(request: &Path) -> PathBuf {
         None => format!("{name}.approval"),
     };
     request.with_file_name(answer)
-}
-
-impl Members {
-    fn admit(&mut self, body: &RequestBody, tls_key: ContentHash, replace: bool) -> Result<(), EnrollError> {
-        let role = body.role;
-        let known = match role {
-            Role::Agent => self.agents.iter().any(|agent| agent.id == body.name),
-            Role::Analyst => self.analysts.iter().any(|analyst| analyst.id == body.name),
-            Role::Steward => self.stewards.iter().any(|steward| steward.id == body.name),
-            Role::Coordinator => self
-                .coordinator
-                .as_ref()
-                .is_some_and(|coordinator| coordinator.id == body.name),
-        };
-        if known && !replace {
-            return Err(EnrollError::Member {
-                role: role.as_str(),
-                name: body.name.clone(),
-            });
-        }
-        let (id, organisation) = (body.name.clone(), body.organisation.clone());
-        match role {
-            Role::Agent => {
-                self.agents.retain(|agent| agent.id != id);
-                if self.agents.iter().any(|agent| agent.organisation == organisation) {
-                    return Err(EnrollError::Organisations(organisation));
-                }
-                self.agents.push(Agent {
-                    id,
-                    organisation,
-                    signing_key: body.signing_key,
-                    tls_key,
-                });
-                self.agents.sort_by(|a, b| a.id.cmp(&b.id));
-            }
-            Role::Analyst => {
-                if self.stewards.iter().any(|steward| steward.id == id) {
-                    return Err(EnrollError::Duties(id));
-                }
-                self.analysts.retain(|analyst| analyst.id != id);
-                self.analysts.push(Analyst {
-                    id,
-                    organisation,
-                    key: body.signing_key,
-                    tls_key,
-                });
-                self.analysts.sort_by(|a, b| a.id.cmp(&b.id));
-            }
-            Role::Steward => {
-                if self.analysts.iter().any(|analyst| analyst.id == id) {
-                    return Err(EnrollError::Duties(id));
-                }
-                self.stewards.retain(|steward| steward.id != id);
-                self.stewards.push(Steward {
-                    id,
-                    organisation,
-                    key: body.signing_key,
-                    tls_key,
-                });
-                self.stewards.sort_by(|a, b| a.id.cmp(&b.id));
-            }
-            Role::Coordinator => {
-                if let Some(current) = self.coordinator.as_ref().filter(|_| !replace) {
-                    return Err(EnrollError::Coordinator(current.id.clone()));
-                }
-                self.coordinator = Some(CoordinatorEntry {
-                    id,
-                    organisation: Some(organisation),
-                    tls_key,
-                    signing_key: body.signing_key,
-                });
-            }
-        }
-        Ok(())
-    }
 }

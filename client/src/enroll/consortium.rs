@@ -1,14 +1,14 @@
-//! The governance holder's folder: `ca.key`, `ca.pem`, `governance.key`, `governance.pub`, `members.json` and, as soon as
-//! the members make a valid roster (a coordinator and three agents), `roster.json`, signed.
+//! The governance holder's folder: `ca.key` (unless the authority is elsewhere), `ca.pem`, `governance.key`, `governance.pub`, `members.json`
+//! and, as soon as the members make a valid roster (a coordinator and three agents), `roster.json`, signed; in `joined/` the join tokens that were used.
 //!
 //! `members.json` is the list that governance works on; `roster.json` is derived from it and is what travels.
 
 use std::path::{Path, PathBuf};
 
-use governance::{Agent, Analyst, CoordinatorEntry, Roster, SignedRoster, SigningKey, Steward};
+use governance::{Agent, Analyst, CoordinatorEntry, Retiring, Roster, SignedRoster, SigningKey, Steward};
 use serde::{Deserialize, Serialize};
 
-use super::{EnrollError, check_organisation, files, new_seed, pki, signing_key};
+use super::{EnrollError, chain, check_organisation, files, new_seed, pki, signing_key};
 
 pub const CA_KEY: &str = "ca.key";
 pub const CA: &str = "ca.pem";
@@ -28,11 +28,11 @@ pub struct Founding {
     pub authority: Option<Existing>,
 }
 
-/// Certificate and key of an existing authority, in PEM.
+/// Certificate and key of an existing authority, in PEM. Without the key every certificate is issued there and brought to `approve`.
 #[derive(Clone, Debug)]
 pub struct Existing {
     pub certificate: PathBuf,
-    pub key: PathBuf,
+    pub key: Option<PathBuf>,
 }
 
 /// Makes a consortium's folder; answers its governance key in public form.
@@ -44,13 +44,17 @@ pub fn init(folder: &Path, founding: &Founding) -> Result<String, EnrollError> {
             founding.colluders, founding.min_cohort
         )));
     }
-    let authority = match &founding.authority {
-        Some(existing) => pki::Authority {
-            certificate_pem: files::read_text(&existing.certificate)?,
-            key_pem: files::read_text(&existing.key)?,
-        },
-        None => pki::new_authority(&founding.consortium)?,
+    let (ca, ca_key) = match &founding.authority {
+        Some(existing) => {
+            let key = existing.key.as_deref().map(files::read_text).transpose()?;
+            (files::read_text(&existing.certificate)?, key)
+        }
+        None => {
+            let made = pki::new_authority(&founding.consortium)?;
+            (made.certificate_pem, Some(made.key_pem))
+        }
     };
+    chain::anchor(&ca)?;
     let seed = new_seed()?;
     let governance = SigningKey::from_seed(&seed)
         .map_err(EnrollError::malformed)?
@@ -65,15 +69,18 @@ pub fn init(folder: &Path, founding: &Founding) -> Result<String, EnrollError> {
         analysts: Vec::new(),
         stewards: Vec::new(),
         coordinator: None,
+        retiring: Vec::new(),
     };
     files::create_folder(folder)?;
-    files::create(&folder.join(CA_KEY), files::PRIVATE, authority.key_pem.as_bytes())?;
+    if let Some(key) = ca_key {
+        files::create(&folder.join(CA_KEY), files::PRIVATE, key.as_bytes())?;
+    }
     files::create(
         &folder.join(GOVERNANCE_KEY),
         files::PRIVATE,
         hex::encode(seed).as_bytes(),
     )?;
-    files::create(&folder.join(CA), files::PUBLIC, authority.certificate_pem.as_bytes())?;
+    files::create(&folder.join(CA), files::PUBLIC, ca.as_bytes())?;
     files::create(&folder.join(GOVERNANCE), files::PUBLIC, governance.as_bytes())?;
     files::create(&folder.join(MEMBERS), files::PUBLIC, &members.to_json()?)?;
     Ok(governance)
@@ -92,6 +99,8 @@ pub struct Members {
     #[serde(default)]
     pub stewards: Vec<Steward>,
     pub coordinator: Option<CoordinatorEntry>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retiring: Vec<Retiring>,
 }
 
 impl Members {
@@ -115,7 +124,7 @@ impl Members {
     }
 
     fn roster(&self) -> Result<Roster, String> {
-        let wanted = (self.min_cohort as usize).max(3);
+        let wanted = self.least_agents();
         let (agents, coordinator) = (self.agents.len(), self.coordinator.clone());
         match coordinator {
             Some(coordinator) if agents >= wanted => Ok(Roster {
@@ -127,6 +136,7 @@ impl Members {
                 analysts: self.analysts.clone(),
                 stewards: self.stewards.clone(),
                 coordinator,
+                retiring: self.retiring.clone(),
             }),
             coordinator => {
                 let coordinator = if coordinator.is_some() {
@@ -137,6 +147,10 @@ impl Members {
                 Err(format!("{agents} of at least {wanted} agents and {coordinator}"))
             }
         }
+    }
+
+    pub fn least_agents(&self) -> usize {
+        (self.min_cohort as usize).max(3)
     }
 
     fn to_json(&self) -> Result<Vec<u8>, EnrollError> {

@@ -47,7 +47,7 @@ pub fn create_or_same(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), Enroll
     }
 }
 
-/// Replaces a file as a whole: a reader sees the old bytes or the new ones. For rosters only, never for keys.
+/// Replaces a file as a whole: a reader sees the old bytes or the new ones. For rosters, certificates and requests, never for keys.
 pub fn replace(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), EnrollError> {
     let folder = path
         .parent()

@@ -1,20 +1,16 @@
 //! Installing an approval: everything that governance said is checked against the keys on this disk before a byte is
-//! written, and what is written once stays.
+//! written, and what is written once stays: but for certificate, key and roster of a rotation, which are exchanged so that an interruption at any point
+//! leaves a usable identity.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use governance::{Roster, SignedRoster, VerifyingKey};
-use proto::identity::{Member, Role};
-use rustls::pki_types::{CertificateDer, UnixTime, pem::PemObject};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, client::WebPkiServerVerifier};
-use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+use governance::{ContentHash, Roster, SignedRoster, VerifyingKey};
+use proto::identity::{Member, NEXT_KEY};
 
 use super::approve::Approval;
 use super::consortium::{CA, GOVERNANCE, ROSTER};
 use super::request::{MEMBER, SIGNING_KEY, TLS_KEY, json};
-use super::{EnrollError, files, pki, signing_key};
+use super::{EnrollError, chain, files, pki, signing_key};
 
 pub const CERTIFICATE: &str = "certificate.pem";
 
@@ -40,17 +36,28 @@ pub fn install(
     roster: Option<&Path>,
 ) -> Result<Installed, EnrollError> {
     let approval: Approval = serde_json::from_slice(&files::read(file)?).map_err(EnrollError::malformed)?;
+    let roster = match roster {
+        Some(path) => Some(serde_json::from_slice(&files::read(path)?).map_err(EnrollError::malformed)?),
+        None => None,
+    };
+    install_approval(&approval, folder, governance, roster)
+}
+
+/// The same of an approval that came by another way than a file.
+pub fn install_approval(
+    approval: &Approval,
+    folder: &Path,
+    governance: Option<&str>,
+    roster: Option<SignedRoster>,
+) -> Result<Installed, EnrollError> {
     let member: Member = serde_json::from_slice(&files::read(&folder.join(MEMBER))?).map_err(EnrollError::malformed)?;
     let (expected, found) = (describe(&member), format!("{} `{}`", approval.role, approval.name));
     if expected != found {
         return Err(EnrollError::OtherMember { expected, found });
     }
     let role = member.role;
-    let key_path = folder.join(TLS_KEY);
-    let tls_key = pki::tls_key_of(&files::read_text(&key_path)?)?;
-    if check_certificate(&approval, role)? != tls_key {
-        return Err(EnrollError::OtherKey(key_path));
-    }
+    let tls_key = chain::check(&approval.ca, &approval.certificate, role, &approval.name)?;
+    let key = key_of(folder, &tls_key)?;
 
     let pinned = folder.join(GOVERNANCE);
     let pinned = if pinned.exists() {
@@ -66,100 +73,93 @@ pub fn install(
             });
         }
     }
-    let key = VerifyingKey::from_hex(&approval.governance)
+    let governance = VerifyingKey::from_hex(&approval.governance)
         .ok_or_else(|| EnrollError::Malformed("governance key: expected 64 hexadecimal digits".into()))?;
-    let signed: SignedRoster = match (roster, &approval.roster) {
-        (Some(path), _) => serde_json::from_slice(&files::read(path)?).map_err(EnrollError::malformed)?,
-        (None, Some(signed)) => signed.clone(),
-        (None, None) => return Err(EnrollError::NoRoster),
-    };
-    let roster = signed.verify(&key)?;
-    if !names_me(
-        &roster,
-        role,
-        &member,
-        &tls_key,
-        &signing_key(&folder.join(SIGNING_KEY))?.public(),
-    ) {
+    let signed = roster
+        .or_else(|| approval.roster.clone())
+        .ok_or(EnrollError::NoRoster)?;
+    let roster = signed.verify(&governance)?;
+    let signing = signing_key(&folder.join(SIGNING_KEY))?.public();
+    if !names_me(&roster, &member, &tls_key, &signing) {
         return Err(EnrollError::NotInRoster);
     }
-
     files::create_or_same(&folder.join(CA), files::PUBLIC, approval.ca.as_bytes())?;
     files::create_or_same(&folder.join(GOVERNANCE), files::PUBLIC, approval.governance.as_bytes())?;
-    files::create_or_same(&folder.join(ROSTER), files::PUBLIC, &json(&signed)?)?;
-    files::create_or_same(
-        &folder.join(CERTIFICATE),
-        files::PUBLIC,
-        approval.certificate.as_bytes(),
-    )?;
+    match key {
+        Key::First => {
+            let path = folder.join(ROSTER);
+            if !path.exists() || installed_roster(&path)?.hash() != signed.hash() {
+                files::create_or_same(&path, files::PUBLIC, &json(&signed)?)?;
+            }
+            files::create_or_same(
+                &folder.join(CERTIFICATE),
+                files::PUBLIC,
+                approval.certificate.as_bytes(),
+            )?;
+        }
+        Key::Next => exchange(folder, &signed, &roster, &governance, &approval.certificate)?,
+    }
     Ok(Installed {
         member: expected,
-        governance: approval.governance,
+        governance: approval.governance.clone(),
         roster_version: roster.version,
     })
+}
+
+/// Which key of the folder a certificate is for.
+enum Key {
+    First,
+    /// Of a rotation.
+    Next,
+}
+
+fn key_of(folder: &Path, tls_key: &[u8; 32]) -> Result<Key, EnrollError> {
+    let (first, next) = (folder.join(TLS_KEY), folder.join(NEXT_KEY));
+    if next.exists() && pki::tls_key_of(&files::read_text(&next)?)? == *tls_key {
+        return Ok(Key::Next);
+    }
+    match pki::tls_key_of(&files::read_text(&first)?)? == *tls_key {
+        true => Ok(Key::First),
+        false => Err(EnrollError::OtherKey(first)),
+    }
+}
+
+/// Roster, certificate, key, each replaced as a whole and in this order, so that after every step the folder is an identity: the new roster
+/// accepts both keys, and with the new certificate the new key is looked for in both places.
+fn exchange(
+    folder: &Path,
+    signed: &SignedRoster,
+    roster: &Roster,
+    governance: &VerifyingKey,
+    certificate: &str,
+) -> Result<(), EnrollError> {
+    let path = folder.join(ROSTER);
+    let current = installed_roster(&path)?;
+    if current.hash() != signed.hash() {
+        roster.supersedes(&current.verify(governance)?)?;
+        files::replace(&path, files::PUBLIC, &json(signed)?)?;
+    }
+    files::replace(&folder.join(CERTIFICATE), files::PUBLIC, certificate.as_bytes())?;
+    adopt_next_key(folder)
+}
+
+fn installed_roster(path: &Path) -> Result<SignedRoster, EnrollError> {
+    serde_json::from_slice(&files::read(path)?).map_err(EnrollError::malformed)
+}
+
+/// The last step of an exchange.
+pub fn adopt_next_key(folder: &Path) -> Result<(), EnrollError> {
+    let (next, key) = (folder.join(NEXT_KEY), folder.join(TLS_KEY));
+    std::fs::rename(&next, &key).map_err(|error| EnrollError::io(&next, error))?;
+    let opened = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
+    opened.map_err(|error| EnrollError::io(folder, error))
 }
 
 fn describe(member: &Member) -> String {
     format!("{} `{}`", member.role, member.name)
 }
 
-fn names_me(roster: &Roster, role: Role, me: &Member, tls_key: &[u8; 32], signing: &VerifyingKey) -> bool {
-    match role {
-        Role::Agent => roster
-            .agent(&me.name)
-            .is_some_and(|a| a.tls_key.0 == *tls_key && a.signing_key == *signing),
-        Role::Analyst => roster
-            .analyst(&me.name)
-            .is_some_and(|a| a.tls_key.0 == *tls_key && a.key == *signing),
-        Role::Steward => roster
-            .steward(&me.name)
-            .is_some_and(|s| s.tls_key.0 == *tls_key && s.key == *signing),
-        Role::Coordinator => {
-            let entry = &roster.coordinator;
-            entry.id == me.name && entry.tls_key.0 == *tls_key && entry.signing_key == *signing
-        }
-    }
-}
-
-/// Chain, validity, usage and name; answers BLAKE3 of the subject public key info.
-fn check_certificate(approval: &Approval, role: Role) -> Result<[u8; 32], EnrollError> {
-    let der = CertificateDer::from_pem_slice(approval.certificate.as_bytes()).map_err(EnrollError::certificate)?;
-    let (_, parsed) = X509Certificate::from_der(&der).map_err(EnrollError::certificate)?;
-    let wanted = role.dns_name(&approval.name);
-    let names = parsed.subject_alternative_name().map_err(EnrollError::certificate)?;
-    let named = names.is_some_and(
-        |names| matches!(names.value.general_names.as_slice(), [GeneralName::DNSName(name)] if *name == wanted),
-    );
-    if !named {
-        return Err(EnrollError::WrongName {
-            role: role.as_str(),
-            name: approval.name.clone(),
-        });
-    }
-    let mut roots = RootCertStore::empty();
-    for ca in CertificateDer::pem_slice_iter(approval.ca.as_bytes()) {
-        roots
-            .add(ca.map_err(EnrollError::certificate)?)
-            .map_err(EnrollError::certificate)?;
-    }
-    let (roots, now) = (Arc::new(roots), UnixTime::now());
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    match role {
-        Role::Agent | Role::Analyst | Role::Steward => {
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build();
-            verifier
-                .map_err(EnrollError::certificate)?
-                .verify_client_cert(&der, &[], now)
-                .map(drop)
-        }
-        Role::Coordinator => {
-            let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
-            let name = wanted.try_into().map_err(EnrollError::certificate)?;
-            let verifier = verifier.map_err(EnrollError::certificate)?;
-            rustls::client::danger::ServerCertVerifier::verify_server_cert(&*verifier, &der, &[], &name, &[], now)
-                .map(drop)
-        }
-    }
-    .map_err(EnrollError::certificate)?;
-    Ok(*blake3::hash(parsed.public_key().raw).as_bytes())
+fn names_me(roster: &Roster, me: &Member, tls_key: &[u8; 32], signing: &VerifyingKey) -> bool {
+    let (role, name) = (me.role.into(), me.name.as_str());
+    roster.tls_key(role, name) == Some(ContentHash(*tls_key)) && roster.signing_key(role, name) == Some(*signing)
 }

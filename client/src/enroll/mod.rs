@@ -7,25 +7,47 @@
 //! Who approves compares the fingerprint of the request by another channel (a telephone): that is the one step on which
 //! everything rests and which no program can do.
 //!
-//! Deliberately absent: a service that issues certificates over the network, and the coordinator's word on who is who.
+//! A *token* takes the telephone's place (`token`): governance sends it to one newcomer by a confidential channel, and the newcomer's request proves it. Then
+//! the files may travel by the coordinator's mailbox (`mailbox`), between `join` at the newcomer and `serve` at the governance holder. A member's
+//! *rotation* of its transport key (`rotate`) rests on the signing key that it is enrolled with.
+//!
+//! Deliberately absent: a certificate authority that listens, and the coordinator's word on who is who.
 
+mod answer;
 mod approve;
+mod chain;
 pub(crate) mod consortium;
+mod desk;
 pub(crate) mod files;
 mod install;
+mod join;
+mod mailbox;
 mod pki;
 mod request;
+mod rotate;
+mod serve;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use std::path::{Path, PathBuf};
 
+use governance::join::JoinError;
 use governance::{ContentHash, SigningKey};
+use proto::identity::Role;
 
-pub use approve::{Approval, Approved, approve, approve_confirmed};
+pub use answer::answer;
+pub use approve::{Approval, Approved, Terms, approve, approve_confirmed, remove};
 pub use consortium::{Existing, Founding, Members, init};
+pub use desk::OVERLAP_MS;
 pub use install::{Installed, install, is_pinned};
+pub use join::{Asked, join, rotate_with};
 pub use request::{EnrolRequest, RequestBody, Requested, request, show};
+pub use rotate::rotate;
+pub use serve::{Answered, Serving};
+pub use token::token;
+
+pub(crate) use crate::client::now_ms;
 
 /// What can go wrong between two files. None of it names a secret.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +92,32 @@ pub enum EnrollError {
     NotInRoster,
     #[error("the approval was given before the roster was complete")]
     NoRoster,
+    #[error("the join token was used already, by another request")]
+    TokenUsed,
+    #[error("the authority has {0} certificates: expected one, on which everything rests")]
+    Anchor(usize),
+    #[error("{role} `{name}` cannot rotate its key: {reason}")]
+    Rotation {
+        role: &'static str,
+        name: String,
+        reason: String,
+    },
+    #[error("{role} `{name}` cannot be removed: {reason}")]
+    Removal {
+        role: &'static str,
+        name: String,
+        reason: String,
+    },
+    #[error(
+        "no certificate for {role} `{name}`: the authority's key is not in this folder, and of the certificates with --certificate {reason}"
+    )]
+    Elsewhere {
+        role: &'static str,
+        name: String,
+        reason: String,
+    },
+    #[error(transparent)]
+    Join(#[from] JoinError),
     #[error(transparent)]
     Roster(#[from] governance::RosterError),
 }
@@ -81,6 +129,14 @@ impl EnrollError {
 
     fn malformed(error: impl std::fmt::Display) -> Self {
         Self::Malformed(error.to_string())
+    }
+
+    fn elsewhere(role: Role, name: &str) -> Self {
+        Self::Elsewhere {
+            role: role.as_str(),
+            name: name.to_owned(),
+            reason: "none was given".into(),
+        }
     }
 
     fn io(path: &Path, error: std::io::Error) -> Self {
@@ -119,6 +175,20 @@ impl EnrollError {
             }
             Self::NotInRoster => "ask the governance holder for the current roster.json and give it with --roster",
             Self::NoRoster => "ask the governance holder for roster.json and give it with --roster",
+            Self::TokenUsed => {
+                "ask the governance holder for a new token, unless you hold the keys of the request that used this one"
+            }
+            Self::Anchor(_) => {
+                "keep the root, or whichever certificate all members trust; what stands below it travels with the members' certificates"
+            }
+            Self::Rotation { .. } => {
+                "`sotto enroll rotate` again, from the member's newest folder; for lost keys `sotto enroll request` and `approve --replace`"
+            }
+            Self::Removal { .. } => "`members.json` has everybody's name; enrol another first if too few would be left",
+            Self::Elsewhere { .. } => {
+                "`sotto enroll show REQUEST --signing-request FILE.csr`, have the authority issue from it, then `approve --certificate FILE.pem`"
+            }
+            Self::Join(error) => error.code().1,
             Self::Roster(_) => "the governance holder runs `sotto enroll approve` for the members that are missing",
         }
     }
@@ -139,6 +209,12 @@ impl From<EnrollError> for crate::Problem {
             EnrollError::OtherMember { .. } | EnrollError::OtherKey(_) => "SOTTO-7106",
             EnrollError::OtherGovernance { .. } => "SOTTO-7107",
             EnrollError::Unconfirmed { .. } => "SOTTO-7110",
+            EnrollError::TokenUsed => "SOTTO-7111",
+            EnrollError::Rotation { .. } => "SOTTO-7112",
+            EnrollError::Removal { .. } => "SOTTO-7113",
+            EnrollError::Elsewhere { .. } => "SOTTO-7114",
+            EnrollError::Anchor(_) => "SOTTO-7115",
+            EnrollError::Join(error) => error.code().0,
             EnrollError::NotInRoster | EnrollError::NoRoster | EnrollError::Roster(_) => "SOTTO-7108",
         };
         Self::new(crate::Exit::Local, code, error.to_string()).remedy(error.remedy())

@@ -42,29 +42,32 @@ pub fn new_authority(consortium: &str) -> Result<Authority, EnrollError> {
     })
 }
 
-pub struct MemberKey {
-    pub key_pem: String,
-    pub request_pem: String,
+/// A TLS key made where it will be used.
+pub fn new_key() -> Result<String, EnrollError> {
+    Ok(KeyPair::generate().map_err(EnrollError::certificate)?.serialize_pem())
 }
 
-/// A TLS key made where it will be used, and the signing request that may travel.
-pub fn new_member_key(role: Role, name: &str, organisation: &str) -> Result<MemberKey, EnrollError> {
-    let key = KeyPair::generate().map_err(EnrollError::certificate)?;
+/// The signing request for it, which may travel.
+pub fn request(key_pem: &str, role: Role, name: &str, organisation: &str) -> Result<String, EnrollError> {
+    let key = KeyPair::from_pem(key_pem).map_err(EnrollError::certificate)?;
     let mut params = CertificateParams::new(vec![role.dns_name(name)]).map_err(EnrollError::certificate)?;
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
     params.distinguished_name.push(DnType::OrganizationName, organisation);
     let request = params.serialize_request(&key).map_err(EnrollError::certificate)?;
-    Ok(MemberKey {
-        key_pem: key.serialize_pem(),
-        request_pem: request.pem().map_err(EnrollError::certificate)?,
-    })
+    request.pem().map_err(EnrollError::certificate)
 }
 
-pub struct Issued {
-    pub certificate_pem: String,
-    /// BLAKE3 of the subject public key info in DER: what the roster pins.
-    pub tls_key: [u8; 32],
+/// BLAKE3 of the key that a signing request is for, if it asks for exactly this role and name.
+pub fn key_of_request(role: Role, name: &str, request_pem: &str) -> Result<[u8; 32], EnrollError> {
+    // Parsing verifies the request's own signature, that is, possession of the TLS key.
+    let request = CertificateSigningRequestParams::from_pem(request_pem).map_err(EnrollError::certificate)?;
+    let asked = SanType::DnsName(role.dns_name(name).try_into().map_err(EnrollError::certificate)?);
+    if request.params.subject_alt_names != [asked] {
+        let (role, name) = (role.as_str(), name.to_owned());
+        return Err(EnrollError::WrongName { role, name });
+    }
+    Ok(*blake3::hash(&request.public_key.subject_public_key_info()).as_bytes())
 }
 
 /// Issues a certificate for exactly the asked role, name and organisation; whatever else the request wanted is ignored.
@@ -74,18 +77,11 @@ pub fn issue(
     name: &str,
     organisation: &str,
     request_pem: &str,
-) -> Result<Issued, EnrollError> {
+) -> Result<String, EnrollError> {
     let key = KeyPair::from_pem(&authority.key_pem).map_err(EnrollError::certificate)?;
     let issuer = Issuer::from_ca_cert_pem(&authority.certificate_pem, key).map_err(EnrollError::certificate)?;
-    // Parsing verifies the request's own signature, that is, possession of the TLS key.
     let mut request = CertificateSigningRequestParams::from_pem(request_pem).map_err(EnrollError::certificate)?;
     let asked = SanType::DnsName(role.dns_name(name).try_into().map_err(EnrollError::certificate)?);
-    if request.params.subject_alt_names != [asked.clone()] {
-        return Err(EnrollError::WrongName {
-            role: role.as_str(),
-            name: name.to_owned(),
-        });
-    }
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
@@ -99,12 +95,8 @@ pub fn issue(
     params.use_authority_key_identifier_extension = true;
     (params.not_before, params.not_after) = validity(MEMBER_DAYS);
     request.params = params;
-    let tls_key = *blake3::hash(&request.public_key.subject_public_key_info()).as_bytes();
     let certificate = request.signed_by(&issuer).map_err(EnrollError::certificate)?;
-    Ok(Issued {
-        certificate_pem: certificate.pem(),
-        tls_key,
-    })
+    Ok(certificate.pem())
 }
 
 /// BLAKE3 of the public half of a TLS key in PEM, to check that a certificate belongs to the key on this disk.

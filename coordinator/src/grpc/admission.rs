@@ -40,6 +40,21 @@ impl Admission {
     }
 
     fn admit<T>(&self, request: &Request<T>, roles: &[Role], call: Call) -> Result<By, Status> {
+        let by = self.known(request, roles)?;
+        self.gate
+            .call(&by.organisation, call)
+            .map_err(|refused| later(&refused))?;
+        Ok(by)
+    }
+
+    /// A person who decides something. It counts for that person alone: whatever colleagues did, whoever stops something is heard.
+    pub fn decides<T>(&self, request: &Request<T>) -> Result<By, Status> {
+        let by = self.known(request, &[Role::Analyst, Role::Steward])?;
+        self.gate.act(&by.id).map_err(|refused| later(&refused))?;
+        Ok(by)
+    }
+
+    fn known<T>(&self, request: &Request<T>, roles: &[Role]) -> Result<By, Status> {
         let members = self.members.borrow().clone();
         let roster = &members.roster;
         let peer = peer(request)?;
@@ -56,7 +71,6 @@ impl Admission {
             role,
             name: name.clone(),
         })?;
-        self.gate.call(&organisation, call).map_err(|refused| later(&refused))?;
         Ok(By {
             role: signer,
             id: name,

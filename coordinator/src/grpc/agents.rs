@@ -95,9 +95,20 @@ impl Agents for AgentsDoor {
             outbox,
             verdict: verdict.clone(),
             _reading: reading,
+            successor: None,
         };
-        tokio::spawn(reader.run(frames, link, ended));
-        let welcome = self.software.welcome(greeted.protocol, now_ms());
+        let welcome = if greeted.takes_over {
+            let agent = reader.agent.clone();
+            let taken = self.driver.ask(|reply| Event::Succeeds { agent, link, reply }).await?;
+            if !taken {
+                return Err(Status::aborted("no open stream to take over; dial again"));
+            }
+            tokio::spawn(reader.run(frames, None, verdict.clone(), ended));
+            self.software.welcome_of_successor(greeted.protocol, now_ms())
+        } else {
+            tokio::spawn(reader.run(frames, Some(link), verdict.clone(), ended));
+            self.software.welcome(greeted.protocol, now_ms())
+        };
         Ok(Response::new(Outbox::new(welcome, queue, verdict)))
     }
 }
@@ -144,12 +155,18 @@ impl From<Ended> for Status {
 }
 
 impl Reader {
-    async fn run(self, mut frames: Streaming<AgentFrame>, link: Link, replaced: oneshot::Receiver<()>) {
-        let verdict = link.verdict.clone();
+    async fn run(
+        self,
+        mut frames: Streaming<AgentFrame>,
+        link: Option<Link>,
+        verdict: Verdict,
+        replaced: oneshot::Receiver<()>,
+    ) {
         let ended = tokio::select! {
             ended = self.read(&mut frames, link) => ended,
             _ = replaced => Ok(()),
         };
+        let in_order = ended.is_ok();
         match ended {
             Ok(()) => tracing::info!(agent = %self.agent, session = self.session, "agent's stream ended"),
             Err(ended) => {
@@ -161,15 +178,19 @@ impl Reader {
         let left = Event::Left {
             agent: self.agent,
             session: self.session,
+            in_order,
         };
         // A driver that has stopped has forgotten all agents already.
         let _ = self.driver.send(left);
     }
 
-    async fn read(&self, frames: &mut Streaming<AgentFrame>, link: Link) -> Result<(), Ended> {
-        let join = joined(handshake_frame(frames).await?)?;
-        let agent = self.agent.clone();
-        self.driver.send(Event::Joined { agent, link, join })?;
+    /// With a link, a join comes first; a stream that takes another's place has handed its link in already.
+    async fn read(&self, frames: &mut Streaming<AgentFrame>, link: Option<Link>) -> Result<(), Ended> {
+        if let Some(link) = link {
+            let join = joined(handshake_frame(frames).await?)?;
+            let agent = self.agent.clone();
+            self.driver.send(Event::Joined { agent, link, join })?;
+        }
         let mut assembler = Assembler::default();
         let mut upload = None;
         loop {

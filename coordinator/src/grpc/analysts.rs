@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use engine::JobId;
-use governance::{SignedMove, SignedRequest, SignedTrial};
+use governance::{RequestError, SignedMove, SignedRequest, SignedTrial};
 use proto::Malformed;
 use proto::analysts::job_id;
 use proto::identity::{Peer, Role, peer};
@@ -39,25 +39,29 @@ impl AnalystsDoor {
     }
 }
 
+/// Whether what verified is the caller's own word.
+fn own(analyst: &str, verified: Result<governance::Request, RequestError>) -> Result<(), Status> {
+    let signed = verified.map_err(|error| {
+        let refusal = engine::Refusal::new(engine::codes::BAD_REQUEST, error.to_string());
+        status(&refusal.remedy("`sotto doctor` compares clocks and keys"))
+    })?;
+    if signed.analyst == analyst {
+        return Ok(());
+    }
+    let text = format!(
+        "mismatched analyst: signed by `{}`, sent by `{analyst}`",
+        signed.analyst
+    );
+    Err(Status::permission_denied(text))
+}
+
 #[tonic::async_trait]
 impl Analysts for AnalystsDoor {
     async fn submit(&self, request: Request<v1::SignedRequest>) -> Result<Response<v1::Submitted>, Status> {
         let analyst = self.admission.analyst(&request, Call::Submit)?.id;
         let signed = SignedRequest::try_from(request.into_inner()).map_err(malformed)?;
         let members = self.admission.members.borrow().clone();
-        let signer = signed.verify(&members.roster, now_ms()).map_err(|error| {
-            status(
-                &engine::Refusal::new(engine::codes::BAD_REQUEST, error.to_string())
-                    .remedy("`sotto doctor` compares clocks and keys"),
-            )
-        })?;
-        if signer.analyst != analyst {
-            let text = format!(
-                "mismatched analyst: signed by `{}`, sent by `{analyst}`",
-                signer.analyst
-            );
-            return Err(Status::permission_denied(text));
-        }
+        own(&analyst, signed.verify(&members.roster, now_ms()))?;
         let submitted = self.driver.ask(|reply| Event::Submit { signed, reply }).await?;
         let job = submitted.map_err(|refusal| status(&refusal))?;
         let repeated = self
@@ -110,19 +114,7 @@ impl Analysts for AnalystsDoor {
         let analyst = self.admission.analyst(&request, Call::Read)?.id;
         let signed = SignedTrial::try_from(request.into_inner()).map_err(malformed)?;
         let members = self.admission.members.borrow().clone();
-        let signer = signed.verify(&members.roster, now_ms()).map_err(|error| {
-            status(
-                &engine::Refusal::new(engine::codes::BAD_REQUEST, error.to_string())
-                    .remedy("`sotto doctor` compares clocks and keys"),
-            )
-        })?;
-        if signer.analyst != analyst {
-            let text = format!(
-                "mismatched analyst: signed by `{}`, sent by `{analyst}`",
-                signer.analyst
-            );
-            return Err(Status::permission_denied(text));
-        }
+        own(&analyst, signed.verify(&members.roster, now_ms()))?;
         let explained = self.driver.ask(|reply| Event::Explain { signed, reply }).await?;
         let explained = explained.map_err(|refusal| status(&refusal))?;
         Ok(Response::new(answers::explained(explained, &members.roster)))
@@ -195,6 +187,10 @@ impl Analysts for AnalystsDoor {
     async fn read_log(&self, request: Request<v1::ReadLogRequest>) -> Result<Response<Self::ReadLogStream>, Status> {
         let caller = self.admission.person(&request, Call::Read)?;
         let v1::ReadLogRequest { from, to } = request.into_inner();
+        // Before anything is read: a caller that goes away meanwhile leaves nothing behind.
+        while let Some(wait) = self.admission.gate.page(&caller.organisation) {
+            tokio::time::sleep(wait).await;
+        }
         let first = self.driver.read(move |desk| answers::log_page(desk, from, to)).await?;
         let (page, next, end) = first.ok_or_else(|| {
             status(
@@ -243,12 +239,15 @@ impl LogReader {
     async fn follow(self, first: v1::LogPage, mut next: u64, end: u64) {
         let mut page = first;
         loop {
-            while let Some(wait) = self.gate.page(&self.organisation) {
-                tokio::time::sleep(wait).await;
-            }
             // A reader that went away can read again.
             if self.pages.send(Ok(page)).await.is_err() || next >= end {
                 return;
+            }
+            while let Some(wait) = self.gate.page(&self.organisation) {
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    () = self.pages.closed() => return,
+                }
             }
             let from = next;
             let look = move |desk: &Desk<'_>| answers::log_page(desk, from, Some(end));

@@ -18,6 +18,7 @@ pub fn status(refusal: &Refusal) -> Status {
         codes::UNKNOWN_JOB | codes::UNKNOWN_DATASET | codes::UNKNOWN_GRANT => Code::NotFound,
         codes::BAD_REQUEST | codes::UNKNOWN_KIND => Code::InvalidArgument,
         codes::QUEUE_FULL
+        | codes::ENROLMENT_FULL
         | codes::TOO_MANY_JOBS
         | codes::TOO_MANY_CALLS
         | codes::TOO_MANY_REQUESTS

@@ -28,7 +28,7 @@ impl RegisterDoor {
 #[tonic::async_trait]
 impl Register for RegisterDoor {
     async fn act(&self, request: Request<v1::SignedAct>) -> Result<Response<v1::Acted>, Status> {
-        let caller = self.admission.person(&request, Call::Act)?;
+        let caller = self.admission.decides(&request)?;
         let malformed = |error: &dyn std::fmt::Display| Status::invalid_argument(error.to_string());
         let signed = SignedAct::try_from(request.into_inner()).map_err(|error| malformed(&error))?;
         let by = signed.read().map_err(|error| malformed(&error))?.by;

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use governance::{Agent, Analyst, ContentHash, CoordinatorEntry, Roster, SigningKey, Steward};
+use governance::{Agent, Analyst, ContentHash, CoordinatorEntry, Retiring, Roster, SignedRoster, SigningKey, Steward};
 use proto::identity::{Identity, Role};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData};
 use tonic::transport::{Certificate, ClientTlsConfig};
@@ -20,6 +20,11 @@ pub struct Consortium {
 
 fn signing_key(seed: u8) -> SigningKey {
     SigningKey::from_seed(&[seed; 32]).unwrap()
+}
+
+/// The governance key.
+pub fn governance() -> SigningKey {
+    signing_key(GOVERNANCE)
 }
 
 fn write(path: &Path, text: &str) {
@@ -55,6 +60,7 @@ impl Consortium {
                 tls_key: ContentHash([0; 32]),
                 signing_key: signing_key(1).public(),
             },
+            retiring: Vec::new(),
         };
         for (role, name, seed) in &members {
             let tls = KeyPair::generate().unwrap();
@@ -119,6 +125,41 @@ impl Consortium {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// A new key and certificate for a member, in the folder `next` beside its own, and the roster that names it with the old key retiring.
+    pub fn rotated(&self, role: Role, name: &str, until_ms: u64) -> (PathBuf, Roster) {
+        let (folder, next) = (self.path(name), self.path(&format!("{name}.next")));
+        let tls = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec![role.dns_name(name)]).unwrap();
+        let certificate = certificate.signed_by(&tls, &self.authority).unwrap();
+        let tls_key = ContentHash(*blake3::hash(&tls.subject_public_key_info()).as_bytes());
+        let mut roster = self.roster.clone();
+        roster.version += 1;
+        let pinned = match role {
+            Role::Coordinator => &mut roster.coordinator.tls_key,
+            _ => &mut roster.agents.iter_mut().find(|agent| agent.id == name).unwrap().tls_key,
+        };
+        let old = std::mem::replace(pinned, tls_key);
+        roster.retiring.push(Retiring {
+            role: role.into(),
+            id: name.to_owned(),
+            tls_key: old,
+            until_ms,
+        });
+        fs::create_dir(&next).unwrap();
+        for entry in fs::read_dir(folder).unwrap() {
+            let from = entry.unwrap().path();
+            fs::copy(&from, next.join(from.file_name().unwrap())).unwrap();
+        }
+        write(&next.join("tls.key"), &tls.serialize_pem());
+        write(&next.join("certificate.pem"), &certificate.pem());
+        self.publish(&roster, &next.join("roster.json"));
+        (next, roster)
+    }
+
+    pub fn sign(&self, roster: &Roster) -> SignedRoster {
+        roster.sign(&governance()).unwrap()
     }
 
     pub fn config(&self) -> PathBuf {

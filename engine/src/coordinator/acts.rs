@@ -77,20 +77,26 @@ impl Coordinator {
         if self.books.register().is_taken(&signed.hash()) {
             return;
         }
-        let an_hour = self.config.limits.agent_acts_per_hour;
-        if let Err(refusal) = self.caps.take(from, Thing::Act, an_hour, turn.now_ms) {
-            return turn.misbehaved(from, refusal);
-        }
         let own = signed
             .read()
             .is_ok_and(|act| act.by.role == Role::Agent && act.by.id == from.as_str());
         let taken = match own {
-            true => self.take_act(signed, turn).map(drop),
+            true => self.take_own_act(from, signed, turn),
             false => Err(Refusal::new(codes::ACT, "an act of somebody else's, sent by an agent")),
         };
         if let Err(refusal) = taken {
             turn.misbehaved(from, refusal);
         }
+    }
+
+    /// Only what will be taken counts: one act that never can be, said again with every beat, must not keep the next one out.
+    fn take_own_act(&mut self, from: &AgentId, signed: SignedAct, turn: &mut Turn) -> Result<(), Refusal> {
+        let register = self.books.register();
+        let door = register.at_door(&signed, &self.roster, &self.config.governance_key, turn.now_ms);
+        door.map_err(|error| of_act(&error))?;
+        let an_hour = self.config.limits.agent_acts_per_hour;
+        self.caps.take(from, Thing::Act, an_hour, turn.now_ms)?;
+        self.take_act(signed, turn).map(drop)
     }
 
     /// The acts of an agent's list from a place on, and the end of it.

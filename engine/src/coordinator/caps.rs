@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::bucket::Bucket;
 use crate::codes;
-use crate::ids::AgentId;
+use crate::ids::{AgentId, JobId};
 use crate::workload::Refusal;
 
 /// Of what.
@@ -16,13 +16,32 @@ pub(super) enum Thing {
     Act,
 }
 
+/// Events that an agent says of one request that was taken here before they count: what analysts make agents say is bounded where requests are.
+const OF_REQUEST: u8 = 16;
+/// Requests and agents that are remembered; beyond, counting begins anew.
+const REMEMBERED: usize = 100_000;
+
 #[derive(Default)]
-pub(super) struct Caps(BTreeMap<(AgentId, Thing), Bucket>);
+pub(super) struct Caps {
+    buckets: BTreeMap<(AgentId, Thing), Bucket>,
+    of_requests: BTreeMap<(AgentId, JobId), u8>,
+}
 
 impl Caps {
+    /// Whether an event is one of the first that an agent says of a request: these count for nobody, or one organisation's requests would keep
+    /// everybody's words out of the log.
+    pub(super) fn is_of_request(&mut self, agent: &AgentId, request: JobId) -> bool {
+        if self.of_requests.len() >= REMEMBERED {
+            self.of_requests.clear();
+        }
+        let said = self.of_requests.entry((agent.clone(), request)).or_default();
+        *said = said.saturating_add(1);
+        *said <= OF_REQUEST
+    }
+
     /// Takes one out of an agent's bucket.
     pub(super) fn take(&mut self, agent: &AgentId, thing: Thing, an_hour: u32, now_ms: u64) -> Result<(), Refusal> {
-        let bucket = self.0.entry((agent.clone(), thing)).or_default();
+        let bucket = self.buckets.entry((agent.clone(), thing)).or_default();
         let Some(less) = bucket.less_one(an_hour, now_ms) else {
             let what = match thing {
                 Thing::Event => "events",

@@ -245,7 +245,9 @@ impl Coordinator {
             if self.books.log().holds(&hash) || self.log.buffered.contains(&hash) {
                 continue;
             }
-            if let Err(refusal) = self.caps.take(from, Thing::Event, an_hour, turn.now_ms) {
+            let asked = self.request_of(&leaf);
+            let free = asked.is_some_and(|job| self.caps.is_of_request(from, job));
+            if !free && let Err(refusal) = self.caps.take(from, Thing::Event, an_hour, turn.now_ms) {
                 turn.misbehaved(from, refusal);
                 break;
             }
@@ -260,6 +262,13 @@ impl Coordinator {
         if !self.log.buffer.is_empty() {
             self.log.due_ms.get_or_insert(turn.now_ms + BATCH_MS);
         }
+    }
+
+    /// The job that an event speaks of, if it was taken here.
+    fn request_of(&self, leaf: &str) -> Option<JobId> {
+        let event = SignedEvent::peek(leaf.as_bytes()).ok()?;
+        let job = JobId::of(&event.references.get("request")?.0);
+        self.books.job(&job).map(|_| job)
     }
 
     fn own_event(&self, from: &AgentId, leaf: &str) -> Result<SignedEvent, String> {

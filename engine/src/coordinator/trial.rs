@@ -57,9 +57,12 @@ impl Coordinator {
         self.may_name(&request)?;
         let id = JobId::of(&signed.hash().0);
         let own = self.trials.open.values().filter(|open| open.analyst == request.analyst);
-        if self.trials.open.contains_key(&id) || own.count() >= OPEN || self.trials.open.len() >= ALL_OPEN {
-            let text = "as many trials are under way as are relayed at a time";
-            return Err(Refusal::new(codes::TRIALS_OPEN, text).remedy("try again in a few seconds"));
+        let (own, all) = (own.count(), self.trials.open.len());
+        if self.trials.open.contains_key(&id) || own >= OPEN || all >= ALL_OPEN {
+            let text = format!(
+                "this trial is under way, or too many are: expected fewer than {OPEN} of an analyst, found {own}, and {ALL_OPEN} in all"
+            );
+            return Err(Refusal::new(codes::TRIALS_OPEN, text));
         }
         let (epoch, names) = self.serving_epoch().map(|live| (live.seq, live.names.clone()))?;
         let owners: BTreeSet<AgentId> = self.could_be_asked(&request).into_iter().cloned().collect();
@@ -79,16 +82,15 @@ impl Coordinator {
             );
             return Err(Refusal::new(codes::TOO_FEW, text).remedy("`sotto participant` shows who is missing"));
         }
-        let trial = Arc::new(signed);
+        let trial = Trial {
+            id,
+            trial: Arc::new(signed),
+            epoch,
+            s_min: self.cohort_of(&request, &owners),
+            timeout_ms: self.config.limits.round_ms(),
+        };
         for owner in &owners {
-            let trial = Trial {
-                id,
-                trial: trial.clone(),
-                epoch,
-                s_min: self.cohort_of(&request, &owners),
-                timeout_ms: self.config.limits.round_ms(),
-            };
-            turn.send(owner, ToAgent::Trial(trial));
+            turn.send(owner, ToAgent::Trial(trial.clone()));
         }
         let open = Open {
             analyst: request.analyst,

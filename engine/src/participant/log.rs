@@ -227,7 +227,7 @@ impl Participant {
             let actor = &event.actor;
             let own = actor.role == Role::Agent && actor.key == self.config.actor_key.public();
             // What its operator decided is no event of the ledger, and comes back by the stream if the store lost it.
-            let decided = event.references.contains_key("act");
+            let decided = event.kind.is_of_act();
             if !own || decided || self.books.log().knows(&TreeHash::leaf(leaf.as_bytes())) {
                 continue;
             }

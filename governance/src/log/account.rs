@@ -141,9 +141,7 @@ impl Account {
                 part.contract = event.contract;
                 let policies = event.references.iter();
                 let layers = policies.filter_map(|(name, hash)| Some((name.strip_prefix(POLICY)?.to_owned(), *hash)));
-                part.policies = layers
-                    .chain(event.policy.map(|hash| ("policy".to_owned(), hash)))
-                    .collect();
+                part.policies = layers.collect();
                 part.consent = event.consent.map(|root| ConsentSaid {
                     version: event.consent_version,
                     root,

@@ -15,7 +15,9 @@ use crate::canonical::{self, Real};
 use crate::{ContentHash, Roster, SigningKey, VerifyingKey, keys};
 
 const DOMAIN: &str = "log event";
-/// A decision refers to the policies that took part in it by this and the layer.
+/// How the event of a resumption refers to the acts that it lifts: this and a number.
+pub(crate) const LIFTS: &str = "lifts-";
+/// How a decision refers to the policies in force: this and the layer.
 pub const POLICY: &str = "policy-";
 const COMMITMENT: &str = "log payload";
 
@@ -98,6 +100,18 @@ pub enum Role {
     Steward,
 }
 
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Agent => "agent",
+            Self::Analyst => "analyst",
+            Self::Coordinator => "coordinator",
+            Self::Governance => "governance",
+            Self::Steward => "steward",
+        })
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Decision {
@@ -140,8 +154,6 @@ pub struct Event {
     /// Other things by hash: `request`, `round`, `plan`, `release`, `grant`, ..
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub references: BTreeMap<String, ContentHash>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub policy: Option<ContentHash>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contract: Option<ContentHash>,
     /// The root of the publication of consents that a decision rests on.
@@ -194,7 +206,6 @@ impl Event {
             at_ms,
             actor,
             references: BTreeMap::new(),
-            policy: None,
             contract: None,
             consent: None,
             consent_version: None,

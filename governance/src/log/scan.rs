@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::event::{Actor, Decision, Event, Kind, Role};
+use super::event::{Actor, Decision, Event, Kind, LIFTS, Role};
 use crate::act::Subject;
 use crate::roster::in_force;
 use crate::{ContentHash, Roster, RosterError, SignedRoster, VerifyingKey};
@@ -57,6 +57,11 @@ pub struct Rosters {
 }
 
 impl Rosters {
+    /// Whether there is anything to judge membership by.
+    pub fn are_there(&self) -> bool {
+        self.governance.is_some()
+    }
+
     pub fn open(signed: &[SignedRoster], governance: &VerifyingKey) -> Result<Self, RosterError> {
         let verified = signed
             .iter()
@@ -168,7 +173,7 @@ impl<'e> Standing<'e> {
             self.suspended.insert(act, Suspended { what, by });
         } else {
             // Whoever suspended lifts it: nobody lifts another organisation's.
-            let lifted = event.references.iter().filter(|(name, _)| name.starts_with("lifts-"));
+            let lifted = event.references.iter().filter(|(name, _)| name.starts_with(LIFTS));
             for (_, act) in lifted {
                 if self.suspended.get(act).is_some_and(|held| held.by == by) {
                     self.suspended.remove(act);

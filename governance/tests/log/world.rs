@@ -86,6 +86,7 @@ pub fn roster() -> Roster {
             tls_key: hash(60),
             signing_key: key(COORDINATOR).public(),
         },
+        retiring: Vec::new(),
     }
 }
 

@@ -56,6 +56,7 @@ pub fn roster() -> Roster {
             tls_key: ContentHash([60; 32]),
             signing_key: key(60).public(),
         },
+        retiring: Vec::new(),
     }
 }
 

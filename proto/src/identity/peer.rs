@@ -1,6 +1,9 @@
 //! Who is at the other end: role, name and key from the certificate that TLS has already verified. Parsing costs about
 //! 10 us, once a connection or call.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use governance::ContentHash;
 use tonic::Request;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -79,28 +82,28 @@ impl Peer {
         Ok((peer, validity.not_before.timestamp(), validity.not_after.timestamp()))
     }
 
-    /// This peer, if it has the role and the roster pins its key.
+    /// This peer, if it has the role and the roster accepts its key now: the pinned one, or the one before while it retires.
     pub fn enrolled_as(self, expected: Role, roster: &governance::Roster) -> Result<Self, PeerError> {
+        self.enrolled_at(expected, roster, now_ms())
+    }
+
+    /// The same at a moment of the caller's.
+    pub fn enrolled_at(self, expected: Role, roster: &governance::Roster, now_ms: u64) -> Result<Self, PeerError> {
         let Self { role, name, tls_key } = self;
         if role != expected {
             return Err(PeerError::WrongRole { role, name, expected });
         }
-        match pinned(roster, role, &name) {
+        match roster.accepts(role.into(), &name, &ContentHash(tls_key), now_ms) {
             None => Err(PeerError::NotInRoster { role, name }),
-            Some(pinned) if pinned != tls_key => Err(PeerError::OtherKey { role, name }),
-            Some(_) => Ok(Self { role, name, tls_key }),
+            Some(false) => Err(PeerError::OtherKey { role, name }),
+            Some(true) => Ok(Self { role, name, tls_key }),
         }
     }
 }
 
-/// The transport key that a roster pins for a member.
-fn pinned(roster: &governance::Roster, role: Role, name: &str) -> Option<[u8; 32]> {
-    match role {
-        Role::Agent => roster.agent(name).map(|agent| agent.tls_key.0),
-        Role::Analyst => roster.analyst(name).map(|analyst| analyst.tls_key.0),
-        Role::Steward => roster.steward(name).map(|steward| steward.tls_key.0),
-        Role::Coordinator => (roster.coordinator.id == name).then_some(roster.coordinator.tls_key.0),
-    }
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn name_of(name: &GeneralName<'_>) -> String {

@@ -12,6 +12,10 @@ use zeroize::Zeroizing;
 
 use super::{Identity, Member, Peer, Role};
 
+const TLS_KEY: &str = "tls.key";
+/// Where the key of the next certificate waits for it.
+pub const NEXT_KEY: &str = "tls.key.next";
+
 /// Why an identity directory is refused, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
@@ -35,7 +39,7 @@ pub(super) fn load(directory: &Path) -> Result<Identity, IdentityError> {
         .verify(&governance)
         .map_err(|e| unreadable(directory, "roster.json", &e))?;
 
-    let tls_key_pem = Zeroizing::new(private(directory, "tls.key")?);
+    let mut tls_key_pem = Zeroizing::new(private(directory, TLS_KEY)?);
     let certificate_pem = file(directory, "certificate.pem")?;
     let ca_pem = file(directory, "ca.pem")?;
     CertificateDer::from_pem_slice(&ca_pem).map_err(|e| unreadable(directory, "ca.pem", &e))?;
@@ -50,6 +54,10 @@ pub(super) fn load(directory: &Path) -> Result<Identity, IdentityError> {
             member.role, member.name, peer.role, peer.name
         );
         return Err(mismatch(directory, "certificate.pem", reason));
+    }
+    if public_key_of(directory, &tls_key_pem)? != peer.tls_key && directory.join(NEXT_KEY).exists() {
+        // The certificate is what a rotation exchanges; its key follows, unless the installation was interrupted right there.
+        tls_key_pem = Zeroizing::new(private(directory, NEXT_KEY)?);
     }
     if public_key_of(directory, &tls_key_pem)? != peer.tls_key {
         let reason = "the certificate is not that of tls.key".to_owned();

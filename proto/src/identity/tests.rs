@@ -55,6 +55,7 @@ fn world(dns_name: &str) -> World {
             tls_key: ContentHash([5; 32]),
             signing_key: key(5).public(),
         },
+        retiring: Vec::new(),
     };
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str, mode: u32| {
@@ -210,4 +211,44 @@ fn other_names_are_nobody() {
     ] {
         assert_eq!(Role::of_dns_name(name), None, "{name}");
     }
+}
+
+#[test]
+fn the_key_before_a_rotation_speaks_for_its_member_until_the_overlap_ends() {
+    let (new, old) = (world("a.agent.sottovoce.internal"), world("a.agent.sottovoce.internal"));
+    let mut roster = new.roster.clone();
+    roster.retiring.push(governance::Retiring {
+        role: governance::log::event::Role::Agent,
+        id: "a".to_owned(),
+        tls_key: old.roster.agent("a").unwrap().tls_key,
+        until_ms: 100,
+    });
+    let at = |world: &World, now_ms| {
+        let peer = Peer::of_certificate(&world.certificate_der).unwrap();
+        peer.enrolled_at(Role::Agent, &roster, now_ms)
+    };
+    assert!(at(&old, 99).is_ok() && at(&new, 99).is_ok() && at(&new, 1_000).is_ok());
+    assert!(matches!(at(&old, 100), Err(PeerError::OtherKey { .. })));
+}
+
+#[test]
+fn an_exchange_of_the_certificate_is_noticed_once_and_its_key_is_found_where_an_interruption_left_it() {
+    let (ours, next) = (world("a.agent.sottovoce.internal"), world("a.agent.sottovoce.internal"));
+    let (folder, from) = (ours.directory.path(), next.directory.path());
+    let mut watch = Watch::of(&Identity::load(folder).unwrap());
+    assert!(watch.newer().is_none());
+    for name in ["certificate.pem", "ca.pem"] {
+        fs::copy(from.join(name), folder.join(name)).unwrap();
+    }
+    assert!(watch.newer().unwrap().is_err(), "the roster does not name it yet");
+    assert!(watch.newer().is_none(), "said once");
+    fs::copy(from.join("roster.json"), folder.join("roster.json")).unwrap();
+    assert!(watch.newer().is_none(), "nor is the key there");
+    fs::copy(from.join("tls.key"), folder.join(NEXT_KEY)).unwrap();
+    let found = watch.newer().unwrap().unwrap();
+    assert_eq!(found.tls_key, next.roster.agent("a").unwrap().tls_key.0);
+    assert!(watch.newer().is_none(), "noticed once");
+    fs::write(folder.join("signing.key"), "05".repeat(32)).unwrap();
+    fs::write(folder.join("certificate.pem"), "another").unwrap();
+    assert!(watch.newer().unwrap().is_err());
 }

@@ -126,6 +126,7 @@ impl Consortium {
                 tls_key: tls("coordinator"),
                 signing_key: governance::VerifyingKey(coordinator_key.verifying_key().0),
             },
+            retiring: Vec::new(),
         };
         let signed_roster = roster.sign(&governance).expect("a simulated roster is valid");
         Self {

@@ -57,6 +57,10 @@ impl Participant {
         let Some(request) = run.request.clone() else {
             return; // nobody asked, or nobody knows who
         };
+        // Whoever asks too often is not written about as often.
+        if refused.code == crate::codes::TOO_OFTEN {
+            return;
+        }
         if crate::codes::is_transient(&refused.code) || !run.contributions.denied.insert(refused.code.clone()) {
             return;
         }

@@ -19,6 +19,7 @@ mod lies;
 mod mind;
 mod oracle;
 mod people;
+mod rounds;
 mod stream;
 
 use engine::message::ToAgent;
