@@ -354,7 +354,7 @@ impl Participant {
             requests,
             self.epochs.wake_at_ms(),
             self.log_wake(now_ms),
-            self.payload_due(),
+            self.payload_due(now_ms),
         ];
         times.into_iter().flatten().min()
     }

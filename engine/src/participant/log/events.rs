@@ -13,6 +13,7 @@ use governance::log::event::{Actor, BudgetDelta, Decision, POLICY, Price, Role};
 use governance::log::{Event, Kind, Payload};
 use privacy::Charge;
 
+use super::SOON_MS;
 use super::books::Kept;
 use crate::participant::payer::Payer;
 use crate::participant::{Participant, Turn};
@@ -240,10 +241,10 @@ impl Participant {
         }
     }
 
-    pub(in crate::participant) fn payload_due(&self) -> Option<u64> {
+    pub(in crate::participant) fn payload_due(&self, now_ms: u64) -> Option<u64> {
         let keep_ms = self.config.limits.keep_payloads_ms?;
         let (at_ms, _) = self.books.log().payloads().next()?;
-        Some(at_ms.saturating_add(keep_ms))
+        Some(at_ms.saturating_add(keep_ms).max(now_ms + SOON_MS))
     }
 
     /// Signs an event and writes it down: with this step's records, or when its messages have left.
