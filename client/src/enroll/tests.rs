@@ -152,14 +152,21 @@ fn nothing_is_published_before_every_fingerprint_is_confirmed() {
     let told = show(&requests[0]).unwrap().1;
     let before = fs::read(world.consortium().join("members.json")).unwrap();
     let mut only_a = |_: &RequestBody, fingerprint: &str| fingerprint == told;
-    let refused = approve_confirmed(&world.consortium(), &requests, None, false, &mut only_a);
+    let refused = approve_confirmed(&world.consortium(), &requests, None, &Terms::default(), &mut only_a);
     assert!(
         matches!(&refused, Err(EnrollError::Unconfirmed { name, .. }) if name == "b"),
         "{refused:?}"
     );
     assert_eq!(fs::read(world.consortium().join("members.json")).unwrap(), before);
     assert!(!world.member("a").join("approval.json").exists());
-    approve_confirmed(&world.consortium(), &requests[..1], None, false, &mut only_a).unwrap();
+    approve_confirmed(
+        &world.consortium(),
+        &requests[..1],
+        None,
+        &Terms::default(),
+        &mut only_a,
+    )
+    .unwrap();
 }
 
 #[test]
