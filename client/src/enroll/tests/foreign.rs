@@ -161,7 +161,7 @@ fn a_certificate_of_another_key_name_usage_or_authority_is_not_taken_and_nothing
     let alone = world.member("alone.pem");
     fs::write(&alone, &first[..end]).unwrap();
     refused(vec![alone]);
-    let mut partly = |certificates| approved_with(&world, &[a.clone(), b.clone()], certificates);
+    let partly = |certificates| approved_with(&world, &[a.clone(), b.clone()], certificates);
     assert!(partly(vec![of_b.clone()]).is_err(), "all of them or nobody");
     assert_eq!(world.everything(), before);
     partly(vec![of_b, whole]).unwrap();
