@@ -3,21 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use engine::message::{
-    Carried, Cohort, EpochOpen, Previous, RoundStart, SetupStep, SetupToAgent, ToAgent, ToCoordinator, Wire,
-};
-use engine::{AgentId, CohortTerms, Digest, JobId, Outcome, PlainSum, RingVec, SlotId, Workload};
+use engine::message::{RoundStart, SetupStep, ToAgent, Wire};
+use engine::{CohortTerms, Digest, SlotId};
 use governance::log::Tree;
 use governance::{Request, SignedAct, SignedRequest, SignedRoster};
-use rand::RngExt;
 use secagg::adder::Relay;
-use secagg::{
-    Accept, Ack, Certificate, Deal, Hello, MaskedHeader, Members, Message, PairCts, Receipt, Reveal, Survivors, Vote,
-};
+use secagg::{Accept, Ack, Deal, Hello, MaskedHeader, Members, Message, PairCts, Vote};
 
-use super::Fuzz;
 use super::people::People;
-use crate::plain::{PlainSums, Task};
 
 const MEMORY: usize = 300;
 pub(super) const SLOTS: u16 = 12;
@@ -154,7 +147,7 @@ impl RoundSeen {
 
 impl EpochSeen {
     /// Takes one member's message; `None` for one that does not fit.
-    fn take(&mut self, from: u16, wire: &[u8]) -> Option<()> {
+    pub(super) fn take(&mut self, from: u16, wire: &[u8]) -> Option<()> {
         let all = |of: Vec<Wire>, members: &Members| members.indices().map(|index| (index, of.clone())).collect();
         match self.step {
             SetupStep::Hello => {

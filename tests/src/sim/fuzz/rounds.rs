@@ -1,22 +1,17 @@
 //! An epoch and its rounds as a coordinator would take them on, more or less.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use engine::message::{
     Carried, Cohort, EpochOpen, Previous, RoundStart, SetupStep, SetupToAgent, ToAgent, ToCoordinator, Wire,
 };
 use engine::{AgentId, CohortTerms, Digest, JobId, Outcome, PlainSum, RingVec, SlotId, Workload};
-use governance::log::Tree;
-use governance::{Request, SignedAct, SignedRequest, SignedRoster};
 use rand::RngExt;
 use secagg::adder::Relay;
-use secagg::{
-    Accept, Ack, Certificate, Deal, Hello, MaskedHeader, Members, Message, PairCts, Receipt, Reveal, Survivors, Vote,
-};
+use secagg::{Accept, Certificate, MaskedHeader, Members, Message, Receipt, Reveal, Survivors, Vote};
 
 use super::Fuzz;
-use super::people::People;
 use crate::plain::{PlainSums, Task};
 
 use super::mind::{EpochSeen, Job, RoundSeen, SLOTS, Stage};
