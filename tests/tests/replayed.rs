@@ -73,7 +73,13 @@ fn replayed(
 ) -> (BTreeMap<String, Decision>, usize) {
     let (mut books, mut found, mut denied) = (Books::default(), BTreeMap::new(), 0);
     for record in world.participants[place].records() {
-        if let ParticipantRecord::Logged { leaf, payload } = &record {
+        let logged = match &record {
+            ParticipantRecord::Logged { leaf, payload } => Some((leaf, payload.as_ref(), true)),
+            // Its words were erased; the decision stands.
+            ParticipantRecord::PayloadErased { leaf, .. } => Some((leaf, None, false)),
+            _ => None,
+        };
+        if let Some((leaf, payload, kept)) = logged {
             let event = SignedEvent::parse(leaf.as_bytes())
                 .expect("own events are signed")
                 .event()
@@ -95,8 +101,9 @@ fn replayed(
                             "under another grant: {leaf}"
                         );
                     }
+                    (Decision::Deny, _) if !kept => {}
                     (Decision::Deny, again) => {
-                        let text = &payload.as_ref().expect("a refusal has its words beside it").text;
+                        let text = &payload.expect("a refusal has its words beside it").text;
                         denied += usize::from(is_again(text, again));
                     }
                     (Decision::Allow, again) => panic!("{leaf} was allowed and is not again: {again:?}"),

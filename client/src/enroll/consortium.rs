@@ -16,6 +16,8 @@ pub const GOVERNANCE_KEY: &str = "governance.key";
 pub const GOVERNANCE: &str = "governance.pub";
 pub const MEMBERS: &str = "members.json";
 pub const ROSTER: &str = "roster.json";
+/// Held while somebody changes the members. Never replaced, as the list is: whoever waited for a list that was replaced would hold nothing.
+pub const LOCK: &str = "members.lock";
 
 /// What `sotto init` is told.
 #[derive(Clone, Debug)]
@@ -83,6 +85,7 @@ pub fn init(folder: &Path, founding: &Founding) -> Result<String, EnrollError> {
     files::create(&folder.join(CA), files::PUBLIC, ca.as_bytes())?;
     files::create(&folder.join(GOVERNANCE), files::PUBLIC, governance.as_bytes())?;
     files::create(&folder.join(MEMBERS), files::PUBLIC, &members.to_json()?)?;
+    files::create(&folder.join(LOCK), files::PUBLIC, b"")?;
     Ok(governance)
 }
 

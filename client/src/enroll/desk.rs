@@ -10,7 +10,7 @@ use governance::{
 use proto::identity::Role;
 
 use super::approve::Approval;
-use super::consortium::{CA, CA_KEY, GOVERNANCE, GOVERNANCE_KEY, MEMBERS, Members, ROSTER};
+use super::consortium::{CA, CA_KEY, GOVERNANCE, GOVERNANCE_KEY, LOCK, MEMBERS, Members, ROSTER};
 use super::request::RequestBody;
 use super::{EnrollError, chain, files, now_ms, pki, signing_key};
 
@@ -27,9 +27,6 @@ pub struct Desk {
     _lock: File,
 }
 
-/// Held while somebody changes the members.
-const LOCK: &str = "members.lock";
-
 /// A certificate for a request, and the key that the roster pins.
 pub struct Certified {
     pub certificate: String,
@@ -42,7 +39,6 @@ impl Desk {
         if !list.exists() {
             return Err(EnrollError::io(&list, std::io::ErrorKind::NotFound.into()));
         }
-        // A file of its own, which is never replaced as the list is: whoever waited for a list that was replaced meanwhile would hold nothing.
         let place = folder.join(LOCK);
         let lock = File::options().create(true).truncate(false).write(true).open(&place);
         let lock = lock.map_err(|error| EnrollError::io(&place, error))?;
