@@ -72,6 +72,7 @@ pub const ORDERS: usize = 16;
 pub const OUTBOX: usize = 1024;
 
 /// Runs until `Stop` or until something cannot be made durable.
+#[expect(clippy::too_many_arguments, reason = "each part is owned by nobody else")]
 pub fn run<S: Store>(
     mut engine: Participant,
     mut store: S,

@@ -103,7 +103,7 @@ struct Stream {
 enum Carried {
     Closed,
     /// The agent has ended its half and the coordinator the other, in order: the session goes on here, as another identity.
-    Onward(Stream, Arc<Identity>),
+    Onward(Box<Stream>, Arc<Identity>),
 }
 
 /// The dialling of a successor.
@@ -139,7 +139,7 @@ impl Link {
                 Carried::Closed => return Ok(()),
                 Carried::Onward(next, identity) => {
                     tracing::info!(coordinator = %self.address, "the connection goes on with the new certificate");
-                    (stream, self.identity, self.newer) = (next, identity, None);
+                    (stream, self.identity, self.newer) = (*next, identity, None);
                 }
             }
         }
@@ -193,7 +193,7 @@ impl Link {
                 ended = &mut reading => {
                     ended?;
                     return Ok(match successor {
-                        Some((next, identity)) if written => Carried::Onward(next, identity),
+                        Some((next, identity)) if written => Carried::Onward(Box::new(next), identity),
                         _ => Carried::Closed,
                     });
                 }

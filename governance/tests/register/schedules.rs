@@ -61,7 +61,7 @@ fn what(kind: u8, about: u8, how: u8, grants: &[ContentHash], speaker: &str, hub
             let held = hub
                 .any_grant(&grant)
                 .map(|held| held.held(&by(speaker), some.as_deref()));
-            let lifts = held.filter(|_| about % 5 != 0).unwrap_or_default();
+            let lifts = held.filter(|_| !about.is_multiple_of(5)).unwrap_or_default();
             let lifts = if lifts.is_empty() { [grant].into() } else { lifts };
             What::GrantResumed {
                 grant,
