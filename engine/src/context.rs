@@ -3,6 +3,9 @@
 
 use std::sync::Arc;
 
+use governance::Contract;
+use governance::decision::ColumnsRead;
+
 use crate::ids::SlotId;
 use crate::message::RoundStart;
 use crate::workload::{CohortTerms, Plan};
@@ -13,6 +16,7 @@ const DOMAIN: &str = "sottovoce/engine/v1/context";
 #[derive(Clone)]
 pub(crate) struct Planned {
     pub plan: Arc<Plan>,
+    pub columns: Arc<ColumnsRead>,
     pub hash: secagg::Digest,
     pub terms: CohortTerms,
     /// Names the charge, so that a reservation is found again after a restart.
@@ -20,10 +24,11 @@ pub(crate) struct Planned {
 }
 
 impl Planned {
-    pub(crate) fn new(plan: Plan, terms: CohortTerms) -> Self {
+    pub(crate) fn new(plan: Plan, contract: &Contract, terms: CohortTerms) -> Self {
         Self {
             hash: plan.hash(),
             price: price(&plan),
+            columns: Arc::new(ColumnsRead::of(contract, plan.columns.clone())),
             plan: Arc::new(plan),
             terms,
         }

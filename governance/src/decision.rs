@@ -4,8 +4,10 @@
 //! Cedar policy (crate `policy`) plugs in behind `Decide` and can only narrow it. Everything here is independent of data, so a refusal
 //! names its rule, its reason and what would help. Absent permission is a refusal.
 
+pub mod columns;
 pub mod path;
 
+pub use columns::ColumnsRead;
 pub use path::Path;
 
 use crate::act::Subject;
@@ -31,7 +33,7 @@ pub struct Question<'a> {
     /// Its name, which the layer of policies of all carries.
     pub consortium: &'a str,
     /// The columns that the plan reads.
-    pub columns: &'a [String],
+    pub columns: &'a ColumnsRead,
     /// The aggregates that it releases, as in SQL and in capitals; none for training.
     pub aggregates: &'a [String],
     /// Whether what leaves holds noise. Before there is a plan nobody knows, and it counts as so.
@@ -170,22 +172,18 @@ impl Decide for LocalRules {
                 allowed.join(", ")
             )
         });
-        let withheld = self.forbidden_columns.get(dataset);
-        // A set, since a run over an image asks for hundreds of columns several times a round.
-        let queryable: BTreeSet<&str> = (q.contract.columns.iter())
-            .filter(|column| column.queryable)
-            .map(|column| column.name.as_str())
-            .collect();
-        let forbidden = (q.columns.iter())
-            .find(|name| withheld.is_some_and(|list| list.contains(*name)) || !queryable.contains(name.as_str()));
-        if let Some(column) = forbidden {
+        let withheld = || {
+            let list = self.forbidden_columns.get(dataset)?;
+            (q.columns.names().iter().map(String::as_str)).find(|name| list.contains(*name))
+        };
+        if let Some(column) = q.columns.unqueryable().or_else(withheld) {
             return deny(
                 "local.column",
                 format!("column `{column}` of `{dataset}` may not be used here"),
                 "leave the column out of the question".into(),
             );
         }
-        path.passed("local.column", || match q.columns {
+        path.passed("local.column", || match q.columns.names() {
             [] => "the question reads no column".to_owned(),
             read => format!("may be used: {}", listed(read)),
         });
@@ -211,7 +209,7 @@ impl Question<'_> {
             organisation: self.organisation,
             owner: self.owner,
             dataset: &self.request.dataset,
-            columns: self.columns,
+            columns: self.columns.names(),
             aggregates: self.aggregates,
             purpose: &self.request.purpose,
             action: self.action(),

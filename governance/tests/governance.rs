@@ -1,6 +1,6 @@
 //! Contracts, rosters, requests and decisions as an owner, a governance holder and an analyst meet them.
 
-use governance::decision::{Decide, LocalRules, Question, Verdict};
+use governance::decision::{ColumnsRead, Decide, LocalRules, Question, Verdict};
 use governance::grant::Unlogged;
 use governance::log::event::Role;
 use governance::request::{MAX_SKEW_MS, RequestError};
@@ -362,7 +362,7 @@ fn a_request_holds_for_its_analyst_its_bytes_and_its_time() {
 #[test]
 fn the_owner_decides_and_absence_is_refusal() {
     let contract = Contract::parse(HEART).unwrap();
-    let columns = vec!["age".to_string(), "chol".to_string()];
+    let columns = ColumnsRead::of(&contract, vec!["age".to_string(), "chol".to_string()]);
     let asked = request();
     let question = Question {
         request: &asked,
@@ -414,7 +414,7 @@ fn the_owner_decides_and_absence_is_refusal() {
         ),
         "contract.purpose"
     );
-    let id = vec!["id".to_string()];
+    let id = ColumnsRead::of(&contract, vec!["id".to_string()]);
     assert_eq!(
         rule(
             &rules,

@@ -74,11 +74,6 @@ impl<'a> Asked<'a> {
     /// `None` where the kind of request is no action that policies know.
     pub fn of(question: &Question<'a>) -> Option<Self> {
         let (request, contract) = (question.request, question.contract);
-        let classification = |name: &String| {
-            contract
-                .column(name)
-                .and_then(|column| column.classification.as_deref())
-        };
         Some(Self {
             analyst: &request.analyst,
             organisation: question.organisation,
@@ -87,8 +82,8 @@ impl<'a> Asked<'a> {
             version: &contract.version,
             purpose: &request.purpose,
             broader_purposes: question.register.vocabulary().broader(&request.purpose).collect(),
-            columns: question.columns.iter().map(String::as_str).collect(),
-            classifications: question.columns.iter().filter_map(classification).collect(),
+            columns: question.columns.names().iter().map(String::as_str).collect(),
+            classifications: question.columns.classifications().collect(),
             aggregates: Some(question.aggregates.iter().map(String::as_str).collect()),
             noise: question.noise,
             epsilon: request.epsilon,

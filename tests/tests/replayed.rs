@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use engine::participant::Books;
 use engine::record::{CoordinatorRecord, ParticipantRecord};
 use engine::{CohortTerms, codes};
-use governance::decision::{Question, Verdict};
+use governance::decision::{ColumnsRead, Question, Verdict};
 use governance::log::event::Decision;
 use governance::log::note::NoteKey;
 use governance::log::{Algorithm, Bundle, BundleError, Event, Kind, SignedCheckpoint, SignedEvent, Trust};
@@ -57,7 +57,7 @@ fn decided(world: &World, place: usize, books: &Books, request: &Request, at_ms:
         consortium: &consortium.roster.consortium,
         register: books.heard().register(),
         witnessed: books.log(),
-        columns: &plan.columns,
+        columns: &ColumnsRead::of(&consortium.contract, plan.columns.clone()),
         aggregates: &plan.aggregates,
         noise: true,
         s_min: terms.s_min,

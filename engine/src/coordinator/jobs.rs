@@ -351,7 +351,7 @@ impl Coordinator {
                     return Prepared::Fail(Refusal::new(codes::UNKNOWN_KIND, text).into());
                 };
                 match workload.plan(&request, contract, &terms) {
-                    Ok(plan) => run.planned.insert(Planned::new(plan, terms)).clone(),
+                    Ok(plan) => run.planned.insert(Planned::new(plan, contract, terms)).clone(),
                     Err(refusal) => return Prepared::Fail(refusal.into()),
                 }
             }

@@ -10,7 +10,7 @@ use std::time::Instant;
 use engine::participant::Consent;
 use governance::act::{By, Layer as Published};
 use governance::canonical::Real;
-use governance::decision::{Decide, LocalRules, Question, Verdict};
+use governance::decision::{ColumnsRead, Decide, LocalRules, Question, Verdict};
 use governance::grant::{Action, Extent, Terms, Witnessed};
 use governance::log::event::Role;
 use governance::{Act, ContentHash, Contract, LogicalType, Register, Request, What};
@@ -55,7 +55,7 @@ pub(super) fn measure() -> Result<Map<String, Value>> {
     let folder = tempfile::tempdir()?;
     let consents = consents(folder.path())?;
     let request = request(&contract);
-    let columns: Vec<String> = (0..COLUMNS).map(column).collect();
+    let columns = ColumnsRead::of(&contract, (0..COLUMNS).map(column).collect());
     let aggregates = ["AVG".to_owned(), "COUNT".to_owned()];
     let question = Question {
         request: &request,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use governance::decision::{Decide, LocalRules, Question, Verdict};
+use governance::decision::{ColumnsRead, Decide, LocalRules, Question, Verdict};
 use governance::grant::Unlogged;
 use governance::register::contracts::MoveError;
 use governance::register::{AtDoor, ContractStanding};
@@ -219,7 +219,7 @@ fn a_participant_refuses_a_version_that_is_not_active_whatever_its_configuration
             consortium: "heart",
             register: &life.register,
             witnessed: &Unlogged,
-            columns: &[],
+            columns: &ColumnsRead::default(),
             aggregates: &[],
             noise: true,
             s_min: 3,

@@ -1,7 +1,7 @@
 //! What three layers say together, who decided, and how to be allowed.
 
 use super::common::{allows, draft, layers, policies, sample};
-use governance::decision::{Decide, Question, Verdict};
+use governance::decision::{ColumnsRead, Decide, Question, Verdict};
 use governance::grant::Unlogged;
 use governance::{ContentHash, Contract, Register, Request};
 use policy::{Decision, Draft, Layer, Layers, Outcome};
@@ -232,7 +232,8 @@ fn the_agents_question_is_put_to_the_layers_with_what_the_contract_says() {
         issued_at_ms: 1,
         expires_at_ms: 2,
     };
-    let (plain, identifying) = (vec!["age".to_owned()], vec!["age".to_owned(), "id".to_owned()]);
+    let read = |names: &[&str]| ColumnsRead::of(&contract, names.iter().map(|name| (*name).to_owned()).collect());
+    let (plain, identifying) = (read(&["age"]), read(&["age", "id"]));
     let register = Register::default();
     let question = |request, columns| Question {
         request,

@@ -216,8 +216,14 @@ impl Participant {
         let Some((_, dataset)) = found else {
             return Err(Refusal::new(codes::NOT_SERVED, "the dataset is not served any more"));
         };
-        let (plan, s_min) = (&part.planned.plan, part.planned.terms.s_min);
-        let grant = self.decide(&part.request, dataset, Some(plan), (s_min, now_ms), &mut Path::silent())?;
+        let s_min = part.planned.terms.s_min;
+        let grant = self.decide(
+            &part.request,
+            dataset,
+            Some(&part.planned),
+            (s_min, now_ms),
+            &mut Path::silent(),
+        )?;
         if grant != part.grant {
             let text = "the grant that the round was accepted under no longer covers it";
             return Err(Refusal::new(codes::NO_GRANT, text).remedy("ask again"));

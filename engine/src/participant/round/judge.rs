@@ -1,7 +1,7 @@
 //! The judgement over a question: everything that is looked at before a slot, a ledger or data is touched. A round that starts and a trial
 //! come here alike, so what `sotto explain` shows is what happens. None of it depends on data.
 
-use governance::decision::{Path, Question, Verdict};
+use governance::decision::{ColumnsRead, Path, Question, Verdict};
 use governance::{ContentHash, Request};
 
 use crate::codes;
@@ -10,7 +10,7 @@ use crate::ids::EpochSeq;
 use crate::message::RoundStart;
 use crate::participant::payer::Payer;
 use crate::participant::{ConsentTerms, Dataset, Participant};
-use crate::workload::{CohortTerms, Plan, Refusal};
+use crate::workload::{CohortTerms, Refusal};
 
 /// What helps where two programs do not say the same.
 pub(super) const OTHER_VERSIONS: &str = "`sotto doctor` compares versions; else ask the coordinator's operator";
@@ -118,7 +118,7 @@ impl Participant {
             self.check_token(*hash, request, &planned, start)?;
         }
         held(path, "tick", self.in_time(asked.timeout_ms))?;
-        let grant = self.decide(request, &dataset, Some(&planned.plan), (s_min, now_ms), path)?;
+        let grant = self.decide(request, &dataset, Some(&planned), (s_min, now_ms), path)?;
         path.passed("consent", || match self.config.consent.terms(&request.dataset) {
             ConsentTerms::NotAsked => "not asked for this dataset".to_owned(),
             ConsentTerms::Required { publication: None } => {
@@ -247,7 +247,7 @@ impl Participant {
         if plan.bounds.dim() != plan.dim || plan.rounds == 0 {
             return Err(Refusal::new(codes::OTHER_PLAN, "the plan contradicts itself").remedy(OTHER_VERSIONS));
         }
-        Ok(Planned::new(plan, terms))
+        Ok(Planned::new(plan, &dataset.contract, terms))
     }
 
     /// The owner's rules, and the grant that admits the analyst if the owner's list does not. Without a plan yet: only whether anything is.
@@ -255,7 +255,7 @@ impl Participant {
         &self,
         request: &Request,
         dataset: &Dataset,
-        plan: Option<&Plan>,
+        planned: Option<&Planned>,
         (s_min, now_ms): (u32, u64),
         path: &mut Path,
     ) -> Result<Option<ContentHash>, Refusal> {
@@ -263,6 +263,7 @@ impl Participant {
             Refusal::new(codes::REQUEST_REFUSED, "the analyst is not in the roster")
                 .remedy("`sotto doctor` says who is")
         })?;
+        let (plan, unknown) = (planned.map(|planned| &planned.plan), ColumnsRead::default());
         let question = Question {
             request,
             contract: &dataset.contract,
@@ -272,7 +273,7 @@ impl Participant {
             consortium: &self.roster.consortium,
             register: self.books.heard().register(),
             witnessed: self.books.log(),
-            columns: plan.map_or(&[], |plan| &plan.columns),
+            columns: planned.map_or(&unknown, |planned| &planned.columns),
             aggregates: plan.map_or(&[], |plan| &plan.aggregates),
             noise: plan.is_none_or(|plan| plan.variance != 0),
             s_min,
