@@ -165,8 +165,8 @@ impl Consents {
         Ok(pulse.refresh(now_ms, register) + changes)
     }
 
-    /// Takes a file, all of it or nothing. A withdrawal gives way to a consent that was decided on after it was recorded, or by `overrule`
-    /// to any: an export may be older than what somebody told the owner since.
+    /// Takes a file, all of it or nothing. A withdrawal, also of a part, gives way to a consent that was decided on after it was recorded, or
+    /// by `overrule` to any: an export may be older than what somebody told the owner since.
     pub fn import(&self, population: &str, path: &Path, overrule: bool, now_ms: u64) -> Result<Imported, ConsentError> {
         let people = self.people(population)?;
         let decisions = import::read(path, &self.terms, people)?;
@@ -190,9 +190,9 @@ impl Consents {
         let register = register.ok_or_else(|| ConsentError::Population(population.to_owned()))?;
         let mut imported = Imported::default();
         for (decision, (unit, choice)) in decisions.iter().zip(&named) {
-            match (register.withdrawn_ms(unit), choice) {
-                (Some(withdrawn_ms), Choice::Given { .. }) => {
-                    let is_later = |decided: Instant| (withdrawn_ms + 1..=now_ms).contains(&decided.from_ms());
+            match (register.took_back_ms(unit, choice, now_ms), choice) {
+                (Some(taken_ms), _) => {
+                    let is_later = |decided: Instant| (taken_ms + 1..=now_ms).contains(&decided.from_ms());
                     if !(overrule || decision.decided.is_some_and(is_later)) {
                         return Err(at(decision.at, Fault::Withdrawn).into());
                     }

@@ -35,8 +35,8 @@ struct Entry {
     /// Position in `lists`; a withdrawn consent is one to nothing.
     list: u32,
     window: Window,
-    /// When it was recorded here.
-    changed_ms: u64,
+    /// When the unit last took something back of what it had given, if nothing but that was said since.
+    narrowed_ms: Option<u64>,
 }
 
 /// For the owner's eyes only.
@@ -59,6 +59,11 @@ impl Window {
 
     fn holds(&self, now_ms: u64) -> bool {
         (self.from_ms..self.until_ms).contains(&now_ms)
+    }
+
+    /// Whether it holds at no time, from `now_ms` on, at which `wider` does not.
+    fn is_within(&self, wider: &Self, now_ms: u64) -> bool {
+        wider.from_ms <= self.from_ms.max(now_ms) && self.until_ms <= wider.until_ms
     }
 }
 
@@ -94,13 +99,30 @@ impl Register {
                 list
             }
         };
+        let before = self.entries.get(&unit);
+        let keeps_all = before.is_none_or(|before| {
+            let kept = &self.lists[before.list as usize];
+            kept.is_empty() || (kept.is_subset(&purposes) && before.window.is_within(&window, changed_ms))
+        });
+        let widens = before.is_some_and(|before| !self.is_within(before, &purposes, &window, changed_ms));
+        let narrowed_ms = match before {
+            _ if !keeps_all || purposes.is_empty() => Some(changed_ms),
+            Some(before) if !widens => before.narrowed_ms,
+            _ => None,
+        };
         let entry = Entry {
             version,
             list,
             window,
-            changed_ms,
+            narrowed_ms,
         };
         self.entries.insert(unit, entry);
+    }
+
+    /// Whether a choice gives nothing that this one does not give.
+    fn is_within(&self, entry: &Entry, purposes: &BTreeSet<String>, window: &Window, now_ms: u64) -> bool {
+        let given = &self.lists[entry.list as usize];
+        purposes.is_empty() || (purposes.is_subset(given) && window.is_within(&entry.window, now_ms))
     }
 
     /// Whether a unit ever decided anything here.
@@ -108,10 +130,13 @@ impl Register {
         self.entries.contains_key(unit)
     }
 
-    /// When a unit's withdrawal was recorded, if that is what holds.
-    pub fn withdrawn_ms(&self, unit: &Name) -> Option<u64> {
+    /// When a unit took back what `choice` would give it again: by a withdrawal, or by a consent to less.
+    pub fn took_back_ms(&self, unit: &Name, choice: &Choice, now_ms: u64) -> Option<u64> {
         let entry = self.entries.get(unit)?;
-        self.lists[entry.list as usize].is_empty().then_some(entry.changed_ms)
+        let (purposes, window) = choice.terms();
+        entry
+            .narrowed_ms
+            .filter(|_| !self.is_within(entry, &purposes, &window, now_ms))
     }
 
     /// Whether a unit consents now to a purpose that `covers` finds in what it consented to.

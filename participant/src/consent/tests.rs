@@ -162,6 +162,45 @@ fn an_import_does_not_turn_a_withdrawal_back_into_a_consent() {
 }
 
 #[test]
+fn an_import_does_not_give_again_what_was_taken_back_in_part() {
+    let world = World::new();
+    let export = "unit,purposes,until\n1,research;care,\n2,research,\n3,research,2027-06-01\n";
+    world.import("export.csv", export).unwrap();
+    let give = |unit: &str, purpose: &str, until: Option<&str>| {
+        let order = serde_json::json!({"act": "give", "unit": unit, "purposes": [purpose], "until": until});
+        world.order(order).unwrap()
+    };
+    give("1", "care", None);
+    give("2", "research", Some("2027-02-01"));
+    let refused = |text: &str| world.import("e.csv", text).unwrap_err().to_string();
+    assert!(refused("unit,purposes\n1,research;care\n").contains("line 2"));
+    assert!(
+        refused("unit,purposes\n2,research\n").contains("line 2"),
+        "for longer than it gave"
+    );
+    assert_eq!(
+        world.import("e.csv", "unit,purposes\n1,care\n").unwrap(),
+        0,
+        "no more than holds"
+    );
+    // Whoever took nothing back may give more by a file, as ever.
+    assert_eq!(world.import("e.csv", "unit,purposes\n3,research;care\n").unwrap(), 1);
+    assert_eq!(world.who("research", NOW_MS), [2, 3]);
+    let file = world.folder.path().join("later.csv");
+    fs::write(&file, "unit,purposes,decided\n1,research;care,2027-01-16\n").unwrap();
+    let later = NOW_MS + 48 * HOUR_MS;
+    assert_eq!(
+        world
+            .consents()
+            .import(PATIENTS, &file, false, later)
+            .unwrap()
+            .overruled,
+        1
+    );
+    assert_eq!(world.who("research", NOW_MS), [1, 2, 3]);
+}
+
+#[test]
 fn a_fhir_consent_overrules_a_withdrawal_by_its_date() {
     let world = World::new();
     let consent = |date: &str| {

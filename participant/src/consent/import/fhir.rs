@@ -6,7 +6,8 @@
 //! default; `provision`, exceptions to it, each naming purposes by code. So `deny` with provisions permits the purposes that they
 //! name, and `permit` stands for the purposes of the form that was signed (`permit_means` of the configuration) without those that
 //! provisions name. A permit may be one of anything: privacy, treatment, research or care in advance are what the resource is for. So it
-//! counts only if its `category` is one of `permit_categories`, and names neither a `grantee` nor a `controller`. Elements that document the consent (who, when, on what paper) change nothing.
+//! counts only if its `category` is one of `permit_categories`. Nothing that permits may name a `grantee` or a `controller`: that is a consent to
+//! somebody in particular. Elements that document the consent (who gave it, when, on what paper) change nothing.
 //!
 //! What narrows a consent in a way that is not kept here (actors, actions, kinds of data, nested exceptions, modifier extensions) is
 //! refused, because leaving it out would widen what somebody permitted. So are R4's elements, which say the same things differently.
@@ -83,6 +84,7 @@ pub(super) fn decision(resource: &Value, terms: &Terms, people: &People) -> Resu
     match text(consent, "decision")? {
         Some("deny") if provisions.is_empty() => Ok((unit, Choice::Withdrawn)),
         Some("deny") => {
+            is_to_nobody_in_particular(consent)?;
             let window = common_window(&provisions, whole)?;
             let purposes = provisions
                 .into_iter()
@@ -91,6 +93,7 @@ pub(super) fn decision(resource: &Value, terms: &Terms, people: &People) -> Resu
             Ok((unit, consent_to(purposes, window)?))
         }
         Some("permit") => {
+            is_to_nobody_in_particular(consent)?;
             is_of_our_kind(consent, terms)?;
             Ok((unit, permitted(&provisions, whole, terms)?))
         }
@@ -107,16 +110,18 @@ pub(super) fn decided(resource: &Value) -> Option<Instant> {
     resource.get("date").and_then(Value::as_str).and_then(Instant::parse)
 }
 
-/// A plain permit does not say what for, so what kind of consent it is must, and it must not be to somebody in particular.
-fn is_of_our_kind(consent: &Map<String, Value>, terms: &Terms) -> Result<(), Fault> {
-    if let Some(whose) = ["grantee", "controller"]
-        .into_iter()
-        .find(|name| consent.contains_key(*name))
-    {
-        return Err(not_understood(format!(
-            "it permits, and names a `{whose}`: to whom is not kept here; deny by default and permit purposes by provision, or import it as a table"
-        )));
+/// What is permitted to one party is not permitted to all, and parties are not kept here.
+fn is_to_nobody_in_particular(consent: &Map<String, Value>) -> Result<(), Fault> {
+    match (["grantee", "controller"].into_iter()).find(|name| consent.contains_key(*name)) {
+        None => Ok(()),
+        Some(whose) => Err(not_understood(format!(
+            "it permits, and names a `{whose}`: to whom is not kept here; where that is you, import it as a table"
+        ))),
     }
+}
+
+/// A plain permit does not say what for, so what kind of consent it is must.
+fn is_of_our_kind(consent: &Map<String, Value>, terms: &Terms) -> Result<(), Fault> {
     let listed = |coding: &Value| {
         let text = |name: &str| coding.get(name).and_then(Value::as_str).unwrap_or_default();
         let (system, code) = (text("system"), text("code"));

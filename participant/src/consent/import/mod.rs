@@ -58,7 +58,7 @@ pub enum Fault {
     #[error("its unit has white space around it, which makes it another id than the data's: take that out")]
     Spaces,
     #[error(
-        "its unit withdrew here, and the file may be older than that: say in `decided` (FHIR: `date`) on which later day consent was given again, or import with --overrule-withdrawals"
+        "its unit withdrew what it gives, all or a part, here, and the file may be older than that: say in `decided` (FHIR: `date`) on which later day consent was given again, or import with --overrule-withdrawals"
     )]
     Withdrawn,
     #[error("its unit was decided about before, {first}: leave one decision for each unit")]

@@ -135,6 +135,13 @@ fn a_plain_permit_of_another_kind_or_to_somebody_in_particular_is_none() {
             other => panic!("{says}: {other:?}"),
         }
     }
+    for whose in ["grantee", "controller"] {
+        let to_one = with(|c| c[whose] = json!([{"reference": "Organization/1"}]));
+        match choice(&to_one, &terms) {
+            Err(Fault::NotUnderstood(text)) => assert!(text.contains(whose), "{text}"),
+            other => panic!("by provision, to one {whose}: {other:?}"),
+        }
+    }
     terms.permit_categories = ["59284-0".to_owned()].into();
     assert!(choice(&plain(&|_| {}), &terms).is_ok(), "by its code alone");
     terms.permit_categories.clear();
