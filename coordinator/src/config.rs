@@ -60,6 +60,8 @@ pub enum Log {
 const CALLS_PER_SECOND: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
 const CALLS_BURST: NonZeroU32 = NonZeroU32::new(5_000).unwrap();
 const SUBMISSIONS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(6_000).unwrap();
+/// Half a gibibyte: requests stay in the books.
+const SUBMITTED_KIB_PER_HOUR: NonZeroU32 = NonZeroU32::new(512 * 1024).unwrap();
 const ACTS_PER_HOUR: NonZeroU32 = NonZeroU32::new(1_000).unwrap();
 const LOG_PAGES_PER_MINUTE: NonZeroU32 = NonZeroU32::new(1_200).unwrap();
 const STREAMS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(120).unwrap();
@@ -74,6 +76,7 @@ pub struct Limits {
     pub calls_per_second: NonZeroU32,
     pub calls_burst: NonZeroU32,
     pub submissions_per_minute: NonZeroU32,
+    pub submitted_kib_per_hour: NonZeroU32,
     pub acts_per_hour: NonZeroU32,
     pub log_pages_per_minute: NonZeroU32,
     pub streams_per_minute: NonZeroU32,
@@ -106,6 +109,7 @@ impl Default for Limits {
             calls_per_second: CALLS_PER_SECOND,
             calls_burst: CALLS_BURST,
             submissions_per_minute: SUBMISSIONS_PER_MINUTE,
+            submitted_kib_per_hour: SUBMITTED_KIB_PER_HOUR,
             acts_per_hour: ACTS_PER_HOUR,
             log_pages_per_minute: LOG_PAGES_PER_MINUTE,
             streams_per_minute: STREAMS_PER_MINUTE,

@@ -4,12 +4,15 @@
 //! Costs a look-up in a small map a call; the keys are names of the roster, so nobody can make the maps grow. Lost in a restart, and may be.
 //! The engine holds what depends on its books: open jobs, and what agents hand in.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::{Refusal, codes};
 use governor::clock::Clock;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Limits;
 
@@ -32,9 +35,12 @@ pub struct Later {
 pub struct Gate {
     calls: Limit,
     submissions: Limit,
+    /// Of requests, since one may carry a model.
+    kibibytes: Limit,
     acts: Limit,
     pages: Limit,
     streams: Limit,
+    turns: Mutex<BTreeMap<String, Arc<Semaphore>>>,
 }
 
 struct Limit {
@@ -61,6 +67,11 @@ impl Gate {
                 "requests a minute",
                 codes::TOO_MANY_REQUESTS,
             )(Quota::per_minute(limits.submissions_per_minute)),
+            kibibytes: of(
+                limits.submitted_kib_per_hour,
+                "KiB of requests an hour",
+                codes::TOO_MANY_REQUESTS,
+            )(Quota::per_hour(limits.submitted_kib_per_hour)),
             acts: of(limits.acts_per_hour, "acts an hour", codes::TOO_MANY_ACTS)(Quota::per_hour(limits.acts_per_hour)),
             pages: of(
                 limits.log_pages_per_minute,
@@ -70,6 +81,7 @@ impl Gate {
             streams: of(limits.streams_per_minute, "connections a minute", codes::TOO_MANY_CALLS)(Quota::per_minute(
                 limits.streams_per_minute,
             )),
+            turns: Mutex::default(),
         }
     }
 
@@ -81,6 +93,24 @@ impl Gate {
             Call::Read => Ok(()),
             Call::Submit => self.submissions.take(organisation, whose),
         }
+    }
+
+    /// Whether a request of this size may be kept now: calls are counted before they are read, and this after.
+    pub fn keeps(&self, organisation: &str, bytes: usize) -> Result<(), Later> {
+        let kibibytes = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        let kibibytes = NonZeroU32::new(kibibytes).unwrap_or(NonZeroU32::MIN);
+        self.kibibytes.take_many(organisation, "your organisation", kibibytes)
+    }
+
+    /// Waits until no other call of this organisation reads the books: what one lists holds everybody up for its own length at most.
+    pub async fn turn(&self, organisation: &str) -> OwnedSemaphorePermit {
+        let turns = {
+            let mut all = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            let one = || Arc::new(Semaphore::new(1));
+            all.entry(organisation.to_owned()).or_insert_with(one).clone()
+        };
+        // Unwrap safety: this semaphore is never closed.
+        turns.acquire_owned().await.expect("an open semaphore")
     }
 
     /// Whether a person may decide something now. Each counts alone: nobody keeps a colleague from deciding.
@@ -104,7 +134,20 @@ impl Gate {
 
 impl Limit {
     fn take(&self, key: &str, whose: &str) -> Result<(), Later> {
-        self.buckets.check_key(&key.to_owned()).map_err(|until| {
+        self.take_many(key, whose, NonZeroU32::MIN)
+    }
+
+    fn take_many(&self, key: &str, whose: &str, many: NonZeroU32) -> Result<(), Later> {
+        let taken = self.buckets.check_key_n(&key.to_owned(), many);
+        let taken = taken.map_err(|_| Later {
+            refusal: Refusal::new(
+                self.code,
+                format!("{whose} may make {} here, and asks for more at once", self.words),
+            )
+            .remedy("ask for less; the coordinator's operator sets the limit"),
+            retry: Duration::ZERO,
+        })?;
+        taken.map_err(|until| {
             let retry = until.wait_time_from(self.buckets.clock().now());
             let text = format!("{whose} may make {} here, and has made them", self.words);
             let remedy = format!(
@@ -127,6 +170,36 @@ pub fn millis(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn requests_are_weighed_as_well_as_counted() {
+        let gate = Gate::new(&Limits {
+            submitted_kib_per_hour: NonZeroU32::new(8).unwrap(),
+            ..Limits::default()
+        });
+        assert_eq!(gate.keeps("loud", 6 * 1024), Ok(()));
+        let later = gate.keeps("loud", 6 * 1024).unwrap_err();
+        assert!(
+            later.refusal.message.contains("8 KiB of requests an hour"),
+            "{}",
+            later.refusal
+        );
+        assert!(later.retry > Duration::ZERO);
+        assert!(gate.keeps("loud", 100 * 1024).is_err(), "more than there ever is");
+        assert_eq!(gate.keeps("loud", 100), Ok(()));
+        assert_eq!(gate.keeps("quiet", 6 * 1024), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn an_organisation_reads_one_thing_at_a_time_and_waits_for_nobody_elses() {
+        let gate = gate(1, 1);
+        let reading = gate.turn("loud").await;
+        let another = tokio::time::timeout(Duration::from_millis(20), gate.turn("loud")).await;
+        assert!(another.is_err(), "its own first call is still read");
+        drop(gate.turn("quiet").await);
+        drop(reading);
+        drop(gate.turn("loud").await);
+    }
 
     fn gate(calls: u32, submissions: u32) -> Gate {
         let number = |n| NonZeroU32::new(n).unwrap();

@@ -22,7 +22,7 @@ pub use cover::{Uncovered, Wanted};
 pub use view::GrantView;
 
 use crate::act::{By, Layer, Subject, policy_hash};
-use crate::grant::{Grant, GrantError, Step};
+use crate::grant::{Grant, GrantError, Line, Status, Step, Unlogged};
 use crate::hold::Holds;
 use crate::log::event::Role;
 use crate::purpose::{Vocabulary, VocabularyError};
@@ -30,6 +30,10 @@ use crate::{Act, ActError, ContentHash, Roster, SignedAct, Stage, VerifyingKey, 
 
 /// Acts of one person: registers stay small enough to be read.
 const MAX_ACTS: u32 = 10_000;
+/// Grants that one person may wait for an answer about: whoever is asked keeps them all.
+const MAX_UNANSWERED: usize = 100;
+/// Of an act that a person writes; policies and vocabularies are whole documents.
+const MAX_PERSONAL: usize = 64 * 1024;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Register {
@@ -113,6 +117,10 @@ pub enum RegisterError {
     LiftsUnnamed,
     #[error("{MAX_ACTS} acts of `{0}` were taken: no more are kept")]
     TooMany(String),
+    #[error("`{0}` waits for an answer to {MAX_UNANSWERED} grants: take some back with `sotto grant revoke`")]
+    Unanswered(String),
+    #[error("{found} bytes: expected at most {MAX_PERSONAL} of an act that is no policy and no vocabulary")]
+    Long { found: usize },
 }
 
 /// What comes in by the coordinator's door.
@@ -143,9 +151,28 @@ impl Register {
         if act.what.lifts().is_some_and(BTreeSet::is_empty) {
             return Err(RegisterError::LiftsUnnamed);
         }
+        let document = matches!(
+            act.what,
+            What::PolicyPublished { .. } | What::VocabularyPublished { .. }
+        );
+        if !document && signed.body.len() > MAX_PERSONAL {
+            let found = signed.body.len();
+            return Err(RegisterError::Long { found });
+        }
+        if matches!(act.what, What::GrantRequested { .. }) && self.unanswered(&act.by.id, now_ms) >= MAX_UNANSWERED {
+            return Err(RegisterError::Unanswered(act.by.id.clone()));
+        }
         sides_stand(&act.what, roster)?;
         self.clone().apply(signed.hash(), &act)?;
         Ok(AtDoor::New(Box::new(act)))
+    }
+
+    /// Grants that a person asked for, whose time is not over and whom nobody answered.
+    fn unanswered(&self, requester: &str, now_ms: u64) -> usize {
+        let waits = |line: &Line| line.status(now_ms, &Unlogged) == Status::Requested;
+        let asked = self.asked.get(requester).into_iter().flatten();
+        let grants = asked.filter_map(|id| self.grants.get(id));
+        grants.filter(|grant| grant.lines.values().all(waits)).count()
     }
 
     /// Makes one act true. Its signature is the caller's to have verified, or to have read from its own disk.

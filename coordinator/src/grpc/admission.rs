@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tonic::{Request, Status};
 
 use super::refusal::later;
+use crate::driver::{Desk, Driver};
 use crate::gate::{Call, Gate};
 use crate::roster::Membership;
 
@@ -52,6 +53,17 @@ impl Admission {
         let by = self.known(request, &[Role::Analyst, Role::Steward])?;
         self.gate.act(&by.id).map_err(|refused| later(&refused))?;
         Ok(by)
+    }
+
+    /// What somebody reads from the books, after what its organisation reads already.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        driver: &Driver,
+        organisation: &str,
+        look: impl FnOnce(&Desk<'_>) -> T + Send + 'static,
+    ) -> Result<T, Status> {
+        let _turn = self.gate.turn(organisation).await;
+        Ok(driver.read(look).await?)
     }
 
     fn known<T>(&self, request: &Request<T>, roles: &[Role]) -> Result<By, Status> {

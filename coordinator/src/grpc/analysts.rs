@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use engine::JobId;
+use governance::act::By;
 use governance::{RequestError, SignedMove, SignedRequest, SignedTrial};
 use proto::Malformed;
 use proto::analysts::job_id;
@@ -17,9 +18,9 @@ use tonic::{Request, Response, Status};
 use super::admission::Admission;
 use super::answers;
 use super::catalogue::{self, Caller};
-use super::refusal::status;
+use super::refusal::{later, status};
 use crate::driver::{Desk, Driver, Event, now_ms};
-use crate::gate::{Call, Gate};
+use crate::gate::Call;
 use crate::jobs::{Following, News};
 use crate::roster::Membership;
 
@@ -58,16 +59,20 @@ fn own(analyst: &str, verified: Result<governance::Request, RequestError>) -> Re
 #[tonic::async_trait]
 impl Analysts for AnalystsDoor {
     async fn submit(&self, request: Request<v1::SignedRequest>) -> Result<Response<v1::Submitted>, Status> {
-        let analyst = self.admission.analyst(&request, Call::Submit)?.id;
+        let By {
+            id: analyst,
+            organisation,
+            ..
+        } = self.admission.analyst(&request, Call::Submit)?;
         let signed = SignedRequest::try_from(request.into_inner()).map_err(malformed)?;
         let members = self.admission.members.borrow().clone();
         own(&analyst, signed.verify(&members.roster, now_ms()))?;
+        let kept = self.admission.gate.keeps(&organisation, signed.body.len());
+        kept.map_err(|refused| later(&refused))?;
         let submitted = self.driver.ask(|reply| Event::Submit { signed, reply }).await?;
         let job = submitted.map_err(|refusal| status(&refusal))?;
-        let repeated = self
-            .driver
-            .read(move |desk| answers::release(desk, &job, &analyst))
-            .await?;
+        let look = move |desk: &Desk<'_>| answers::release(desk, &job, &analyst);
+        let repeated = self.admission.read(&self.driver, &organisation, look).await?;
         Ok(Response::new(v1::Submitted {
             job_id: job.to_string(),
             repeated_release: repeated,
@@ -121,35 +126,37 @@ impl Analysts for AnalystsDoor {
     }
 
     async fn list_releases(&self, request: Request<v1::ListReleasesRequest>) -> Result<Response<v1::Releases>, Status> {
-        let analyst = self.admission.analyst(&request, Call::Read)?.id;
+        let caller = self.admission.analyst(&request, Call::Read)?;
         let limit = match request.into_inner().limit {
             0 => RELEASES,
             limit => limit.min(MOST_RELEASES),
         };
-        let read = self
-            .driver
-            .read(move |desk| answers::releases(desk, &analyst, limit as usize));
-        Ok(Response::new(v1::Releases { releases: read.await? }))
+        let look = move |desk: &Desk<'_>| answers::releases(desk, &caller.id, limit as usize);
+        let releases = self.admission.read(&self.driver, &caller.organisation, look).await?;
+        Ok(Response::new(v1::Releases { releases }))
     }
 
     async fn get_release(&self, request: Request<v1::ReleaseRef>) -> Result<Response<v1::Release>, Status> {
-        let analyst = self.admission.analyst(&request, Call::Read)?.id;
+        let caller = self.admission.analyst(&request, Call::Read)?;
         let job = job_id(request.into_inner().id).map_err(malformed)?;
-        let release = self
-            .driver
-            .read(move |desk| answers::release_or_why_not(desk, &job, &analyst))
-            .await?;
+        let look = move |desk: &Desk<'_>| answers::release_or_why_not(desk, &job, &caller.id);
+        let release = self.admission.read(&self.driver, &caller.organisation, look).await?;
         release.map(Response::new).map_err(|refusal| status(&refusal))
     }
 
     async fn list_models(&self, request: Request<v1::ListModelsRequest>) -> Result<Response<v1::Models>, Status> {
-        let analyst = self.admission.analyst(&request, Call::Read)?.id;
-        let models = self.driver.read(move |desk| answers::models(desk, &analyst)).await?;
+        let caller = self.admission.analyst(&request, Call::Read)?;
+        let look = move |desk: &Desk<'_>| answers::models(desk, &caller.id);
+        let models = self.admission.read(&self.driver, &caller.organisation, look).await?;
         Ok(Response::new(models))
     }
 
     async fn move_model(&self, request: Request<v1::SignedMove>) -> Result<Response<v1::Models>, Status> {
-        let analyst = self.admission.analyst(&request, Call::Read)?.id;
+        let By {
+            id: analyst,
+            organisation,
+            ..
+        } = self.admission.analyst(&request, Call::Read)?;
         let signed = SignedMove::from(request.into_inner());
         // The engine verifies the signature; here it is only whose move this is.
         let wanted = signed
@@ -160,13 +167,16 @@ impl Analysts for AnalystsDoor {
         }
         let moved = self.driver.ask(|reply| Event::Move { signed, reply }).await?;
         moved.map_err(|refusal| status(&refusal))?;
-        let models = self.driver.read(move |desk| answers::models(desk, &analyst)).await?;
+        let look = move |desk: &Desk<'_>| answers::models(desk, &analyst);
+        let models = self.admission.read(&self.driver, &organisation, look).await?;
         Ok(Response::new(models))
     }
 
     async fn list_datasets(&self, request: Request<v1::ListDatasetsRequest>) -> Result<Response<v1::Datasets>, Status> {
         let caller = Caller::from(self.admission.person(&request, Call::Read)?);
-        let datasets = self.driver.read(move |desk| catalogue::datasets(desk, &caller)).await?;
+        let organisation = caller.organisation.clone();
+        let look = move |desk: &Desk<'_>| catalogue::datasets(desk, &caller);
+        let datasets = self.admission.read(&self.driver, &organisation, look).await?;
         Ok(Response::new(datasets))
     }
 
@@ -175,10 +185,9 @@ impl Analysts for AnalystsDoor {
         request: Request<v1::ListParticipantsRequest>,
     ) -> Result<Response<v1::Participants>, Status> {
         let caller = Caller::from(self.admission.person(&request, Call::Read)?);
-        let participants = self
-            .driver
-            .read(move |desk| catalogue::participants(desk, &caller))
-            .await?;
+        let organisation = caller.organisation.clone();
+        let look = move |desk: &Desk<'_>| catalogue::participants(desk, &caller);
+        let participants = self.admission.read(&self.driver, &organisation, look).await?;
         Ok(Response::new(v1::Participants { participants }))
     }
 
@@ -191,7 +200,8 @@ impl Analysts for AnalystsDoor {
         while let Some(wait) = self.admission.gate.page(&caller.organisation) {
             tokio::time::sleep(wait).await;
         }
-        let first = self.driver.read(move |desk| answers::log_page(desk, from, to)).await?;
+        let look = move |desk: &Desk<'_>| answers::log_page(desk, from, to);
+        let first = self.admission.read(&self.driver, &caller.organisation, look).await?;
         let (page, next, end) = first.ok_or_else(|| {
             status(
                 &engine::Refusal::new(engine::codes::NO_QUORUM, "no checkpoint of the log has a quorum yet")
@@ -201,7 +211,7 @@ impl Analysts for AnalystsDoor {
         let (pages, stream) = mpsc::channel(2);
         let reader = LogReader {
             driver: self.driver.clone(),
-            gate: self.admission.gate.clone(),
+            admission: self.admission.clone(),
             organisation: caller.organisation,
             pages,
         };
@@ -211,17 +221,18 @@ impl Analysts for AnalystsDoor {
 
     async fn get_usage(&self, request: Request<v1::GetUsageRequest>) -> Result<Response<v1::Usage>, Status> {
         let caller = self.admission.person(&request, Call::Read)?;
-        let usage = self.driver.read(move |desk| answers::usage(desk, &caller)).await?;
+        let organisation = caller.organisation.clone();
+        let look = move |desk: &Desk<'_>| answers::usage(desk, &caller);
+        let usage = self.admission.read(&self.driver, &organisation, look).await?;
         Ok(Response::new(usage))
     }
 
     async fn get_status(&self, request: Request<v1::GetStatusRequest>) -> Result<Response<v1::Status>, Status> {
         let organisation = self.admission.person(&request, Call::Read)?.organisation;
         let signed = self.admission.members.borrow().signed.clone();
-        let status = self
-            .driver
-            .read(move |desk| answers::status(desk, signed, &organisation))
-            .await?;
+        let asked = organisation.clone();
+        let look = move |desk: &Desk<'_>| answers::status(desk, signed, &asked);
+        let status = self.admission.read(&self.driver, &organisation, look).await?;
         Ok(Response::new(status))
     }
 }
@@ -229,7 +240,7 @@ impl Analysts for AnalystsDoor {
 /// One caller's stream of the log: no faster than its organisation's share.
 struct LogReader {
     driver: Driver,
-    gate: Arc<Gate>,
+    admission: Admission,
     organisation: String,
     pages: mpsc::Sender<Result<v1::LogPage, Status>>,
 }
@@ -243,7 +254,7 @@ impl LogReader {
             if self.pages.send(Ok(page)).await.is_err() || next >= end {
                 return;
             }
-            while let Some(wait) = self.gate.page(&self.organisation) {
+            while let Some(wait) = self.admission.gate.page(&self.organisation) {
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
                     () = self.pages.closed() => return,
@@ -251,7 +262,8 @@ impl LogReader {
             }
             let from = next;
             let look = move |desk: &Desk<'_>| answers::log_page(desk, from, Some(end));
-            let Ok(Some((mut following, after, _))) = self.driver.read(look).await else {
+            let read = self.admission.read(&self.driver, &self.organisation, look).await;
+            let Ok(Some((mut following, after, _))) = read else {
                 return;
             };
             following.checkpoint.clear();

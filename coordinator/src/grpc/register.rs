@@ -45,7 +45,9 @@ impl Register for RegisterDoor {
 
     async fn list_acts(&self, request: Request<v1::ListActsRequest>) -> Result<Response<v1::ActList>, Status> {
         let caller = self.admission.person(&request, Call::Read)?;
-        let acts = self.driver.read(move |desk| visible(desk, &caller)).await?;
+        let organisation = caller.organisation.clone();
+        let look = move |desk: &Desk<'_>| visible(desk, &caller);
+        let acts = self.admission.read(&self.driver, &organisation, look).await?;
         Ok(Response::new(v1::ActList { acts }))
     }
 }

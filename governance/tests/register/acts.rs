@@ -1,6 +1,7 @@
 //! The acts beside grants: suspensions, purposes, policies, contracts; and what makes an act its signer's.
 
 use governance::act::{Layer, SignedAct};
+use governance::grant::Terms;
 use governance::log::Kind;
 use governance::log::event::Role;
 use governance::purpose::{Term, VocabularyError};
@@ -279,4 +280,40 @@ fn a_person_is_never_both_analyst_and_steward() {
     let mut plain = roster();
     plain.stewards.clear();
     assert!(!plain.sign(&key(99)).unwrap().body.contains("stewards"));
+}
+
+/// Whoever is asked keeps every request, so nobody may ask without end; an answer makes room, and so does taking one back.
+#[test]
+fn a_person_waits_for_so_many_answers_and_an_act_is_no_library() {
+    let mut c = Consortium::default();
+    let asks = |at_ms: u64| {
+        let (terms, steward_agrees) = (terms("ian"), false);
+        says_at("ian", at_ms, What::GrantRequested { terms, steward_agrees })
+    };
+    let asked: Vec<ContentHash> = (0..100).map(|i| c.take_at(&asks(NOW + i), NOW).unwrap()).collect();
+    let full = Err(RegisterError::Unanswered("ian".into()));
+    assert_eq!(c.take(&asks(NOW + 100)), full);
+    assert!(c.requested("ana") != asked[0], "another's requests are another's");
+    c.take(&says("nora", super::offer(asked[0], "north", terms("ian"))))
+        .unwrap();
+    c.take(&asks(NOW + 101)).unwrap();
+    assert_eq!(c.take(&asks(NOW + 102)), full);
+    let back = What::GrantRevoked {
+        grant: asked[1],
+        owner: None,
+    };
+    c.take(&says("ian", back)).unwrap();
+    c.take(&asks(NOW + 102)).unwrap();
+
+    let columns: Vec<String> = (0..400).map(|i| format!("{i:0>190}")).collect();
+    let terms = Terms {
+        columns: names(&columns.iter().map(String::as_str).collect::<Vec<_>>()),
+        ..terms("ana")
+    };
+    let steward_agrees = true;
+    let long = c.take(&says("ana", What::GrantRequested { terms, steward_agrees }));
+    assert!(
+        matches!(long, Err(RegisterError::Long { found }) if found > 64 * 1024),
+        "{long:?}"
+    );
 }
