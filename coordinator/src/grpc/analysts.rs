@@ -173,8 +173,8 @@ impl Analysts for AnalystsDoor {
     }
 
     async fn list_datasets(&self, request: Request<v1::ListDatasetsRequest>) -> Result<Response<v1::Datasets>, Status> {
-        let caller = Caller::from(self.admission.person(&request, Call::Read)?);
-        let organisation = caller.organisation.clone();
+        let by = self.admission.person(&request, Call::Read)?;
+        let (organisation, caller) = (by.organisation.clone(), Caller::from(by));
         let look = move |desk: &Desk<'_>| catalogue::datasets(desk, &caller);
         let datasets = self.admission.read(&self.driver, &organisation, look).await?;
         Ok(Response::new(datasets))
@@ -184,8 +184,8 @@ impl Analysts for AnalystsDoor {
         &self,
         request: Request<v1::ListParticipantsRequest>,
     ) -> Result<Response<v1::Participants>, Status> {
-        let caller = Caller::from(self.admission.person(&request, Call::Read)?);
-        let organisation = caller.organisation.clone();
+        let by = self.admission.person(&request, Call::Read)?;
+        let (organisation, caller) = (by.organisation.clone(), Caller::from(by));
         let look = move |desk: &Desk<'_>| catalogue::participants(desk, &caller);
         let participants = self.admission.read(&self.driver, &organisation, look).await?;
         Ok(Response::new(v1::Participants { participants }))

@@ -90,15 +90,6 @@ impl Register {
     /// Makes one change true.
     pub fn apply(&mut self, unit: Name, version: u32, choice: &Choice, changed_ms: u64) {
         let (purposes, window) = choice.terms();
-        let list = match self.list_of.get(&purposes) {
-            Some(list) => *list,
-            None => {
-                let list = self.lists.len() as u32;
-                self.lists.push(purposes.clone());
-                self.list_of.insert(purposes, list);
-                list
-            }
-        };
         let before = self.entries.get(&unit);
         let keeps_all = before.is_none_or(|before| {
             let kept = &self.lists[before.list as usize];
@@ -109,6 +100,15 @@ impl Register {
             _ if !keeps_all || purposes.is_empty() => Some(changed_ms),
             Some(before) if !widens => before.narrowed_ms,
             _ => None,
+        };
+        let list = match self.list_of.get(&purposes) {
+            Some(list) => *list,
+            None => {
+                let list = self.lists.len() as u32;
+                self.lists.push(purposes.clone());
+                self.list_of.insert(purposes, list);
+                list
+            }
         };
         let entry = Entry {
             version,
