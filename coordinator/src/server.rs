@@ -56,6 +56,8 @@ const STREAMS: u32 = 64;
 /// Open connections of members, and of strangers at the mailbox: few of these, each with few and short calls, since nobody knows who they are.
 const MEMBERS: usize = 4096;
 const NEWCOMERS: usize = 64;
+/// Of these, one network's.
+const NEWCOMERS_OF_ONE: usize = 8;
 const NEWCOMERS_STREAMS: u32 = 4;
 const NEWCOMERS_PATIENCE: Duration = Duration::from_secs(30);
 /// The largest message to the mailbox: governance's, with a roster.
@@ -200,7 +202,12 @@ fn receive(
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_PATIENCE))
         .add_service(EnrolmentServer::new(door).max_decoding_message_size(MAX_ROSTER))
-        .serve_with_incoming(tls::incoming(listener, certificates.for_newcomers(), NEWCOMERS));
+        .serve_with_incoming(tls::incoming(
+            listener,
+            certificates.for_newcomers(),
+            NEWCOMERS,
+            NEWCOMERS_OF_ONE,
+        ));
     tokio::spawn(serving)
 }
 
@@ -228,7 +235,7 @@ async fn serve(
     };
     let listener = listen(config.listen).await?;
     let address = listener.local_addr()?;
-    let incoming = tls::incoming(listener, certificates.for_members(identity)?, MEMBERS);
+    let incoming = tls::incoming(listener, certificates.for_members(identity)?, MEMBERS, MEMBERS);
     if let Some(mailbox) = &mailbox {
         tracing::info!(address = %mailbox.local_addr()?, "listening for newcomers");
     }

@@ -22,6 +22,8 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
+use crate::network::{Crowd, Seat};
+
 const LOOK: Duration = Duration::from_secs(2);
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// When no connection can be taken, for want of file descriptors say.
@@ -114,6 +116,7 @@ fn over_http2(mut config: ServerConfig) -> Arc<ServerConfig> {
 pub struct Held {
     stream: TlsStream<TcpStream>,
     _place: OwnedSemaphorePermit,
+    _seat: Seat,
 }
 
 impl Connected for Held {
@@ -158,10 +161,17 @@ impl AsyncWrite for Held {
 
 /// Connections whose handshake is done. A slow one delays no other. Ends, and stops listening, when the stream is dropped.
 ///
-/// At most `open` at a time, those under way included; whoever comes then waits at the socket.
-pub fn incoming(listener: TcpListener, config: Arc<ServerConfig>, open: usize) -> ReceiverStream<io::Result<Held>> {
+/// At most `open` at a time, those under way included; whoever comes then waits at the socket. Of one network at most `of_one`; those that come
+/// then are closed, so that they keep nobody else waiting.
+pub fn incoming(
+    listener: TcpListener,
+    config: Arc<ServerConfig>,
+    open: usize,
+    of_one: usize,
+) -> ReceiverStream<io::Result<Held>> {
     let (ready, connections) = mpsc::channel(16);
     let (acceptor, places) = (TlsAcceptor::from(config), Arc::new(Semaphore::new(open)));
+    let crowd = Crowd::of(of_one);
     tokio::spawn(async move {
         loop {
             // Unwrap safety: this semaphore is never closed.
@@ -178,13 +188,24 @@ pub fn incoming(listener: TcpListener, config: Arc<ServerConfig>, open: usize) -
                     continue;
                 }
             };
+            let Some(seat) = crowd.seat(from.ip()) else {
+                tracing::debug!(%from, "too many connections of one network");
+                continue;
+            };
             let (acceptor, ready) = (acceptor.clone(), ready.clone());
             tokio::spawn(async move {
                 // Small messages of a round wait for nobody; a socket that refuses the option works without.
                 let _ = tcp.set_nodelay(true);
                 match tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)).await {
                     // A listener that stopped wants no connection.
-                    Ok(Ok(stream)) => drop(ready.send(Ok(Held { stream, _place: place })).await),
+                    Ok(Ok(stream)) => {
+                        let held = Held {
+                            stream,
+                            _place: place,
+                            _seat: seat,
+                        };
+                        drop(ready.send(Ok(held)).await);
+                    }
                     Ok(Err(error)) => tracing::debug!(%from, %error, "no TLS"),
                     Err(_) => tracing::debug!(%from, "no TLS in time"),
                 }
