@@ -5,6 +5,8 @@
 mod consortium;
 #[path = "doors/enrolment.rs"]
 mod enrolment;
+#[path = "doors/floods.rs"]
+mod floods;
 #[path = "doors/isolation.rs"]
 mod isolation;
 #[path = "doors/letters.rs"]
