@@ -7,6 +7,7 @@ mod explain;
 mod grants;
 mod identity;
 mod log;
+mod operator;
 mod policies;
 mod training;
 mod wire;
