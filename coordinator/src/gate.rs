@@ -12,6 +12,7 @@ use governor::clock::Clock;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::config::Limits;
+use crate::metrics;
 
 /// What a call costs beside itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +106,7 @@ impl Gate {
 impl Limit {
     fn take(&self, key: &str, whose: &str) -> Result<(), Later> {
         self.buckets.check_key(&key.to_owned()).map_err(|until| {
+            metrics::limited(self.code);
             let retry = until.wait_time_from(self.buckets.clock().now());
             let text = format!("{whose} may make {} here, and has made them", self.words);
             let remedy = format!(

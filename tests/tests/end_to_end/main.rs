@@ -8,6 +8,7 @@ mod grants;
 mod identity;
 mod log;
 mod operator;
+mod ordinary;
 mod policies;
 mod training;
 mod wire;
