@@ -15,6 +15,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Limits;
+use crate::metrics;
 
 /// What a call costs beside itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,15 +140,19 @@ impl Limit {
 
     fn take_many(&self, key: &str, whose: &str, many: NonZeroU32) -> Result<(), Later> {
         let taken = self.buckets.check_key_n(&key.to_owned(), many);
-        let taken = taken.map_err(|_| Later {
-            refusal: Refusal::new(
-                self.code,
-                format!("{whose} may make {} here, and asks for more at once", self.words),
-            )
-            .remedy("ask for less; the coordinator's operator sets the limit"),
-            retry: Duration::ZERO,
+        let taken = taken.map_err(|_| {
+            metrics::limited(self.code);
+            Later {
+                refusal: Refusal::new(
+                    self.code,
+                    format!("{whose} may make {} here, and asks for more at once", self.words),
+                )
+                .remedy("ask for less; the coordinator's operator sets the limit"),
+                retry: Duration::ZERO,
+            }
         })?;
         taken.map_err(|until| {
+            metrics::limited(self.code);
             let retry = until.wait_time_from(self.buckets.clock().now());
             let text = format!("{whose} may make {} here, and has made them", self.words);
             let remedy = format!(

@@ -5,7 +5,8 @@
 //! - [`driver`]: the one thread that owns the engine: records, then messages, then the spool
 //! - [`grpc`]: the doors for agents and analysts; `links`: the driver's side of the agents' streams
 //! - `gate`: how much one organisation may ask
-//! - `tls`: both listeners' certificates, exchanged while they listen; `mailbox`: letters between newcomers and governance
+//! - `tls`: both listeners' certificates, exchanged while they listen; `mailbox`: letters between newcomers and governance; `network`: as
+//!   whose strangers' addresses count
 //! - `jobs`, `notices`, `metrics`: what analysts and operators are told
 //!
 //! Deliberately absent: any way to read a data file (polars and opendp are not even in its closure), any decision over data,
@@ -22,6 +23,7 @@ mod jobs;
 mod links;
 mod mailbox;
 mod metrics;
+mod network;
 mod notices;
 mod rebuild;
 mod roster;

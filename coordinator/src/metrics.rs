@@ -28,6 +28,10 @@ pub fn install(port: u16) -> Result<(), String> {
         "sotto_spool_dropped_total",
         "masked vectors not kept because the disk was behind"
     );
+    describe_counter!(
+        "sotto_limited_total",
+        "calls, requests and words that met a limit, by the code that said so"
+    );
     describe_histogram!("sotto_step_seconds", "time of the engine per input");
     describe_histogram!("sotto_store_seconds", "time to make the records of a step durable");
     Ok(())
@@ -57,6 +61,11 @@ pub fn slow_agent() {
 
 pub fn misbehaved() {
     counter!("sotto_protocol_faults_total").increment(1);
+}
+
+/// Somebody met a limit: was refused, or waits.
+pub fn limited(code: &'static str) {
+    counter!("sotto_limited_total", "code" => code).increment(1);
 }
 
 pub fn vector(bytes: u64) {

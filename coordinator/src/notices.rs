@@ -1,7 +1,7 @@
 //! What the operator reads: the engine's events as structured log lines and counters. Events hold names, counts and codes,
 //! nothing that depends on data.
 
-use engine::CoordinatorEvent as E;
+use engine::{CoordinatorEvent as E, codes};
 
 use crate::metrics;
 
@@ -58,12 +58,23 @@ pub fn tell(event: &E) {
             tracing::warn!(%job, code = refused.code, reason = refused.message, "job failed");
         }
         E::AgentRefused { agent, at, refused } => {
+            limited(&refused.code);
             tracing::info!(%agent, %at, code = refused.code, reason = refused.message, "agent refused");
         }
         E::ActTaken { act, what } => tracing::info!(%act, what, "act taken"),
         E::Misbehaved { agent, refused } => {
+            limited(&refused.code);
             metrics::misbehaved();
             tracing::warn!(%agent, code = refused.code, reason = refused.message, "agent broke the protocol");
+        }
+    }
+}
+
+/// Counts what an agent refused, or was refused, because it was too much.
+fn limited(code: &str) {
+    for limit in [codes::TOO_OFTEN, codes::TOO_MANY_HANDED_IN] {
+        if code == limit {
+            metrics::limited(limit);
         }
     }
 }

@@ -34,7 +34,7 @@ use crate::jobs::Jobs;
 use crate::roster::{Membership, RosterFile, RosterFileError};
 use crate::spool::Spooler;
 use crate::tiles::Tiles;
-use crate::tls::{self, Certificates};
+use crate::tls::{self, Certificates, Room};
 use crate::{metrics, roster};
 
 /// The coordinator's file: `SOCO`.
@@ -53,9 +53,18 @@ const KEEPALIVE_PATIENCE: Duration = Duration::from_secs(20);
 const MAX_REQUEST: usize = 4 << 20;
 /// Calls and streams of one connection.
 const STREAMS: u32 = 64;
-/// Open connections of members, and of strangers at the mailbox: few of these, each with few and short calls, since nobody knows who they are.
-const MEMBERS: usize = 4096;
-const NEWCOMERS: usize = 64;
+/// Connections of members: an agent has one and one for each vector that is on its way.
+const MEMBERS: Room = Room {
+    open: 4096,
+    of_one: 256,
+    under_way: 1024,
+};
+/// Of strangers at the mailbox: few, each with few and short calls, since nobody knows who they are.
+const NEWCOMERS: Room = Room {
+    open: 64,
+    of_one: 8,
+    under_way: 64,
+};
 const NEWCOMERS_STREAMS: u32 = 4;
 const NEWCOMERS_PATIENCE: Duration = Duration::from_secs(30);
 /// The largest message to the mailbox: governance's, with a roster.

@@ -5,6 +5,7 @@
 //! the authority's certificate behind its own: a newcomer has nothing but its hash.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
@@ -21,6 +22,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
+
+use crate::network::{Crowd, Seat, network};
 
 const LOOK: Duration = Duration::from_secs(2);
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -114,6 +117,7 @@ fn over_http2(mut config: ServerConfig) -> Arc<ServerConfig> {
 pub struct Held {
     stream: TlsStream<TcpStream>,
     _place: OwnedSemaphorePermit,
+    _seat: Seat<Whose>,
 }
 
 impl Connected for Held {
@@ -156,16 +160,40 @@ impl AsyncWrite for Held {
     }
 }
 
+/// How many connections a listener holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Whose handshake is done.
+    pub open: usize,
+    /// Of these, of one certificate; where nobody has one, of one network.
+    pub of_one: usize,
+    /// Whose handshake goes on: nobody knows yet who they are, and one network holds at most a quarter of these.
+    pub under_way: usize,
+}
+
+/// Whose an open connection is.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Whose {
+    Certificate(Vec<u8>),
+    Network(IpAddr),
+}
+
 /// Connections whose handshake is done. A slow one delays no other. Ends, and stops listening, when the stream is dropped.
 ///
-/// At most `open` at a time, those under way included; whoever comes then waits at the socket.
-pub fn incoming(listener: TcpListener, config: Arc<ServerConfig>, open: usize) -> ReceiverStream<io::Result<Held>> {
+/// Whoever comes when the room is full waits; whoever has its own share already is closed, so that it keeps nobody else waiting. Handshakes
+/// have a room of their own: strangers who begin one and never end it keep no member out that comes from elsewhere.
+pub fn incoming(listener: TcpListener, config: Arc<ServerConfig>, room: Room) -> ReceiverStream<io::Result<Held>> {
     let (ready, connections) = mpsc::channel(16);
-    let (acceptor, places) = (TlsAcceptor::from(config), Arc::new(Semaphore::new(open)));
+    let acceptor = TlsAcceptor::from(config);
+    let (strangers, places) = (
+        Arc::new(Semaphore::new(room.under_way)),
+        Arc::new(Semaphore::new(room.open)),
+    );
+    let (beginning, crowd) = (Crowd::of((room.under_way / 4).max(1)), Crowd::of(room.of_one));
     tokio::spawn(async move {
         loop {
             // Unwrap safety: this semaphore is never closed.
-            let place = places.clone().acquire_owned().await.expect("an open semaphore");
+            let stranger = strangers.clone().acquire_owned().await.expect("an open semaphore");
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = ready.closed() => return,
@@ -178,15 +206,43 @@ pub fn incoming(listener: TcpListener, config: Arc<ServerConfig>, open: usize) -
                     continue;
                 }
             };
+            let network = network(from.ip());
+            let Some(begun) = beginning.seat(network) else {
+                tracing::debug!(%from, "too many handshakes of one network");
+                continue;
+            };
             let (acceptor, ready) = (acceptor.clone(), ready.clone());
+            let (places, crowd) = (places.clone(), crowd.clone());
             tokio::spawn(async move {
                 // Small messages of a round wait for nobody; a socket that refuses the option works without.
                 let _ = tcp.set_nodelay(true);
-                match tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)).await {
-                    // A listener that stopped wants no connection.
-                    Ok(Ok(stream)) => drop(ready.send(Ok(Held { stream, _place: place })).await),
+                let open = async {
+                    let stream = acceptor.accept(tcp).await?;
+                    // Unwrap safety: this semaphore is never closed.
+                    let place = places.acquire_owned().await.expect("an open semaphore");
+                    io::Result::Ok((stream, place))
+                };
+                let opened = tokio::time::timeout(HANDSHAKE, open).await;
+                drop((stranger, begun));
+                match opened {
+                    Ok(Ok((stream, place))) => {
+                        let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                        let whose = certificate.map_or(Whose::Network(network), |certificate| {
+                            Whose::Certificate(certificate.to_vec())
+                        });
+                        let Some(seat) = crowd.seat(whose) else {
+                            return tracing::debug!(%from, "too many connections of one member or network");
+                        };
+                        let held = Held {
+                            stream,
+                            _place: place,
+                            _seat: seat,
+                        };
+                        // A listener that stopped wants no connection.
+                        drop(ready.send(Ok(held)).await);
+                    }
                     Ok(Err(error)) => tracing::debug!(%from, %error, "no TLS"),
-                    Err(_) => tracing::debug!(%from, "no TLS in time"),
+                    Err(_) => tracing::debug!(%from, "no TLS, or no place, in time"),
                 }
             });
         }

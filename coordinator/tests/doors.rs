@@ -5,8 +5,12 @@
 mod consortium;
 #[path = "doors/enrolment.rs"]
 mod enrolment;
+#[path = "doors/floods.rs"]
+mod floods;
 #[path = "doors/isolation.rs"]
 mod isolation;
+#[path = "doors/letters.rs"]
+mod letters;
 #[path = "doors/limits.rs"]
 mod limits;
 #[path = "doors/matrix.rs"]
@@ -19,6 +23,8 @@ mod register;
 mod retention;
 #[path = "doors/rotation.rs"]
 mod rotation;
+#[path = "doors/strangers.rs"]
+mod strangers;
 #[path = "doors/trials.rs"]
 mod trials;
 #[path = "doors/visibility.rs"]

@@ -50,7 +50,7 @@ pub const GRANT_ENDED: &str = "SOTTO-2022";
 pub const SUSPENDED: &str = "SOTTO-2023";
 /// There is no such grant, or it is none of this party's.
 pub const UNKNOWN_GRANT: &str = "SOTTO-2024";
-/// Too many requests to join, or too many calls, from one address or in all. (2051 to 2055 are `governance::join`'s.)
+/// Too many requests to join, or too many calls, from one network or in all. (2051 to 2055 are `governance::join`'s.)
 pub const ENROLMENT_FULL: &str = "SOTTO-2056";
 /// A call to the mailbox that governance did not sign for it, lately.
 pub const NOT_GOVERNANCE: &str = "SOTTO-2057";

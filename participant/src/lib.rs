@@ -25,6 +25,7 @@ pub mod status;
 pub mod watch;
 
 use std::future::Future;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -118,7 +119,7 @@ pub async fn serve(
     }
     let software = Software::of_this_executable()?;
     if let Some(parent) = process.store.parent() {
-        std::fs::create_dir_all(parent)?;
+        make_folder(parent)?;
     }
     let store = SqliteStore::open(&process.store, &SCHEMA, process.store_max_pages)?;
     let records = serving::recovered(&store)?;
@@ -199,6 +200,11 @@ pub async fn serve(
         local.abort();
     }
     result.map_err(|_| Fatal::Stopped)?.map_err(Fatal::from)
+}
+
+/// Makes a folder of the agent's, and its parents, for this user alone; one that exists stays as it is.
+pub(crate) fn make_folder(folder: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 /// The log as this participant received it, from its store.

@@ -205,7 +205,7 @@ fn bounding_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, ServingError> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder).map_err(fail)?;
+                crate::make_folder(folder).map_err(fail)?;
             }
             SysRng
                 .try_fill_bytes(key.as_mut_slice())

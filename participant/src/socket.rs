@@ -1,5 +1,6 @@
 //! The local operator's door: a Unix socket of mode 0600, one JSON line in, one out. It works while the coordinator is
-//! down, and it is the only thing an agent ever listens on beside an opt-in loopback metrics port.
+//! down, and it is the only thing an agent ever listens on beside an opt-in loopback metrics port. Whoever may replace the file could answer
+//! an operator's `revoke` with "done", so a folder in which others may write is refused.
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -10,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixSocket, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::consent::{Consents, Order};
@@ -18,6 +19,8 @@ use crate::driver::{Event, now_ms};
 use crate::status::Command;
 
 const LONGEST_LINE: u64 = 4096;
+/// Operators who may wait.
+const WAITING: u32 = 128;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// After a connection that failed.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -48,10 +51,13 @@ impl Socket {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let listener = UnixListener::bind(path)?;
+        private(path)?;
+        // Nobody connects before it listens, and then its mode stands.
+        let socket = UnixSocket::new_stream()?;
+        socket.bind(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
         Ok(Self {
-            listener,
+            listener: socket.listen(WAITING)?,
             path: path.to_owned(),
         })
     }
@@ -81,6 +87,23 @@ impl Socket {
             }
         }
     }
+}
+
+/// Whether nobody else may put something in this file's place.
+fn private(path: &Path) -> io::Result<()> {
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    let mode = std::fs::metadata(folder)?.permissions().mode();
+    if mode & 0o022 == 0 {
+        return Ok(());
+    }
+    let message = format!(
+        "{}: mode {:o}, so others could put their own socket in this one's place: chmod go-w, or another folder for `socket`",
+        folder.display(),
+        mode & 0o7777
+    );
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
 }
 
 /// The next connection. One that fails, for want of file descriptors say, must not close the door: a revocation may be next.
@@ -174,7 +197,24 @@ mod tests {
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         let ours = Socket::bind(&path).unwrap();
         assert!(Socket::bind(&path).is_err(), "it answers");
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "whatever the mask of the process is");
         drop(ours);
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_folder_in_which_others_may_write_is_refused_and_one_that_is_made_is_this_users_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = folder.path().join("state/agent");
+        crate::make_folder(&made).unwrap();
+        let path = made.join("participant.sock");
+        drop(Socket::bind(&path).unwrap());
+        assert_eq!(std::fs::metadata(&made).unwrap().permissions().mode() & 0o777, 0o700);
+        for (mode, good) in [(0o755, true), (0o775, false), (0o757, false), (0o1777, false)] {
+            std::fs::set_permissions(&made, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(Socket::bind(&path).is_ok(), good, "{mode:o}");
+            assert!(!path.exists());
+        }
     }
 }

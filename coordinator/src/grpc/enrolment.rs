@@ -1,5 +1,5 @@
 //! The mailbox's door, on a listener of its own without client certificates. What strangers can do here is bounded: sizes, letters, and calls a
-//! minute from one address. What governance hands in is verified like everything of governance's: a roster by its signature and version.
+//! minute from one network. What governance hands in is verified like everything of governance's: a roster by its signature and version.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -21,9 +21,10 @@ use tonic::{Request, Response, Status};
 use super::refusal::status;
 use crate::driver::now_ms;
 use crate::mailbox::Mailbox;
+use crate::network::network;
 use crate::roster::{Membership, RosterFile};
 
-/// Calls of one address: a newcomer that waits polls every two seconds.
+/// Calls of one network: a newcomer that waits polls every two seconds.
 // Unwrap safety: 120 is not zero, and the compiler evaluates this.
 const CALLS_A_MINUTE: NonZeroU32 = NonZeroU32::new(120).expect("not zero");
 /// An application with its token, in JSON.
@@ -62,18 +63,16 @@ impl EnrolmentDoor {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One call of this address more, if it has not made too many.
+    /// One call of this network more, if it has not made too many.
     fn allowed<T>(&self, request: &Request<T>) -> Result<(), Status> {
         let info = request.extensions().get::<TlsConnectInfo<TcpConnectInfo>>();
         let from = info.and_then(|info| info.get_ref().remote_addr());
-        let from = from
-            .ok_or_else(|| Status::internal("a connection without an address"))?
-            .ip();
+        let from = from.ok_or_else(|| Status::internal("a connection without an address"))?;
         if self.rates.len() > 10_000 {
             self.rates.retain_recent();
         }
-        self.rates.check_key(&from).map_err(|_| {
-            let text = format!("more than {CALLS_A_MINUTE} calls a minute from one address");
+        self.rates.check_key(&network(from.ip())).map_err(|_| {
+            let text = format!("more than {CALLS_A_MINUTE} calls a minute from one network");
             status(&Refusal::new(codes::ENROLMENT_FULL, text).remedy("wait a minute"))
         })
     }

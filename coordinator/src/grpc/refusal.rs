@@ -6,6 +6,7 @@ use tonic::{Code, Status};
 
 use crate::driver::Stopping;
 use crate::gate::{Later, millis};
+use crate::metrics;
 
 pub const CODE: &str = "sotto-code";
 pub const REMEDY: &str = "sotto-remedy";
@@ -14,6 +15,10 @@ pub const RETRY_MS: &str = "sotto-retry-ms";
 
 /// The status of a refusal.
 pub fn status(refusal: &Refusal) -> Status {
+    // What the gate refused it has counted.
+    if let codes::QUEUE_FULL | codes::ENROLMENT_FULL | codes::TOO_MANY_JOBS = refusal.code {
+        metrics::limited(refusal.code);
+    }
     let code = match refusal.code {
         codes::UNKNOWN_JOB | codes::UNKNOWN_DATASET | codes::UNKNOWN_GRANT => Code::NotFound,
         codes::BAD_REQUEST | codes::UNKNOWN_KIND => Code::InvalidArgument,

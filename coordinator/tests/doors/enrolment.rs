@@ -7,7 +7,7 @@ use governance::log::event::Role as Signer;
 use governance::{Agent, SignedRoster};
 use proto::v1::collected;
 use proto::v1::enrolment_client::EnrolmentClient;
-use tonic::transport::{Certificate, ClientTlsConfig};
+use tonic::transport::ClientTlsConfig;
 
 /// A port that was free a moment ago.
 fn free_port() -> u16 {
@@ -15,14 +15,14 @@ fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-struct Newcomers {
-    consortium: Consortium,
-    hub: Hub,
-    port: u16,
+pub(super) struct Newcomers {
+    pub consortium: Consortium,
+    pub hub: Hub,
+    pub port: u16,
 }
 
 impl Newcomers {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let consortium = Consortium::new("");
         let port = free_port();
         let path = consortium.config();
@@ -32,13 +32,13 @@ impl Newcomers {
         Self { consortium, hub, port }
     }
 
-    async fn channel(&self) -> Channel {
-        let ca = std::fs::read(self.consortium.path("ann").join("ca.pem")).unwrap();
-        let tls = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(ca))
-            .domain_name("hub.coordinator.sottovoce.internal");
+    pub async fn channel(&self) -> Channel {
+        self.endpoint(self.consortium.trusting()).connect().await.unwrap()
+    }
+
+    pub fn endpoint(&self, tls: ClientTlsConfig) -> Endpoint {
         let endpoint = Endpoint::from_shared(format!("https://127.0.0.1:{}", self.port)).unwrap();
-        endpoint.tls_config(tls).unwrap().connect().await.unwrap()
+        endpoint.tls_config(tls).unwrap()
     }
 
     async fn mailbox(&self) -> EnrolmentClient<Channel> {
@@ -46,18 +46,7 @@ impl Newcomers {
     }
 
     fn token(&self, expires_at_ms: u64) -> Token {
-        let terms = JoinTerms {
-            consortium: "hearts".into(),
-            role: Signer::Agent,
-            name: "east".into(),
-            organisation: "east ltd".into(),
-            key: key(70).public(),
-            expires_at_ms,
-            governance: governance().public(),
-            ca: authority_hash(b"ca"),
-            coordinator: "hub".into(),
-        };
-        Token::issue(terms, &governance(), [70; 32]).unwrap()
+        token("east", 70, expires_at_ms, &governance())
     }
 
     /// The roster with `east` in it.
@@ -74,16 +63,32 @@ impl Newcomers {
     }
 }
 
-fn key(seed: u8) -> SigningKey {
+/// A token for an agent of this name, of whoever says that it is governance.
+pub(super) fn token(name: &str, seed: u8, expires_at_ms: u64, governance: &SigningKey) -> Token {
+    let terms = JoinTerms {
+        consortium: "hearts".into(),
+        role: Signer::Agent,
+        name: name.into(),
+        organisation: format!("{name} ltd"),
+        key: key(seed).public(),
+        expires_at_ms,
+        governance: governance.public(),
+        ca: authority_hash(b"ca"),
+        coordinator: "hub".into(),
+    };
+    Token::issue(terms, governance, [seed; 32]).unwrap()
+}
+
+pub(super) fn key(seed: u8) -> SigningKey {
     SigningKey::from_seed(&[seed; 32]).unwrap()
 }
 
-fn now_ms() -> u64 {
+pub(super) fn now_ms() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.unwrap().as_millis() as u64
 }
 
-fn application(token: Option<&Token>, signing: &SigningKey, name: &str) -> Application {
+pub(super) fn application(token: Option<&Token>, signing: &SigningKey, name: &str) -> Application {
     let body = format!(
         r#"{{"role":"agent","name":"{name}","organisation":"{name} ltd","signing_key":"{}","signing_request":"csr"}}"#,
         signing.public()
@@ -95,13 +100,13 @@ fn application(token: Option<&Token>, signing: &SigningKey, name: &str) -> Appli
     }
 }
 
-fn document(application: &Application) -> v1::Application {
+pub(super) fn document(application: &Application) -> v1::Application {
     v1::Application {
         document: serde_json::to_vec(application).unwrap().into(),
     }
 }
 
-fn call(ask: Ask, at_ms: u64, signed_by: &SigningKey) -> v1::SignedCall {
+pub(super) fn call(ask: Ask, at_ms: u64, signed_by: &SigningKey) -> v1::SignedCall {
     let call = Call {
         coordinator: "hub".into(),
         at_ms,
@@ -114,7 +119,7 @@ fn call(ask: Ask, at_ms: u64, signed_by: &SigningKey) -> v1::SignedCall {
     }
 }
 
-fn code(status: &Status) -> String {
+pub(super) fn code(status: &Status) -> String {
     let code = status.metadata().get("sotto-code");
     code.map(|code| code.to_str().unwrap().to_owned()).unwrap_or_default()
 }

@@ -8,13 +8,13 @@ use proto::v1::register_client::RegisterClient;
 use super::register::revoke;
 use super::*;
 
-fn told<'a>(status: &'a Status, name: &str) -> &'a str {
+pub(super) fn told<'a>(status: &'a Status, name: &str) -> &'a str {
     let found = status.metadata().get(name);
     found.map_or("", |value| value.to_str().unwrap())
 }
 
 /// A refusal for asking too much: its code, and how long to wait.
-fn too_much(status: &Status) -> (&str, u64) {
+pub(super) fn too_much(status: &Status) -> (&str, u64) {
     assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
     assert!(!told(status, "sotto-remedy").is_empty(), "{status}");
     for other in ["bob", "sue", "north", "south", "west"] {
@@ -122,7 +122,12 @@ async fn an_agent_that_dials_without_end_is_told_to_wait_and_its_neighbour_is_le
 }
 
 /// A contribution of an agent's, as if it had been asked.
-fn event(agent: &str, seed: u8, number: u8) -> String {
+pub(super) fn event(agent: &str, seed: u8, number: u8) -> String {
+    event_of(agent, seed, ContentHash([1; 32]), number)
+}
+
+/// The same, for a request.
+pub(super) fn event_of(agent: &str, seed: u8, request: ContentHash, number: u8) -> String {
     let key = SigningKey::from_seed(&[seed; 32]).unwrap();
     let actor = Actor {
         role: Signer::Agent,
@@ -131,13 +136,13 @@ fn event(agent: &str, seed: u8, number: u8) -> String {
     };
     let event = Event::new(Kind::Contribution, 1, actor);
     let event = event
-        .refers("request", ContentHash([1; 32]))
+        .refers("request", request)
         .refers("round", ContentHash([number; 32]));
     event.sign(&key).unwrap().leaf().to_owned()
 }
 
 /// Leaves that an agent left in the coordinator's store.
-fn kept(consortium: &Consortium, agent: &str) -> usize {
+pub(super) fn kept(consortium: &Consortium, agent: &str) -> usize {
     let schema = Schema {
         application_id: 0x534f_434f,
         migrations: &[],

@@ -34,8 +34,8 @@ const CALLS: &[(&str, &[Role])] = &[
     ("Register.ListActs", &[Role::Analyst, Role::Steward]),
 ];
 
-/// Services on a listener of their own, to which nobody brings a certificate: at this door nobody has them.
-const ELSEWHERE: [&str; 1] = ["Enrolment"];
+/// Services on a listener of their own, to which nobody brings a certificate: at this door nobody has them. Who has them there: `letters`.
+pub(super) const ELSEWHERE: [&str; 1] = ["Enrolment"];
 
 const COLUMNS: [&str; 7] = [
     "agent",
@@ -52,7 +52,7 @@ fn calls() -> Vec<(String, String)> {
     described(|service| !ELSEWHERE.contains(&service))
 }
 
-fn described(wanted: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+pub(super) fn described(wanted: impl Fn(&str) -> bool) -> Vec<(String, String)> {
     let described = FileDescriptorSet::decode(proto::FILE_DESCRIPTOR_SET).unwrap();
     let mut found = Vec::new();
     for file in described.file {

@@ -38,7 +38,7 @@ const SALTS: usize = 1024;
 impl ConsentFile {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|error| StoreError::Open {
+            crate::make_folder(folder).map_err(|error| StoreError::Open {
                 path: path.to_owned(),
                 reason: error.to_string(),
             })?;

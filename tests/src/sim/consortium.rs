@@ -55,6 +55,8 @@ impl Consent for Consents {
 pub struct Consortium {
     pub governance: governance::SigningKey,
     pub analyst: governance::SigningKey,
+    /// Analysts who joined later, in stories.
+    pub others: BTreeMap<String, governance::SigningKey>,
     pub roster: Roster,
     pub signed_roster: SignedRoster,
     pub contract: Arc<Contract>,
@@ -132,6 +134,7 @@ impl Consortium {
         Self {
             governance,
             analyst,
+            others: BTreeMap::new(),
             roster,
             signed_roster,
             contract: Arc::new(work.contract()),
@@ -252,8 +255,9 @@ impl Consortium {
         request.sign_trial(&self.analyst).expect("a simulated trial is valid")
     }
 
-    /// The same, signed.
+    /// The same, signed by the analyst whom it names.
     pub fn signed(&self, request: &Request) -> SignedRequest {
-        request.sign(&self.analyst).expect("a simulated request is valid")
+        let key = self.others.get(&request.analyst).unwrap_or(&self.analyst);
+        request.sign(key).expect("a simulated request is valid")
     }
 }

@@ -7,7 +7,7 @@ use engine::coordinator::{self, Coordinator};
 use engine::message::{Join, ToAgent, ToCoordinator};
 use engine::participant::{self, Participant};
 use engine::{AgentId, Compute, JobId, Refusal};
-use governance::{Request, SignedRequest};
+use governance::{ContentHash, Request, SignedRequest};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::{ChaCha8Rng, ChaCha20Rng};
 
@@ -36,7 +36,7 @@ pub struct World {
     /// Every request that was ever submitted.
     pub requests: BTreeMap<JobId, SignedRequest>,
     /// Grants that were asked for, the newest last.
-    pub grants: Vec<governance::ContentHash>,
+    pub grants: Vec<ContentHash>,
     /// Trials that were answered, the newest last.
     pub explained: Vec<coordinator::Explained>,
     /// Whether faults happen now.
@@ -215,6 +215,20 @@ impl World {
         let roster = consortium.signed_roster.clone();
         let reply = self.tell_coordinator(coordinator::Input::Roster(roster));
         assert!(!matches!(reply, Some(Err(_))), "{reply:?}");
+    }
+
+    /// An analyst of another organisation joins.
+    pub fn joins(&mut self, analyst: &str, organisation: &str) {
+        let seed = ContentHash::of("analyst", &[analyst.as_bytes()]);
+        let key = governance::SigningKey::from_seed(&seed.0).expect("a seed is a key");
+        let entry = governance::Analyst {
+            id: analyst.to_owned(),
+            organisation: organisation.to_owned(),
+            key: key.public(),
+            tls_key: ContentHash::of("tls", &[analyst.as_bytes()]),
+        };
+        self.consortium.others.insert(analyst.to_owned(), key);
+        self.govern(|roster| roster.analysts.push(entry));
     }
 
     /// Whether every request asked so far has ended, and every answer is shown.

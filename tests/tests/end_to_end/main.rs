@@ -7,6 +7,8 @@ mod explain;
 mod grants;
 mod identity;
 mod log;
+mod operator;
+mod ordinary;
 mod policies;
 mod training;
 mod wire;

@@ -23,6 +23,11 @@ impl World {
 
     /// The same, with files of the story's own in the world's folder.
     pub async fn placed(change: impl FnOnce(&Path, &mut Spec)) -> Self {
+        Self::told(&[], change).await
+    }
+
+    /// The same, with more in every process's environment.
+    pub async fn told(environment: &[(&str, &str)], change: impl FnOnce(&Path, &mut Spec)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut spec = sottovoce::demo::consortium(folder.path()).unwrap();
         // A coordinator that is killed must come back at the same address.
@@ -33,9 +38,8 @@ impl World {
         change(folder.path(), &mut spec);
         let state = State::prepare(&folder.path().join("state"), &spec).unwrap();
         let party = Path::new(env!("CARGO_BIN_EXE_party"));
-        let running = start(party, &spec, &state, &[("SOTTO_LOG", "debug")], &mut |_| {})
-            .await
-            .unwrap();
+        let environment = [&[("SOTTO_LOG", "debug")], environment].concat();
+        let running = start(party, &spec, &state, &environment, &mut |_| {}).await.unwrap();
         Self { running, folder }
     }
 
