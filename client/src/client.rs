@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use governance::{ContentHash, Request, SignedMove, SignedRequest, SigningKey};
-use proto::identity::Identity;
+use proto::identity::{Identity, OTHER_COORDINATOR, Pinned, TlsError, Unnamed, succession};
 use proto::printable;
 use proto::v1;
 use proto::v1::analysts_client::AnalystsClient;
@@ -13,6 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::audit::{KeptRelease, LogRead};
 use crate::datasets::{Catalogue, Dataset};
+use crate::enroll::adopt;
 use crate::released::{Released, unreadable};
 use crate::train::registry::Models;
 use crate::{Exit, Problem};
@@ -31,6 +32,7 @@ pub struct Client {
     pub(crate) rpc: AnalystsClient<Channel>,
     pub(crate) decisions: RegisterClient<Channel>,
     identity: Identity,
+    address: String,
 }
 
 /// What is to be asked. The task is the workload's own canonical JSON.
@@ -64,7 +66,8 @@ pub enum Event {
 }
 
 impl Client {
-    /// Connects over mutual TLS and expects the coordinator that the signed roster names.
+    /// Connects over mutual TLS and expects the coordinator that the signed roster names, with the key that it names. One with another key is
+    /// asked once for a newer roster, which is installed if governance signed it and it names that key.
     pub async fn connect(address: &str, identity: Identity) -> Result<Self, Problem> {
         let unreachable = |error: tonic::transport::Error| {
             Problem::new(
@@ -81,19 +84,38 @@ impl Client {
             .connect_timeout(CONNECT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(CALL);
-        let channel = endpoint
-            .tls_config(identity.client_tls())
-            .map_err(unreachable)?
-            .connect()
-            .await
-            .map_err(unreachable)?;
+        let tls = |error: TlsError| Problem::local("TLS", error);
+        let pinned = Pinned::to_coordinator(&identity, &identity.roster).map_err(tls)?;
+        let dialled = pinned.at(endpoint.clone(), &identity).map_err(unreachable)?;
+        let (channel, identity) = match (dialled.connect().await, pinned.unnamed()) {
+            (Ok(channel), _) => (channel, identity),
+            (Err(error), None) => return Err(unreachable(error)),
+            (Err(_), Some(shown)) => {
+                let hears = Pinned::to_hear_of(&identity, &identity.roster, shown).map_err(tls)?;
+                let dialled = hears.at(endpoint.clone(), &identity).map_err(unreachable)?;
+                let heard = dialled.connect().await.map_err(unreachable)?;
+                let identity = succeeded(identity, shown, heard).await?;
+                let pinned = Pinned::to_coordinator(&identity, &identity.roster).map_err(tls)?;
+                let dialled = pinned.at(endpoint, &identity).map_err(unreachable)?;
+                (dialled.connect().await.map_err(unreachable)?, identity)
+            }
+        };
         let decisions = RegisterClient::new(channel.clone()).max_decoding_message_size(LARGEST);
         let rpc = AnalystsClient::new(channel).max_decoding_message_size(LARGEST);
         Ok(Self {
             rpc,
             decisions,
             identity,
+            address: address.to_owned(),
         })
+    }
+
+    /// Dials anew after a lost connection: the coordinator's key may have been replaced meanwhile. If that fails everything stays as it was.
+    pub(crate) async fn dial_again(&mut self) -> Result<(), Problem> {
+        let identity = Identity::load(self.identity.directory());
+        let identity = identity.map_err(|error| Problem::local("identity", error))?;
+        *self = Self::connect(&self.address, identity).await?;
+        Ok(())
     }
 
     pub fn identity(&self) -> &Identity {
@@ -287,6 +309,26 @@ impl Client {
     fn read(&self, release: v1::Release) -> Result<Released, Problem> {
         Released::read(release, &self.identity)
     }
+}
+
+/// The identity with the newer roster that a coordinator brings whose key the installed one does not name. What is written here once keeps the key
+/// before from being believed again.
+async fn succeeded(mut identity: Identity, shown: ContentHash, heard: Channel) -> Result<Identity, Problem> {
+    let other = |error: Unnamed| {
+        Problem::new(Exit::Unreachable, OTHER_COORDINATOR, error.to_string()).remedy(
+            "if its key was replaced: install the newest roster.json of the governance holder; if not, somebody else has its certificate: tell them",
+        )
+    };
+    let mut rpc = AnalystsClient::new(heard).max_decoding_message_size(LARGEST);
+    let status = rpc.get_status(timed(v1::GetStatusRequest {})).await;
+    // One that shows no roster has none that names its key.
+    let brought = status.ok().and_then(|status| status.into_inner().roster);
+    let brought = brought.and_then(|brought| governance::SignedRoster::try_from(brought).ok());
+    let newer = succession(&identity.roster, &identity.governance, shown, brought.as_ref()).map_err(other)?;
+    let signed_roster = brought.ok_or_else(|| Problem::local("roster", "none was brought"))?;
+    adopt(&identity, &newer, &signed_roster)?;
+    (identity.roster, identity.signed_roster) = (newer, signed_roster);
+    Ok(identity)
 }
 
 /// The events of one job.

@@ -148,7 +148,7 @@ async fn dial(hub: &Hub, identity: &Identity, greeting: v1::AgentFrame) -> Resul
 }
 
 fn greeting(name: &str) -> v1::AgentFrame {
-    Software { digest: [7; 32] }.greeting(name, 0)
+    Software { digest: [7; 32] }.greeting(name, 0, 0)
 }
 
 async fn join(hub: &Hub, identity: &Identity) -> Stream {

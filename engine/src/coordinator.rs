@@ -17,6 +17,7 @@ mod pace;
 mod retention;
 mod round;
 mod shown;
+mod tenure;
 mod terms;
 mod trial;
 mod uploads;

@@ -12,11 +12,12 @@ use engine::OsEntropy;
 use engine::message::{Join, ToAgent, ToCoordinator};
 use engine::participant::{ComputeFailed, Input, Participant};
 use engine::record::ParticipantRecord;
-use engine::step::{Compute, ParticipantStep};
+use engine::step::{Compute, ParticipantEvent, ParticipantStep};
+use governance::Roster;
 use privacy::Noised;
 use proto::store::Store;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use crate::gate::{Gate, Shutting};
 use crate::status::{Command, Reply, Status};
@@ -82,6 +83,7 @@ pub fn run<S: Store>(
     own_inbox: mpsc::WeakSender<Event>,
     runtime: &Handle,
     mut status: Status,
+    members: watch::Sender<Arc<Roster>>,
 ) -> Result<(), DriverError> {
     let (jobs, compute_queue) = std::sync::mpsc::channel::<Compute>();
     let computing = std::thread::Builder::new()
@@ -146,8 +148,13 @@ pub fn run<S: Store>(
             let _ = session.outbox.try_send(Outgoing::Join(engine.join(now_ms())));
         }
         wake_at_ms = step.wake_at_ms;
+        let adopts = |event: &ParticipantEvent| matches!(event, ParticipantEvent::RosterAdopted { .. });
+        let adopted = step.events.iter().any(adopts);
         let refused = step.reply.take().and_then(Result::err);
         perform(step, &mut store, &mut session, &jobs, &mut status)?;
+        if adopted {
+            members.send_replace(Arc::new(engine.roster().clone()));
+        }
         if let Some(reply) = ordered {
             // Durable now, and nothing of it is on its way: an operator who was told "done" may rely on it.
             let _ = reply.send(match refused {

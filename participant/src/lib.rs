@@ -147,6 +147,7 @@ pub async fn serve(
         .engine_config(&identity, workloads, process.tick_ms)
         .map_err(|error| Fatal::Books(format!("the signing key cannot sign events: {error}")))?;
     let engine = Participant::recover(config, records).map_err(|error| Fatal::Books(error.to_string()))?;
+    let (adopts, members) = tokio::sync::watch::channel(Arc::new(engine.roster().clone()));
     if let Some(port) = process.metrics_port {
         metrics_exporter_prometheus::PrometheusBuilder::new()
             .with_http_listener(([127, 0, 0, 1], port))
@@ -163,7 +164,7 @@ pub async fn serve(
     std::thread::Builder::new()
         .name("sotto-engine".to_owned())
         .spawn(move || {
-            let result = driver::run(engine, store, executor, inbox, ordered, weak, &runtime, status);
+            let result = driver::run(engine, store, executor, inbox, ordered, weak, &runtime, status, adopts);
             // Nobody listens only when the process is on its way out already.
             let _ = ended.send(result);
         })?;
@@ -179,6 +180,7 @@ pub async fn serve(
         software,
         bytes_sent,
         events.clone(),
+        members,
     ));
     let local = socket.map(|socket| tokio::spawn(socket.serve(orders.clone(), consents)));
 

@@ -2,8 +2,9 @@
 //! jittered, doubling waits; a vector travels in slices of the buffer that the engine masked. When a rotation exchanges the certificate on
 //! disk, a stream with the new one takes over from the open one, and no round notices.
 //!
-//! Deliberately absent: a listener, and any trust in the other side beyond its certificate. What it says goes to the engine, which
-//! believes none of it.
+//! The other side has the certificate of the coordinator and a key that the newest roster names, or it is brought a newer roster of governance's
+//! that does; else nothing is said to it. Deliberately absent: a listener, and any trust in the other side beyond that. What it says goes
+//! to the engine, which believes none of it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,14 +13,15 @@ use std::time::Duration;
 
 use engine::message::ToAgent;
 use engine::participant::Input;
+use governance::{Roster, SignedRoster};
 use prost::Message;
 use proto::agents::{AgentAssembler, MAX_COORDINATOR_FRAME, frames, join_frame};
 use proto::handshake::{HandshakeError, SOFTWARE, Software, welcomed};
-use proto::identity::{Identity, Watch};
+use proto::identity::{Identity, OTHER_COORDINATOR, Pinned, TlsError, Unnamed, Watch, succession};
 use proto::v1::agents_client::AgentsClient;
 use proto::v1::{AgentFrame, CoordinatorFrame};
 use rand::RngExt;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint, Uri};
@@ -44,8 +46,10 @@ pub async fn keep_connected(
     software: Software,
     sent: Arc<AtomicU64>,
     driver: mpsc::Sender<Event>,
+    members: watch::Receiver<Arc<Roster>>,
 ) {
     let mut link = Link {
+        members,
         watch: Watch::of(&identity),
         address,
         identity: Arc::new(identity),
@@ -81,6 +85,8 @@ pub async fn keep_connected(
 
 /// What every session of this process needs.
 struct Link {
+    /// The roster that the engine believes.
+    members: watch::Receiver<Arc<Roster>>,
     address: String,
     identity: Arc<Identity>,
     /// With a certificate that was installed since, and is not in use yet.
@@ -97,6 +103,8 @@ struct Stream {
     _channel: Channel,
     sender: mpsc::Sender<AgentFrame>,
     inbound: Streaming<CoordinatorFrame>,
+    /// A newer one, that the coordinator brought to be believed at all.
+    roster: Option<SignedRoster>,
 }
 
 /// How one stream of a session ended.
@@ -127,6 +135,11 @@ impl Link {
 
     async fn streams(&mut self, gate: &Gate) -> Result<(), LinkError> {
         let mut stream = self.first_stream(gate).await?;
+        if let Some(roster) = stream.roster.take() {
+            // Durable before anything else comes over it: the key before is believed no more.
+            let adopts = Event::Engine(Input::Roster(roster));
+            self.inbox.driver.send(adopts).await.map_err(|_| LinkError::Closed)?;
+        }
         let (outbox, mut outgoing) = mpsc::channel(OUTBOX);
         let gate_of_session = gate.clone();
         let connected = Event::Connected {
@@ -149,7 +162,7 @@ impl Link {
     async fn first_stream(&mut self, gate: &Gate) -> Result<Stream, LinkError> {
         self.look();
         if let Some(newer) = self.newer.clone() {
-            match open(&self.address, &newer, &self.software, gate, false).await {
+            match first(&self.address, &newer, &self.known(&newer), &self.software, gate).await {
                 Ok(stream) => {
                     (self.identity, self.newer) = (newer, None);
                     return Ok(stream);
@@ -157,7 +170,17 @@ impl Link {
                 Err(error) => tracing::warn!(error = %explain(&error), "not connected with the new certificate"),
             }
         }
-        open(&self.address, &self.identity, &self.software, gate, false).await
+        let known = self.known(&self.identity);
+        first(&self.address, &self.identity, &known, &self.software, gate).await
+    }
+
+    /// The newest roster: the engine's, or the identity's if that was installed since.
+    fn known(&self, identity: &Identity) -> Arc<Roster> {
+        let engines = self.members.borrow().clone();
+        match identity.roster.version > engines.version {
+            true => Arc::new(identity.roster.clone()),
+            false => engines,
+        }
     }
 
     /// Carries messages both ways. When another certificate is installed, a second stream is opened with it while this one goes on; then this
@@ -173,6 +196,7 @@ impl Link {
             _channel,
             sender,
             inbound,
+            roster: _,
         } = stream;
         let (leave, leaving) = oneshot::channel();
         let mut leave = Some(leave);
@@ -201,8 +225,10 @@ impl Link {
                     self.look();
                     if let Some(identity) = self.newer.clone() {
                         let (address, software, gate) = (self.address.clone(), self.software.clone(), gate.clone());
+                        let known = self.known(&identity);
                         dialling = Some(Box::pin(async move {
-                            let stream = open(&address, &identity, &software, &gate, true).await?;
+                            let pinned = Pinned::to_coordinator(&identity, &known)?;
+                            let stream = open(&address, (&identity, &known), &software, &gate, (&pinned, true)).await?;
                             Ok((stream, identity))
                         }));
                     }
@@ -247,17 +273,44 @@ async fn opened(dialling: &mut Option<Dialling>) -> Result<(Stream, Arc<Identity
     }
 }
 
+/// The first stream of a session. A coordinator whose key the roster does not name is dialled once more, to hear whether it has a newer one of
+/// governance's that does; it hears who is dialling, and nothing else.
+async fn first(
+    address: &str,
+    identity: &Identity,
+    known: &Roster,
+    software: &Software,
+    gate: &Gate,
+) -> Result<Stream, LinkError> {
+    let pinned = Pinned::to_coordinator(identity, known)?;
+    let refused = match open(address, (identity, known), software, gate, (&pinned, false)).await {
+        Ok(stream) => {
+            let roster = None;
+            return Ok(Stream { roster, ..stream });
+        }
+        Err(error) => error,
+    };
+    let Some(shown) = pinned.unnamed() else {
+        return Err(refused);
+    };
+    let hears = Pinned::to_hear_of(identity, known, shown)?;
+    let stream = open(address, (identity, known), software, gate, (&hears, false)).await?;
+    succession(known, &identity.governance, shown, stream.roster.as_ref())?;
+    Ok(stream)
+}
+
 /// Dials through the gate, and greets. `takes_over`: as the successor of the open stream.
 async fn open(
     address: &str,
-    identity: &Identity,
+    (identity, known): (&Identity, &Roster),
     software: &Software,
     gate: &Gate,
-    takes_over: bool,
+    (pinned, takes_over): (&Arc<Pinned>, bool),
 ) -> Result<Stream, LinkError> {
     let dial = gate.clone();
-    let channel = Endpoint::from_shared(format!("https://{address}"))?
-        .tls_config(identity.client_tls())?
+    let endpoint = Endpoint::from_shared(format!("https://{address}"))?;
+    let channel = pinned
+        .at(endpoint, identity)?
         .connect_timeout(Duration::from_secs(10))
         .http2_keep_alive_interval(Duration::from_secs(15))
         .keep_alive_timeout(Duration::from_secs(20))
@@ -269,8 +322,8 @@ async fn open(
     let mut client = AgentsClient::new(channel.clone()).max_decoding_message_size(MAX_COORDINATOR_FRAME);
     let (sender, receiver) = mpsc::channel::<AgentFrame>(16);
     let greeting = match takes_over {
-        true => software.greeting_of_successor(&identity.member.name, now_ms()),
-        false => software.greeting(&identity.member.name, now_ms()),
+        true => software.greeting_of_successor(&identity.member.name, known.version, now_ms()),
+        false => software.greeting(&identity.member.name, known.version, now_ms()),
     };
     sender.send(greeting).await.map_err(|_| LinkError::Closed)?;
     let mut inbound = client.connect(ReceiverStream::new(receiver)).await?.into_inner();
@@ -287,10 +340,12 @@ async fn open(
         );
     }
     tracing::info!(coordinator = %address, software = %welcome.software, ours = SOFTWARE, protocol = welcome.protocol, "connected");
+    let roster = welcome.roster.map(SignedRoster::try_from).transpose()?;
     Ok(Stream {
         _channel: channel,
         sender,
         inbound,
+        roster,
     })
 }
 
@@ -379,6 +434,12 @@ fn explain(error: &LinkError) -> String {
 enum LinkError {
     #[error("no connection")]
     Transport(#[from] tonic::transport::Error),
+    #[error("no TLS towards the coordinator")]
+    Tls(#[from] TlsError),
+    #[error(
+        "{OTHER_COORDINATOR}: {0}; it heard who dialled and nothing else. If the key was replaced while this agent was away, install the newest roster.json;          if not, somebody else has its certificate: tell the governance holder"
+    )]
+    Unnamed(#[from] Unnamed),
     #[error("refused by the coordinator: {}", .0.message())]
     Status(#[from] Box<tonic::Status>),
     #[error(transparent)]

@@ -3,6 +3,7 @@
 
 use std::io;
 
+use governance::SignedRoster;
 use prost::bytes::Bytes;
 
 use crate::v1;
@@ -33,6 +34,8 @@ pub struct Greeted {
     pub now_ms: u64,
     /// The stream is to take the place of the agent's open one.
     pub takes_over: bool,
+    /// Of the newest roster that the agent has.
+    pub roster_version: u64,
 }
 
 /// Why two sides do not talk.
@@ -69,16 +72,16 @@ impl Software {
     }
 
     /// The first frame of an agent.
-    pub fn greeting(&self, agent: &str, now_ms: u64) -> v1::AgentFrame {
-        self.greeting_of(agent, now_ms, false)
+    pub fn greeting(&self, agent: &str, roster_version: u64, now_ms: u64) -> v1::AgentFrame {
+        self.greeting_of(agent, roster_version, now_ms, false)
     }
 
     /// The same of a stream that takes the place of the open one.
-    pub fn greeting_of_successor(&self, agent: &str, now_ms: u64) -> v1::AgentFrame {
-        self.greeting_of(agent, now_ms, true)
+    pub fn greeting_of_successor(&self, agent: &str, roster_version: u64, now_ms: u64) -> v1::AgentFrame {
+        self.greeting_of(agent, roster_version, now_ms, true)
     }
 
-    fn greeting_of(&self, agent: &str, now_ms: u64, takes_over: bool) -> v1::AgentFrame {
+    fn greeting_of(&self, agent: &str, roster_version: u64, now_ms: u64, takes_over: bool) -> v1::AgentFrame {
         let greeting = v1::Greeting {
             protocol_min: PROTOCOL_MIN,
             protocol_max: PROTOCOL_MAX,
@@ -87,29 +90,42 @@ impl Software {
             agent: agent.to_owned(),
             now_ms,
             takes_over,
+            roster_version,
         };
         v1::AgentFrame {
             frame: Some(v1::agent_frame::Frame::Greeting(greeting)),
         }
     }
 
-    /// The first frame of the coordinator.
-    pub fn welcome(&self, protocol: u32, now_ms: u64) -> v1::CoordinatorFrame {
-        self.welcome_of(protocol, now_ms, false)
+    /// The first frame of the coordinator; the roster where the agent's is older.
+    pub fn welcome(&self, protocol: u32, roster: Option<SignedRoster>, now_ms: u64) -> v1::CoordinatorFrame {
+        self.welcome_of(protocol, roster, now_ms, false)
     }
 
     /// The same to a stream that will take the place of the open one.
-    pub fn welcome_of_successor(&self, protocol: u32, now_ms: u64) -> v1::CoordinatorFrame {
-        self.welcome_of(protocol, now_ms, true)
+    pub fn welcome_of_successor(
+        &self,
+        protocol: u32,
+        roster: Option<SignedRoster>,
+        now_ms: u64,
+    ) -> v1::CoordinatorFrame {
+        self.welcome_of(protocol, roster, now_ms, true)
     }
 
-    fn welcome_of(&self, protocol: u32, now_ms: u64, taken_over: bool) -> v1::CoordinatorFrame {
+    fn welcome_of(
+        &self,
+        protocol: u32,
+        roster: Option<SignedRoster>,
+        now_ms: u64,
+        taken_over: bool,
+    ) -> v1::CoordinatorFrame {
         let welcome = v1::Welcome {
             protocol,
             software: SOFTWARE.to_owned(),
             software_digest: Bytes::copy_from_slice(&self.digest),
             now_ms,
             taken_over,
+            roster: roster.map(v1::SignedRoster::from),
         };
         v1::CoordinatorFrame {
             frame: Some(v1::coordinator_frame::Frame::Welcome(welcome)),
@@ -142,6 +158,7 @@ pub fn greeted(frame: v1::AgentFrame) -> Result<Greeted, HandshakeError> {
         software_digest: fixed("software digest", &greeting.software_digest)?,
         now_ms: greeting.now_ms,
         takes_over: greeting.takes_over,
+        roster_version: greeting.roster_version,
     })
 }
 
@@ -177,6 +194,7 @@ mod tests {
             agent: "x".to_owned(),
             now_ms: 0,
             takes_over: false,
+            roster_version: 0,
         };
         v1::AgentFrame {
             frame: Some(v1::agent_frame::Frame::Greeting(greeting)),
@@ -187,8 +205,8 @@ mod tests {
     fn the_highest_common_protocol_is_spoken() {
         assert_eq!(greeted(greeting(1, 9)).unwrap().protocol, PROTOCOL_MAX);
         let software = Software { digest: [0; 32] };
-        assert_eq!(welcomed(software.welcome(1, 5)).unwrap().now_ms, 5);
-        assert!(greeted(software.greeting("x", 0)).is_ok());
+        assert_eq!(welcomed(software.welcome(1, None, 5)).unwrap().now_ms, 5);
+        assert!(greeted(software.greeting("x", 0, 0)).is_ok());
     }
 
     #[test]
@@ -199,13 +217,13 @@ mod tests {
             "no common protocol: coordinator speaks protocols 1..1, participant x 0.3.0 speaks 2..3"
         );
         let software = Software { digest: [0; 32] };
-        assert!(welcomed(software.welcome(7, 0)).is_err());
+        assert!(welcomed(software.welcome(7, None, 0)).is_err());
     }
 
     #[test]
     fn a_version_is_short_and_printable_whoever_says_it() {
         let software = |version: &str| {
-            let mut frame = Software { digest: [0; 32] }.welcome(1, 0);
+            let mut frame = Software { digest: [0; 32] }.welcome(1, None, 0);
             if let Some(v1::coordinator_frame::Frame::Welcome(welcome)) = &mut frame.frame {
                 welcome.software = version.to_owned();
             }

@@ -14,10 +14,12 @@
 //! [`Identity::load`] refuses a directory whose parts do not belong together, and says which part and what to do.
 
 mod peer;
+mod pinned;
 mod read;
 mod watch;
 
 pub use peer::{Peer, PeerError, peer};
+pub use pinned::{OTHER_COORDINATOR, Pinned, Unnamed, succession};
 pub use read::{IdentityError, NEXT_KEY};
 pub use watch::Watch;
 
@@ -26,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use governance::{Roster, SignedRoster, VerifyingKey};
+pub use rustls::Error as TlsError;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -147,7 +150,8 @@ impl Identity {
         &self.seed
     }
 
-    /// TLS towards the coordinator of the roster: its certificate must carry its name and come from our authority.
+    /// TLS towards a coordinator whose certificate carries its name and comes from our authority, whatever its key: for whoever stands in for a
+    /// member. Members dial by [`Pinned`].
     pub fn client_tls(&self) -> ClientTlsConfig {
         ClientTlsConfig::new()
             .identity(self.tls_identity())

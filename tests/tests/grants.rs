@@ -12,7 +12,7 @@ use engine::participant::Input;
 use governance::act::{By, Layer};
 use governance::grant::Unlogged;
 use governance::log::event::{Actor, Role};
-use governance::log::{Checkpoint, Event, Kind, Nodes, Tree, Trust};
+use governance::log::{Checkpoint, Event, Kind, Nodes, Rosters, SignedEvent, Tree, Trust, Uncovered, scanned};
 use governance::{Act, ContentHash, SignedAct, Status, Steward, What};
 use tests::sim::acts::Decision;
 use tests::sim::{Options, Story};
@@ -368,6 +368,71 @@ fn a_local_revocation_takes_back_what_the_connection_still_holds() {
         !w.heard("severs its connection"),
         "an act that was made before cuts nothing"
     );
+}
+
+/// A vector and a revocation may cross on their ways to the log: its agent had not seen the revocation there, and nobody is at fault.
+#[test]
+fn a_vector_that_left_before_its_agent_could_know_of_a_revocation_crossed_it() {
+    let (mut w, grant) = granted();
+    let question = w.question();
+    w.submit(question);
+    w.until("site-03: Sent");
+    w.world.decide(0, Decision::Revoke { owner: 3 });
+    w.run();
+    w.wait(5_000);
+    let log = w.world.coordinator.engine.as_ref().unwrap().books().log();
+    let leaves: Vec<_> = log.leaves(0..u64::MAX).cloned().collect();
+    let read = |leaf: &Arc<str>| SignedEvent::parse(leaf.as_bytes()).unwrap().event().clone();
+    let mut events: Vec<Event> = leaves.iter().map(read).collect();
+    let governance = w.world.consortium.governance.public();
+    let rosters = Rosters::open(&[w.world.consortium.signed_roster.clone()], &governance).unwrap();
+    let found = scanned(&events, &rosters);
+    assert_eq!(found.findings, []);
+    let crossed: Vec<_> = found
+        .crossed
+        .iter()
+        .map(|one| (one.actor.as_str(), one.fault))
+        .collect();
+    assert_eq!(crossed, [("site-03", Uncovered::Revoked(grant))]);
+    // One that says nothing of what it knew is named, as before.
+    events[found.crossed[0].index as usize].references.remove("seen");
+    assert_eq!(scanned(&events, &rosters).findings.len(), 1);
+}
+
+/// A coordinator that stops something in somebody's name is believed, since it could as well have stayed silent, and not without a word to the operator.
+#[test]
+fn a_stop_that_nobody_signed_holds_and_is_told_of() {
+    let (mut w, grant) = granted();
+    let owner = Some(w.world.organisation(0));
+    let mut forged = w.world.steward_says(0, What::GrantRevoked { grant, owner });
+    forged.signature[0] ^= 1;
+    let acts = Acts {
+        from: place(&w, 0),
+        acts: vec![forged],
+    };
+    w.mark();
+    w.say(0, ToAgent::Acts(acts));
+    assert_eq!(status_at(&w, 0, &grant), Status::Revoked);
+    assert!(
+        w.heard("Suspicious") && w.heard("only takes away and is heard"),
+        "{:?}",
+        w.world.trace.last()
+    );
+}
+
+#[test]
+fn a_stop_that_its_signer_signed_holds_without_suspicion() {
+    let (mut w, grant) = granted();
+    let owner = Some(w.world.organisation(0));
+    let signed = w.world.steward_says(0, What::GrantRevoked { grant, owner });
+    let acts = Acts {
+        from: place(&w, 0),
+        acts: vec![signed],
+    };
+    w.mark();
+    w.say(0, ToAgent::Acts(acts));
+    assert_eq!(status_at(&w, 0, &grant), Status::Revoked);
+    assert!(!w.heard("Suspicious"), "{:?}", w.world.trace.last());
 }
 
 /// A grant is capped by its epsilon, and exact sums cost none: whoever is not on the owner's list gets none.

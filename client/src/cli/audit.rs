@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use governance::log::event::Event;
-use governance::log::{Rosters, Trust, TrustFile, account, scan};
+use governance::log::{Finding, Rosters, Trust, TrustFile, account, scanned};
 use serde_json::json;
 
 use super::remote::{Remote, Shown, load_identity};
@@ -248,24 +248,23 @@ impl Scan {
                 "nobody's membership was judged: the trust file names no governance key (`sotto audit trust` writes one)"
             );
         }
-        let findings = scan(&events, &rosters);
-        let told: Vec<String> = findings
-            .iter()
-            .map(|found| match found.request {
-                Some(request) => format!(
-                    "entry {}: {} contributed to request {request}: {}",
-                    found.index, found.actor, found.fault
-                ),
-                None => format!("entry {}, by {}: {}", found.index, found.actor, found.fault),
-            })
-            .collect();
+        let scanned = scanned(&events, &rosters);
+        let findings = scanned.findings;
+        let told: Vec<String> = findings.iter().map(tell).collect();
+        let crossed: Vec<String> = scanned.crossed.iter().map(tell).collect();
         match json {
             true => println!(
                 "{}",
-                json!({ "entries": events.len(), "findings": told, "membership": membership })
+                json!({ "entries": events.len(), "findings": told, "crossed": crossed, "membership": membership })
             ),
             false => {
                 told.iter().for_each(|line| println!("{line}"));
+                if !crossed.is_empty() {
+                    println!(
+                        "by their agents' word these left before they had seen what stands before them, which is no fault:"
+                    );
+                    crossed.iter().for_each(|line| println!("  {line}"));
+                }
                 println!("{} entries, {} findings", events.len(), told.len());
             }
         }
@@ -279,6 +278,16 @@ impl Scan {
             .remedy("`sotto audit show` prints an entry; ask that participant's organisation")
             .told(json)),
         }
+    }
+}
+
+fn tell(found: &Finding) -> String {
+    let Finding {
+        index, actor, fault, ..
+    } = found;
+    match found.request {
+        Some(request) => format!("entry {index}: {actor} contributed to request {request}: {fault}"),
+        None => format!("entry {index}, by {actor}: {fault}"),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::Args;
 use governance::request::MAX_SKEW_MS;
 use proto::handshake::{PROTOCOL_MAX, PROTOCOL_MIN, SOFTWARE};
-use proto::identity::Identity;
+use proto::identity::{Identity, OTHER_COORDINATOR};
 use proto::v1;
 use serde_json::json;
 
@@ -136,7 +136,11 @@ async fn examine(remote: &Remote) -> Vec<Finding> {
     let mut client = match Client::connect(&profile.coordinator, identity).await {
         Ok(client) => client,
         Err(problem) => {
-            findings.push(wrong("connection", problem.remedy(NOT_CONNECTED)));
+            let problem = match problem.code == OTHER_COORDINATOR {
+                true => problem,
+                false => problem.remedy(NOT_CONNECTED),
+            };
+            findings.push(wrong("connection", problem));
             return findings;
         }
     };

@@ -94,6 +94,7 @@ async fn follow(
                 lost += 1;
                 spinner.say("connection lost, trying again");
                 tokio::time::sleep(RECONNECT).await; // a coordinator that restarts needs a moment
+                let _ = client.dial_again().await; // what stays away is told by the next call
             }
         }
     }

@@ -5,7 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use governance::{Agent, Analyst, CoordinatorEntry, Retiring, Roster, SignedRoster, SigningKey, Steward};
+use governance::{Agent, Analyst, CoordinatorEntry, Retiring, Roster, SignedRoster, SigningKey, Steward, VerifyingKey};
+use proto::identity::Role;
 use serde::{Deserialize, Serialize};
 
 use super::{EnrollError, chain, check_organisation, files, new_seed, pki, signing_key};
@@ -72,6 +73,7 @@ pub fn init(folder: &Path, founding: &Founding) -> Result<String, EnrollError> {
         stewards: Vec::new(),
         coordinator: None,
         retiring: Vec::new(),
+        former: Vec::new(),
     };
     files::create_folder(folder)?;
     if let Some(key) = ca_key {
@@ -104,6 +106,18 @@ pub struct Members {
     pub coordinator: Option<CoordinatorEntry>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retiring: Vec<Retiring>,
+    /// Who left. A name is given to nobody else: what was asked, answered and decided under it stays its holder's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<Former>,
+}
+
+/// A member that left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Former {
+    pub role: Role,
+    pub name: String,
+    pub signing_key: VerifyingKey,
 }
 
 impl Members {

@@ -10,7 +10,7 @@ use governance::{
 use proto::identity::Role;
 
 use super::approve::Approval;
-use super::consortium::{CA, CA_KEY, GOVERNANCE, GOVERNANCE_KEY, LOCK, MEMBERS, Members, ROSTER};
+use super::consortium::{CA, CA_KEY, Former, GOVERNANCE, GOVERNANCE_KEY, LOCK, MEMBERS, Members, ROSTER};
 use super::request::RequestBody;
 use super::{EnrollError, chain, files, now_ms, pki, signing_key};
 
@@ -226,6 +226,17 @@ impl Members {
             let role = role.as_str();
             return Err(EnrollError::Member { role, name: id });
         }
+        let left = |former: &Former| former.role == role && former.name == id;
+        if self.find(role, &id).is_none()
+            && self
+                .former
+                .iter()
+                .any(|former| left(former) && former.signing_key != body.signing_key)
+        {
+            let role = role.as_str();
+            return Err(EnrollError::Former { role, name: id });
+        }
+        self.former.retain(|former| !left(former));
         let signer = governance::log::event::Role::from(role);
         self.retiring.retain(|old| old.role != signer || old.id != id);
         match role {
@@ -293,9 +304,9 @@ impl Members {
                 reason,
             })
         };
-        if self.find(role, name).is_none() {
+        let Some((signing_key, ..)) = self.find(role, name) else {
             return refused("no such member".into());
-        }
+        };
         match role {
             Role::Coordinator => {
                 return refused("a consortium has one; `approve --replace` puts another in its place".into());
@@ -314,6 +325,11 @@ impl Members {
         }
         let signer = governance::log::event::Role::from(role);
         self.retiring.retain(|old| old.role != signer || old.id != name);
+        self.former.push(Former {
+            role,
+            name: name.to_owned(),
+            signing_key,
+        });
         Ok(())
     }
 

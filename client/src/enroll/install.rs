@@ -4,13 +4,13 @@
 
 use std::path::Path;
 
-use governance::{ContentHash, Roster, SignedRoster, VerifyingKey};
-use proto::identity::{Member, NEXT_KEY};
+use governance::{ContentHash, Roster, SignedRoster, SigningKey, VerifyingKey};
+use proto::identity::{Identity, Member, NEXT_KEY};
 
 use super::approve::Approval;
 use super::consortium::{CA, GOVERNANCE, ROSTER};
 use super::request::{MEMBER, SIGNING_KEY, TLS_KEY, json};
-use super::{EnrollError, chain, files, pki, signing_key};
+use super::{EnrollError, chain, files, now_ms, pki, signing_key};
 
 pub const CERTIFICATE: &str = "certificate.pem";
 
@@ -80,7 +80,8 @@ pub fn install_approval(
         .ok_or(EnrollError::NoRoster)?;
     let roster = signed.verify(&governance)?;
     let signing = signing_key(&folder.join(SIGNING_KEY))?.public();
-    if !names_me(&roster, &member, &tls_key, &signing) {
+    let names = |roster: &Roster| names_me(roster, &member, &tls_key, &signing);
+    if !names(&roster) {
         return Err(EnrollError::NotInRoster);
     }
     files::create_or_same(&folder.join(CA), files::PUBLIC, approval.ca.as_bytes())?;
@@ -88,7 +89,7 @@ pub fn install_approval(
     match key {
         Key::First => {
             let path = folder.join(ROSTER);
-            if !path.exists() || installed_roster(&path)?.hash() != signed.hash() {
+            if !path.exists() || !is_kept(&path, &signed, &roster, &governance, &names)? {
                 files::create_or_same(&path, files::PUBLIC, &json(&signed)?)?;
             }
             files::create_or_same(
@@ -97,13 +98,33 @@ pub fn install_approval(
                 approval.certificate.as_bytes(),
             )?;
         }
-        Key::Next => exchange(folder, &signed, &roster, &governance, &approval.certificate)?,
+        Key::Next => {
+            let path = folder.join(ROSTER);
+            if !is_kept(&path, &signed, &roster, &governance, &names)? {
+                roster.supersedes(&installed_roster(&path)?.verify(&governance)?)?;
+                files::replace(&path, files::PUBLIC, &json(&signed)?)?;
+            }
+            exchange(folder, &approval.certificate)?;
+        }
     }
+    let kept = installed_roster(&folder.join(ROSTER))?.read()?;
     Ok(Installed {
         member: expected,
         governance: approval.governance.clone(),
-        roster_version: roster.version,
+        roster_version: kept.version,
     })
+}
+
+/// Puts a newer roster of governance's into a member's folder, if it still names the member as it is.
+pub fn adopt(identity: &Identity, newer: &Roster, signed: &SignedRoster) -> Result<(), EnrollError> {
+    let member = &identity.member;
+    let signing = SigningKey::from_seed(identity.signing_seed()).map_err(EnrollError::malformed)?;
+    let (role, tls_key) = (member.role.into(), ContentHash(identity.tls_key));
+    let accepted = newer.accepts(role, &member.name, &tls_key, now_ms());
+    if accepted != Some(true) || newer.signing_key(role, &member.name) != Some(signing.public()) {
+        return Err(EnrollError::NotInRoster);
+    }
+    files::replace(&identity.directory().join(ROSTER), files::PUBLIC, &json(signed)?)
 }
 
 /// Which key of the folder a certificate is for.
@@ -124,21 +145,25 @@ fn key_of(folder: &Path, tls_key: &[u8; 32]) -> Result<Key, EnrollError> {
     }
 }
 
-/// Roster, certificate, key, each replaced as a whole and in this order, so that after every step the folder is an identity: the new roster
-/// accepts both keys, and with the new certificate the new key is looked for in both places.
-fn exchange(
-    folder: &Path,
+/// Whether the roster that is installed is this one, or a newer one that came from the coordinator and names the member as this does.
+fn is_kept(
+    path: &Path,
     signed: &SignedRoster,
     roster: &Roster,
     governance: &VerifyingKey,
-    certificate: &str,
-) -> Result<(), EnrollError> {
-    let path = folder.join(ROSTER);
-    let current = installed_roster(&path)?;
-    if current.hash() != signed.hash() {
-        roster.supersedes(&current.verify(governance)?)?;
-        files::replace(&path, files::PUBLIC, &json(signed)?)?;
+    names: &dyn Fn(&Roster) -> bool,
+) -> Result<bool, EnrollError> {
+    let current = installed_roster(path)?;
+    if current.hash() == signed.hash() {
+        return Ok(true);
     }
+    let current = current.verify(governance)?;
+    Ok(current.version > roster.version && names(&current))
+}
+
+/// After the roster, certificate and key, each replaced as a whole and in this order, so that after every step the folder is an identity: the new
+/// roster accepts both keys, and with the new certificate the new key is looked for in both places.
+fn exchange(folder: &Path, certificate: &str) -> Result<(), EnrollError> {
     files::replace(&folder.join(CERTIFICATE), files::PUBLIC, certificate.as_bytes())?;
     adopt_next_key(folder)
 }

@@ -40,6 +40,7 @@ pub use answer::answer;
 pub use approve::{Approval, Approved, Terms, approve, approve_confirmed, remove};
 pub use consortium::{Existing, Founding, Members, init};
 pub use desk::OVERLAP_MS;
+pub(crate) use install::adopt;
 pub use install::{Installed, install, is_pinned};
 pub use join::{Asked, join, rotate_with};
 pub use request::{EnrolRequest, RequestBody, Requested, request, show};
@@ -76,6 +77,8 @@ pub enum EnrollError {
     },
     #[error("{role} `{name}` is a member already")]
     Member { role: &'static str, name: String },
+    #[error("{role} `{name}` was somebody's name who left: what was asked and answered under it stays theirs")]
+    Former { role: &'static str, name: String },
     #[error("the consortium has a coordinator already: `{0}`")]
     Coordinator(String),
     #[error("organisation `{0}` has an agent already: one organisation, one agent")]
@@ -164,6 +167,9 @@ impl EnrollError {
             Self::Member { .. } => {
                 "`sotto enroll approve --replace` gives the member new keys; the old ones stop working"
             }
+            Self::Former { .. } => {
+                "give a newcomer another name; whoever comes back makes the request with the signing key that it had"
+            }
             Self::Coordinator(_) => "`sotto enroll approve --replace` puts the new coordinator in its place",
             Self::Organisations(_) => {
                 "two agents of one organisation would count twice against the colluders tolerated"
@@ -214,6 +220,7 @@ impl From<EnrollError> for crate::Problem {
             EnrollError::Removal { .. } => "SOTTO-7113",
             EnrollError::Elsewhere { .. } => "SOTTO-7114",
             EnrollError::Anchor(_) => "SOTTO-7115",
+            EnrollError::Former { .. } => "SOTTO-7117",
             EnrollError::Join(error) => error.code().0,
             EnrollError::NotInRoster | EnrollError::NoRoster | EnrollError::Roster(_) => "SOTTO-7108",
         };

@@ -97,6 +97,10 @@ impl Agents for AgentsDoor {
             _reading: reading,
             successor: None,
         };
+        let newer = {
+            let members = self.admission.members.borrow();
+            (members.roster.version > greeted.roster_version).then(|| members.signed.clone())
+        };
         let welcome = if greeted.takes_over {
             let agent = reader.agent.clone();
             let taken = self.driver.ask(|reply| Event::Succeeds { agent, link, reply }).await?;
@@ -104,10 +108,10 @@ impl Agents for AgentsDoor {
                 return Err(Status::aborted("no open stream to take over; dial again"));
             }
             tokio::spawn(reader.run(frames, None, verdict.clone(), ended));
-            self.software.welcome_of_successor(greeted.protocol, now_ms())
+            self.software.welcome_of_successor(greeted.protocol, newer, now_ms())
         } else {
             tokio::spawn(reader.run(frames, Some(link), verdict.clone(), ended));
-            self.software.welcome(greeted.protocol, now_ms())
+            self.software.welcome(greeted.protocol, newer, now_ms())
         };
         Ok(Response::new(Outbox::new(welcome, queue, verdict)))
     }

@@ -6,10 +6,10 @@ use engine::codes;
 use governance::act::Subject;
 use governance::log::event::Role as Signer;
 use governance::model::{Move, Standing};
-use governance::{Stage, What};
+use governance::{Addition, Stage, What};
 use proto::v1::register_client::RegisterClient;
 
-use super::past::{model_of, past};
+use super::past::{Past, model_of, past, version};
 use super::register::{owner, says, terms};
 use super::*;
 
@@ -248,5 +248,77 @@ async fn a_full_queue_says_nothing_of_who_filled_it() {
     assert_eq!(other.metadata().get("sotto-code").unwrap(), codes::QUEUE_FULL);
     assert_eq!(told(&own, NO_ID), told(&other, NO_ID));
     assert!(!other.message().chars().any(|c| c.is_ascii_digit()), "{other}");
+    hub.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_given_the_name_of_somebody_who_left_inherits_nothing() {
+    let consortium = Consortium::new("");
+    let mut before = Past::default();
+    let answer = before.released(("ann", 2), 51, None);
+    let model = before.released(("ann", 2), 52, version("ann"));
+    before.released(("ann", 2), 53, Some(Addition::Figures { model: model_of("ann") }));
+    before.in_production(("ann", 2));
+    before.write(&consortium);
+    let file = consortium.path("roster.json");
+    let hub = Hub::start(&consortium).await;
+    let mut ann = analyst(&hub, &consortium.identity("ann")).await;
+    let open = ann.submit(signed("ann", 2, 9)).await.unwrap().into_inner().job_id;
+    let listed = |client: &AnalystsClient<Channel>| {
+        let mut client = client.clone();
+        async move {
+            let releases = client
+                .list_releases(v1::ListReleasesRequest { limit: 0 })
+                .await
+                .unwrap();
+            let models = client.list_models(v1::ListModelsRequest {}).await.unwrap();
+            (releases.into_inner().releases.len(), models.into_inner().versions.len())
+        }
+    };
+    assert_eq!(listed(&ann).await, (3, 1));
+
+    // New keys without having left: the same person.
+    let mut roster = consortium.roster.clone();
+    let at = roster.analysts.iter().position(|analyst| analyst.id == "ann").unwrap();
+    (roster.version, roster.analysts[at].key) = (2, SigningKey::from_seed(&[60; 32]).unwrap().public());
+    consortium.publish(&roster, &file);
+    let mut bob = analyst(&hub, &consortium.identity("bob")).await;
+    rotation::adopted(&mut bob, 2).await;
+    assert_eq!(listed(&ann).await, (3, 1));
+
+    // Governance takes the name away, and gives it to somebody else.
+    let mut without = roster.clone();
+    without.version = 3;
+    without.analysts.remove(at);
+    consortium.publish(&without, &file);
+    rotation::adopted(&mut bob, 3).await;
+    (roster.version, roster.analysts[at].key) = (4, SigningKey::from_seed(&[61; 32]).unwrap().public());
+    consortium.publish(&roster, &file);
+    rotation::adopted(&mut bob, 4).await;
+    let mut hub = hub;
+    for start in 0..2 {
+        let mut ann = analyst(&hub, &consortium.identity("ann")).await;
+        assert_eq!(listed(&ann).await, (0, 0), "start {start}");
+        for id in [answer.to_string(), model.to_string(), open.clone()] {
+            let release = ann.get_release(v1::ReleaseRef { id: id.clone() }).await.unwrap_err();
+            assert_eq!(release.metadata().get("sotto-code").unwrap(), codes::UNKNOWN_JOB);
+            let job = v1::JobRef { job_id: id };
+            assert_eq!(ann.watch(job.clone()).await.err().unwrap().code(), Code::NotFound);
+            assert_eq!(ann.cancel(job).await.err().unwrap().code(), Code::NotFound);
+        }
+        let wanted = Move {
+            analyst: "ann".to_owned(),
+            model: model_of("ann"),
+            to: Standing::RolledBack,
+            note: String::new(),
+            after: 2,
+            issued_at_ms: 1,
+        };
+        let moved = wanted.sign(&SigningKey::from_seed(&[61; 32]).unwrap()).unwrap();
+        let refused = ann.move_model(v1::SignedMove::from(moved)).await.unwrap_err();
+        assert_eq!(refused.metadata().get("sotto-code").unwrap(), codes::MODEL_MOVE);
+        hub.stop().await;
+        hub = Hub::start(&consortium).await;
+    }
     hub.stop().await;
 }

@@ -10,7 +10,7 @@ fn now_ms() -> u64 {
     since.unwrap().as_millis() as u64
 }
 
-async fn adopted(ann: &mut AnalystsClient<Channel>, version: u64) {
+pub async fn adopted(ann: &mut AnalystsClient<Channel>, version: u64) {
     for _ in 0..500 {
         let status = ann.get_status(v1::GetStatusRequest {}).await.unwrap().into_inner();
         if status.roster_version == version {
@@ -22,7 +22,7 @@ async fn adopted(ann: &mut AnalystsClient<Channel>, version: u64) {
 }
 
 fn successor(name: &str) -> v1::AgentFrame {
-    Software { digest: [7; 32] }.greeting_of_successor(name, 0)
+    Software { digest: [7; 32] }.greeting_of_successor(name, 0, 0)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,4 +146,48 @@ async fn the_coordinator_shows_its_new_certificate_to_new_connections_and_keeps_
     fresh.get_status(v1::GetStatusRequest {}).await.unwrap();
     hub.stop().await;
     Hub::start(&consortium).await.stop().await;
+}
+
+/// Opens a stream with this key and says nothing yet: the door has let it in.
+async fn admitted(
+    hub: &Hub,
+    identity: &Identity,
+) -> (
+    mpsc::Sender<v1::AgentFrame>,
+    JoinHandle<Result<Streaming<v1::CoordinatorFrame>, Status>>,
+) {
+    let (send, receiver) = mpsc::channel(16);
+    let mut client = AgentsClient::new(hub.channel(identity).await);
+    let opening = async move {
+        let opened = client.connect(ReceiverStream::new(receiver)).await;
+        opened.map(tonic::Response::into_inner)
+    };
+    (send, tokio::spawn(opening))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_was_let_in_before_its_key_retired_joins_and_succeeds_nobody_afterwards() {
+    let consortium = Consortium::new("");
+    let hub = Hub::start(&consortium).await;
+    let mut ann = analyst(&hub, &consortium.identity("ann")).await;
+    let until_ms = now_ms() + 4_000;
+    let (next, roster) = consortium.rotated(Role::Agent, "west", until_ms);
+    consortium.publish(&roster, &consortium.path("roster.json"));
+    adopted(&mut ann, 2).await;
+    let old = consortium.identity("west");
+    let mut late = dial(&hub, &old, greeting("west")).await.unwrap();
+    let (greets, opening) = admitted(&hub, &old).await;
+    let _new = join(&hub, &Identity::load(&next).unwrap()).await;
+    online(&mut ann, 1).await;
+    assert!(now_ms() < until_ms, "all this was within the overlap");
+    tokio::time::sleep(Duration::from_millis(until_ms + 200 - now_ms())).await; // the overlap ends
+
+    late.send.send(join_frame(Join::default())).await.unwrap();
+    let ended = timeout(Duration::from_secs(5), late.end()).await.unwrap();
+    assert_eq!(ended.unwrap().code(), Code::PermissionDenied);
+    greets.send(successor("west")).await.unwrap();
+    let refused = timeout(Duration::from_secs(5), opening).await.unwrap().unwrap();
+    assert_eq!(refused.err().unwrap().code(), Code::Aborted);
+    online(&mut ann, 1).await;
+    hub.stop().await;
 }

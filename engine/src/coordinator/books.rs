@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use governance::log::{EventError, Usage};
 use governance::{
-    Addition, ContentHash, MoveError, Register, RegisterError, Registry, Request, SignedAct, SignedRequest,
-    SignedRoster,
+    Addition, ContentHash, MoveError, Register, RegisterError, Registry, Request, RosterError, SignedAct,
+    SignedRequest, SignedRoster,
 };
 
 use super::log::LogBooks;
+use super::tenure::Tenures;
 use crate::ids::{EpochSeq, JobId};
 use crate::message::{Carried, Previous, Wire};
 use crate::record::CoordinatorRecord;
@@ -42,6 +43,10 @@ pub struct Books {
     names: BTreeMap<ContentHash, String>,
     /// Rosters that were in force, in the order in which they came.
     rosters: Vec<(ContentHash, SignedRoster)>,
+    tenures: Tenures,
+    /// Jobs of analysts whose names went to somebody else, and their models.
+    former: BTreeSet<JobId>,
+    former_models: Vec<(String, Registry)>,
 }
 
 /// One request and what became of it.
@@ -166,6 +171,8 @@ pub enum Inconsistent {
     Move(#[from] MoveError),
     #[error("an act was taken that cannot be: {0}")]
     Act(#[from] RegisterError),
+    #[error("a roster that was in force: {0}")]
+    Roster(#[from] RosterError),
 }
 
 impl Books {
@@ -302,7 +309,12 @@ impl Books {
                 self.register.apply(signed.hash(), &act)?;
                 self.acts.push(signed.clone());
             }
-            CoordinatorRecord::RosterKept { roster } => self.rosters.push((roster.hash(), roster.clone())),
+            CoordinatorRecord::RosterKept { roster } => {
+                for name in self.tenures.next(&roster.read()?) {
+                    self.passed_on(name);
+                }
+                self.rosters.push((roster.hash(), roster.clone()));
+            }
             CoordinatorRecord::JobFailed { job, refused, at_ms } => {
                 self.open_mut(job)?;
                 let refused = refused.clone();
@@ -337,7 +349,7 @@ impl Books {
         grants: &BTreeSet<(ContentHash, String)>,
         at_ms: u64,
     ) {
-        if let Some(addition) = adds {
+        if let Some(addition) = adds.as_ref().filter(|_| !self.former.contains(&job)) {
             let registry = self.registries.entry(analyst.to_owned()).or_default();
             registry.add(job.to_string(), addition, at_ms);
         }
@@ -345,6 +357,22 @@ impl Books {
         if !grants.is_empty() {
             self.grants.insert(job, grants.clone());
         }
+    }
+
+    /// Somebody else has this name now.
+    fn passed_on(&mut self, name: String) {
+        let of_name = self.jobs.iter().filter(|(_, job)| job.request.analyst == name);
+        self.former.extend(of_name.map(|(id, _)| *id));
+        self.answers.retain(|_, job| !self.former.contains(job));
+        if let Some(models) = self.registries.remove(&name) {
+            self.former_models.push((name, models));
+        }
+    }
+
+    /// The job, if it is of whoever holds this name now.
+    pub fn job_of(&self, job: &JobId, analyst: &str) -> Option<&Job> {
+        let found = self.jobs.get(job).filter(|entry| entry.request.analyst == analyst)?;
+        (!self.former.contains(job)).then_some(found)
     }
 
     /// The transparency log.
@@ -383,7 +411,8 @@ impl Books {
 
     /// Everybody's models.
     pub fn registries(&self) -> impl Iterator<Item = &Registry> {
-        self.registries.values()
+        let former = self.former_models.iter().map(|(_, models)| models);
+        self.registries.values().chain(former)
     }
 
     /// The question that is answered from a job's release, if it still is.
@@ -394,9 +423,14 @@ impl Books {
 
     /// What a job's release added to its analyst's registry.
     pub(super) fn addition_of(&self, job: &JobId) -> Option<Addition> {
-        let registry = self.registry(&self.jobs.get(job)?.request.analyst)?;
+        let analyst = &self.jobs.get(job)?.request.analyst;
+        let former = self.former_models.iter().filter(|(name, _)| name == analyst);
+        let registries = self
+            .registry(analyst)
+            .into_iter()
+            .chain(former.map(|(_, models)| models));
         let name = job.to_string();
-        registry.versions().iter().find_map(|version| {
+        registries.flat_map(Registry::versions).find_map(|version| {
             let (model, parent) = (version.model, version.parent);
             if version.release == name {
                 let name = version.name.clone();

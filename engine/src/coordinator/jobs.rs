@@ -189,11 +189,7 @@ impl Coordinator {
 
     /// Ends a job at its analyst's wish. What was charged stays charged.
     pub(super) fn cancel(&mut self, job: JobId, analyst: &str, turn: &mut Turn) -> Result<JobId, Refusal> {
-        let own = self
-            .books
-            .job(&job)
-            .is_some_and(|entry| entry.request.analyst == analyst);
-        if !own {
+        if self.books.job_of(&job, analyst).is_none() {
             return Err(Refusal::new(codes::UNKNOWN_JOB, format!("no job {job} of yours")));
         }
         if self.books.open(&job).is_none() {

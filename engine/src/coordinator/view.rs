@@ -101,11 +101,8 @@ impl Coordinator {
 
     /// All of the analyst's jobs, newest first.
     pub fn jobs_of<'a>(&'a self, analyst: &'a str) -> impl Iterator<Item = JobId> + 'a {
-        self.books
-            .jobs()
-            .rev()
-            .filter(move |(_, entry)| entry.request.analyst == analyst)
-            .map(|(job, _)| *job)
+        let jobs = self.books.jobs().rev().map(|(job, _)| *job);
+        jobs.filter(move |job| self.books.job_of(job, analyst).is_some())
     }
 
     /// Agents online and what they offer.
@@ -146,7 +143,7 @@ impl Coordinator {
     }
 
     fn own_job(&self, job: &JobId, analyst: &str) -> Option<&Job> {
-        self.books.job(job).filter(|entry| entry.request.analyst == analyst)
+        self.books.job_of(job, analyst)
     }
 }
 

@@ -19,6 +19,8 @@ const DOMAIN: &str = "log event";
 pub(crate) const LIFTS: &str = "lifts-";
 /// How a decision refers to the policies in force: this and the layer.
 pub const POLICY: &str = "policy-";
+/// How a contribution refers to the newest act, or roster, that its agent had seen in the log when the vector left.
+pub const SEEN: &str = "seen";
 const COMMITMENT: &str = "log payload";
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,16 +3,38 @@
 //! An access is a contribution: a vector that left a participant. It is covered if the same participant, with the same key, said yes
 //! to the same request before, an analyst had signed that request, the participant's own ledger had tokens set aside for it, and
 //! nothing that the log holds suspended stood in its way. Where the yes refers to a grant, the grant must have been logged and neither be
-//! revoked nor suspended. With the rosters at hand every actor's key is held against the one in force at that place. The log's
-//! order is all that counts: a vector that left just before a revocation and was logged just after it is named as well.
+//! revoked nor suspended. With the rosters at hand every actor's key is held against the one in force at that place.
+//!
+//! Each vector takes a token: what was set aside, less what came back, must cover all that left. An honest agent gives back only what it
+//! never committed, so the whole log's sums decide, and whether a charge was logged before or after the vectors that it paid for does not matter;
+//! beyond the first, since without a charge before it no access is covered.
+//!
+//! A revocation and a vector may cross on their ways to the log. A contribution names the newest act that its agent had [`SEEN`] in the log
+//! when the vector left: one that names an older act than the stop, and was logged soon after it, crossed it and is listed apart. It is the agent's
+//! own word, which no other copy of the log can contradict.
 //! One pass, a few map look-ups an event, and a walk over what is suspended an access.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::event::{Actor, Decision, Event, Kind, LIFTS, Role};
+use super::event::{Actor, Decision, Event, Kind, LIFTS, Role, SEEN};
 use crate::act::Subject;
+use crate::request::MAX_SKEW_MS;
 use crate::roster::in_force;
 use crate::{ContentHash, Roster, RosterError, SignedRoster, VerifyingKey};
+
+/// The longest after a stop's own time that an honest agent's vector may cross it: as far as its signer's clock may be off, and a minute for the
+/// three beats after which an agent that heard nothing stops, its own clock, and the way to the log.
+const CROSSING_MS: u64 = MAX_SKEW_MS + 60_000;
+/// The same of what an agent stopped itself, by one clock: as long as it gathers a run's vectors, and a little.
+const OWN_CROSSING_MS: u64 = 2_000;
+
+/// What a log holds that nothing permits, by its order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scanned {
+    pub findings: Vec<Finding>,
+    /// Vectors that left before their agents had seen the stop that stands before them.
+    pub crossed: Vec<Finding>,
+}
 
 /// Something that the log holds and that nothing permits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +59,8 @@ pub enum Uncovered {
     Denied,
     #[error("no budget of the participant was set aside for the request")]
     NoCharge,
+    #[error("with it {vectors} vectors had left for the request, and the budget that stayed set aside is for {tokens}")]
+    Overdrawn { vectors: u64, tokens: u64 },
     #[error("grant {0} that the yes refers to was not in the log")]
     NoGrant(ContentHash),
     #[error("grant {0} that the yes refers to was revoked before")]
@@ -78,16 +102,39 @@ impl Rosters {
 struct Standing<'e> {
     requests: BTreeMap<ContentHash, &'e Event>,
     decisions: BTreeMap<(&'e Actor, ContentHash), &'e Event>,
-    tokens: BTreeMap<(&'e Actor, ContentHash), i64>,
+    /// By the agent's name, since a member that was given a new key goes on with its ledger; of a stranger who uses it by the key as well, and
+    /// nothing of either is the other's.
+    tokens: BTreeMap<(&'e str, Option<&'e VerifyingKey>, ContentHash), Tokens>,
     grants: BTreeSet<ContentHash>,
-    revoked: BTreeSet<ContentHash>,
+    revoked: BTreeMap<ContentHash, Stop<'e>>,
+    /// Where the log first names an act, or a roster.
+    places: BTreeMap<ContentHash, u64>,
     /// By the act that suspended.
-    suspended: BTreeMap<ContentHash, Suspended>,
+    suspended: BTreeMap<ContentHash, Suspended<'e>>,
+}
+
+/// Of one agent for one request.
+#[derive(Default)]
+struct Tokens {
+    /// Whether any were ever set aside.
+    charged: bool,
+    /// Set aside, less what came back.
+    net: i64,
+    /// The accesses, each with the vectors that had left with it.
+    left: Vec<(u64, u64)>,
+}
+
+/// Where somebody stopped something, and the event that says so.
+#[derive(Clone, Copy)]
+struct Stop<'e> {
+    index: u64,
+    event: &'e Event,
 }
 
 /// What an act suspended, and how far its signer's word reaches.
-struct Suspended {
+struct Suspended<'e> {
     what: ContentHash,
+    since: Stop<'e>,
     /// None: everywhere, as governance's; or nobody can tell, and then it is taken to be so.
     by: Option<String>,
 }
@@ -95,53 +142,70 @@ struct Suspended {
 /// All that nothing covers in a whole log, in its order. Of a stretch of one it would miss what came before. Without rosters nobody's
 /// membership is asked, and a suspension reaches everywhere.
 pub fn scan<'e>(events: impl IntoIterator<Item = &'e Event>, rosters: &Rosters) -> Vec<Finding> {
+    scanned(events, rosters).findings
+}
+
+/// The same, and what crossed a stop on its way.
+pub fn scanned<'e>(events: impl IntoIterator<Item = &'e Event>, rosters: &Rosters) -> Scanned {
     let mut standing = Standing::default();
     let mut named: Vec<ContentHash> = Vec::new();
     let mut members: Option<&Roster> = None;
-    let mut findings = Vec::new();
+    let mut scanned = Scanned::default();
     for (index, event) in (0..).zip(events) {
-        let mut found = |request, fault| {
-            let actor = event.actor.id.clone();
-            findings.push(Finding {
-                index,
-                actor,
-                request,
-                fault,
-            });
+        let finding = |request, fault| Finding {
+            index,
+            actor: event.actor.id.clone(),
+            request,
+            fault,
         };
-        if let (Kind::Roster, Some(governance)) = (event.kind, &rosters.governance) {
+        if let (Kind::Roster, Some(_)) = (event.kind, &rosters.governance) {
             named.extend(event.references.get("roster"));
             members = match in_force(named.iter().copied(), |hash| rosters.known.get(hash)) {
                 Ok(roster) => roster,
                 Err(missing) => {
                     // Said once; whoever came after it is judged by no older one.
                     if named.last() == Some(&missing.0) {
-                        found(None, Uncovered::NoRoster(missing.0));
+                        scanned.findings.push(finding(None, Uncovered::NoRoster(missing.0)));
                     }
                     None
                 }
             };
-            // A new coordinator's key stands in the roster that it names.
-            if members.is_some_and(|roster| event.by_member(roster, governance).is_err()) {
-                found(None, Uncovered::Stranger);
-            }
-        } else if let (Some(roster), Some(governance)) = (members, &rosters.governance)
-            && event.by_member(roster, governance).is_err()
-        {
-            found(None, Uncovered::Stranger);
         }
-        if let Some((request, uncovered)) = standing.take(event, members) {
-            found(Some(request), uncovered);
+        // A new coordinator's key stands in the roster that it names.
+        let of_member = members.zip(rosters.governance.as_ref());
+        let stranger = of_member.is_some_and(|(roster, governance)| event.by_member(roster, governance).is_err());
+        if stranger {
+            scanned.findings.push(finding(None, Uncovered::Stranger));
+        }
+        match standing.take((index, event), members, stranger) {
+            None => {}
+            Some((request, uncovered, Some(stop))) if standing.crossed(event, stop) => {
+                scanned.crossed.push(finding(Some(request), uncovered));
+            }
+            Some((request, uncovered, _)) => scanned.findings.push(finding(Some(request), uncovered)),
         }
     }
-    findings
+    standing.overdrawn(&mut scanned.findings);
+    scanned
 }
+
+/// An access that nothing covers: for what, what was missing, and where it was stopped if that is it.
+type Missed<'e> = (ContentHash, Uncovered, Option<Stop<'e>>);
 
 impl<'e> Standing<'e> {
     /// Takes the next event in; of an access that nothing covers it says what was missing.
-    fn take(&mut self, event: &'e Event, members: Option<&Roster>) -> Option<(ContentHash, Uncovered)> {
+    fn take(
+        &mut self,
+        (index, event): (u64, &'e Event),
+        members: Option<&Roster>,
+        stranger: bool,
+    ) -> Option<Missed<'e>> {
         let reference = |name: &str| event.references.get(name).copied();
         let request = reference("request");
+        let key = stranger.then_some(&event.actor.key);
+        if let Some(named) = reference("act").or_else(|| reference("roster")) {
+            self.places.entry(named).or_insert(index);
+        }
         match (event.kind, request) {
             (Kind::Request, Some(request)) if event.actor.role == Role::Analyst => {
                 self.requests.entry(request).or_insert(event);
@@ -151,26 +215,67 @@ impl<'e> Standing<'e> {
             }
             (Kind::Charge, Some(request)) => {
                 let moved = event.budget_delta.as_ref().map_or(0, |delta| delta.tokens);
-                // What comes back was never used: only what was set aside says that there was a budget.
-                *self.tokens.entry((&event.actor, request)).or_default() += moved.max(0);
+                let tokens = self.tokens.entry((&event.actor.id, key, request)).or_default();
+                tokens.charged |= moved > 0;
+                tokens.net = tokens.net.saturating_add(moved);
             }
             (Kind::Grant, _) => self.grants.extend(reference("grant")),
-            (Kind::Revocation, _) => self.revoked.extend(reference("revoked")),
-            (Kind::Suspension, _) => self.suspension(event, members),
+            (Kind::Revocation, _) => {
+                if let Some(revoked) = reference("revoked") {
+                    self.revoked.entry(revoked).or_insert(Stop { index, event });
+                }
+            }
+            (Kind::Suspension, _) => self.suspension((index, event), members),
             (Kind::Contribution, Some(request)) => {
-                let uncovered = self.covers(&event.actor, request, members).err()?;
-                return Some((request, uncovered));
+                let tokens = self.tokens.entry((&event.actor.id, key, request)).or_default();
+                let before = tokens.left.last().map_or(0, |(_, vectors)| *vectors);
+                let vectors = before.saturating_add(event.vectors.unwrap_or(1).into());
+                tokens.left.push((index, vectors));
+                let (uncovered, stop) = self.covers((&event.actor, key), request, members).err()?;
+                return Some((request, uncovered, stop));
             }
             _ => {}
         }
         None
     }
 
-    fn suspension(&mut self, event: &Event, members: Option<&Roster>) {
+    /// Whether a vector left before its agent had seen what stopped it, by the agent's own word, and not long after.
+    fn crossed(&self, event: &Event, stop: Stop<'_>) -> bool {
+        let seen = event.references.get(SEEN).and_then(|seen| self.places.get(seen));
+        let own = stop.event.actor == event.actor;
+        let until_ms = stop
+            .event
+            .at_ms
+            .saturating_add(if own { OWN_CROSSING_MS } else { CROSSING_MS });
+        seen.is_some_and(|seen| *seen < stop.index) && event.at_ms <= until_ms
+    }
+
+    /// The accesses that took more than was set aside and never came back. One that lacks something else is not named twice.
+    fn overdrawn(&self, findings: &mut Vec<Finding>) {
+        let accesses: BTreeSet<u64> = findings.iter().map(|found| found.index).collect();
+        for ((agent, _, request), tokens) in &self.tokens {
+            let covered = u64::try_from(tokens.net).unwrap_or(0);
+            let beyond = tokens.left.iter().filter(|(_, vectors)| *vectors > covered);
+            let beyond = beyond.filter(|(index, _)| !accesses.contains(index));
+            findings.extend(beyond.map(|(index, vectors)| Finding {
+                index: *index,
+                actor: (*agent).to_owned(),
+                request: Some(*request),
+                fault: Uncovered::Overdrawn {
+                    vectors: *vectors,
+                    tokens: covered,
+                },
+            }));
+        }
+        findings.sort_by_key(|found| found.index);
+    }
+
+    fn suspension(&mut self, (index, event): (u64, &'e Event), members: Option<&Roster>) {
         let reference = |name: &str| event.references.get(name).copied();
         let by = organisation(&event.actor, members).map(str::to_owned);
         if let (Some(act), Some(what)) = (reference("act"), reference("suspended")) {
-            self.suspended.insert(act, Suspended { what, by });
+            let since = Stop { index, event };
+            self.suspended.insert(act, Suspended { what, since, by });
         } else {
             // Whoever suspended lifts it: nobody lifts another organisation's.
             let lifted = event.references.iter().filter(|(name, _)| name.starts_with(LIFTS));
@@ -182,23 +287,35 @@ impl<'e> Standing<'e> {
         }
     }
 
-    fn covers(&self, agent: &'e Actor, request: ContentHash, members: Option<&Roster>) -> Result<(), Uncovered> {
-        let asked = self.requests.get(&request).ok_or(Uncovered::NoRequest)?;
-        let decision = self.decisions.get(&(agent, request)).ok_or(Uncovered::NoDecision)?;
+    fn covers(
+        &self,
+        (agent, key): (&'e Actor, Option<&'e VerifyingKey>),
+        request: ContentHash,
+        members: Option<&Roster>,
+    ) -> Result<(), (Uncovered, Option<Stop<'e>>)> {
+        let missing = |uncovered| (uncovered, None);
+        let asked = self.requests.get(&request);
+        let asked = asked.ok_or(missing(Uncovered::NoRequest))?;
+        let decision = self.decisions.get(&(agent, request));
+        let decision = decision.ok_or(missing(Uncovered::NoDecision))?;
         if decision.decision != Some(Decision::Allow) {
-            return Err(Uncovered::Denied);
+            return Err(missing(Uncovered::Denied));
         }
-        if self.tokens.get(&(agent, request)).is_none_or(|tokens| *tokens == 0) {
-            return Err(Uncovered::NoCharge);
+        let tokens = self.tokens.get(&(agent.id.as_str(), key, request));
+        if tokens.is_none_or(|tokens| !tokens.charged) {
+            return Err(missing(Uncovered::NoCharge));
         }
         let line = decision.references.get("line");
         let grant = decision.references.get("grant");
-        match grant {
-            Some(grant) if !self.grants.contains(grant) => return Err(Uncovered::NoGrant(*grant)),
-            Some(grant) if self.revoked.contains(grant) || line.is_some_and(|line| self.revoked.contains(line)) => {
-                return Err(Uncovered::Revoked(*grant));
+        if let Some(grant) = grant {
+            if !self.grants.contains(grant) {
+                return Err(missing(Uncovered::NoGrant(*grant)));
             }
-            _ => {}
+            let ended = [Some(grant), line].into_iter().flatten();
+            let ended = ended.filter_map(|what| self.revoked.get(what));
+            if let Some(stop) = ended.min_by_key(|stop| stop.index) {
+                return Err((Uncovered::Revoked(*grant), Some(*stop)));
+            }
         }
         let (owner, asks) = (organisation(agent, members), organisation(&asked.actor, members));
         let named = |name: Option<&str>| name.map(|name| Subject::Organisation(name.to_owned()).hash());
@@ -212,8 +329,9 @@ impl<'e> Standing<'e> {
                 || (what == asking && (reaches || held.by.as_deref() == asks))
                 || (reaches && (what == own || what == dataset))
         };
-        match self.suspended.iter().find(|(_, held)| stops(held)) {
-            Some((act, _)) => Err(Uncovered::Suspended(*act)),
+        let held = self.suspended.iter().filter(|(_, held)| stops(held));
+        match held.min_by_key(|(_, held)| held.since.index) {
+            Some((act, held)) => Err((Uncovered::Suspended(*act), Some(held.since))),
             None => Ok(()),
         }
     }

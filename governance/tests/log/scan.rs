@@ -2,8 +2,8 @@
 
 use governance::act::Subject;
 use governance::grant::line_hash;
-use governance::log::event::{Actor, Decision, Role};
-use governance::log::{Event, Finding, Kind, Rosters, Uncovered, account, request_of};
+use governance::log::event::{Actor, Decision, Role, SEEN};
+use governance::log::{Event, Finding, Kind, Rosters, Scanned, Uncovered, account, request_of, scanned};
 use governance::{ContentHash, Roster, SignedRoster, Steward};
 
 use crate::world::*;
@@ -119,6 +119,161 @@ fn an_access_under_a_grant_needs_the_grant_and_no_revocation_before_it() {
     assert_eq!(findings.len(), 1);
     assert_eq!(findings[0].actor, "agent-2");
     assert_eq!(findings[0].fault, Uncovered::Revoked(grant));
+}
+
+/// A charge of this many tokens; below zero they come back.
+fn moves(by: u8, tokens: i64) -> Event {
+    let mut charge = event(Kind::Charge, agent(by), 3);
+    charge.budget_delta.as_mut().unwrap().tokens = tokens;
+    charge
+}
+
+fn sends(by: u8, vectors: u32) -> Event {
+    Event {
+        vectors: (vectors > 1).then_some(vectors),
+        ..event(Kind::Contribution, agent(by), 4)
+    }
+}
+
+/// Hospital 1 answers a request: what its ledger moved and what left, in this order.
+fn story(words: impl IntoIterator<Item = Event>) -> Vec<Event> {
+    let mut events = vec![event(Kind::Request, analyst(), 1), decided(1, Decision::Allow)];
+    events.extend(words);
+    events
+}
+
+fn overdrawn(words: impl IntoIterator<Item = Event>) -> Vec<(u64, u64, u64)> {
+    let found = scan(&story(words)).into_iter().map(|found| match found.fault {
+        Uncovered::Overdrawn { vectors, tokens } => (found.index, vectors, tokens),
+        other => panic!("{other}"),
+    });
+    found.collect()
+}
+
+#[test]
+fn a_vector_more_than_tokens_were_set_aside_is_named_and_so_is_each_one_after_it() {
+    assert_eq!(overdrawn([moves(1, 2), sends(1, 1), sends(1, 1)]), []);
+    assert_eq!(
+        overdrawn([moves(1, 2), sends(1, 1), sends(1, 1), sends(1, 1), sends(1, 1)]),
+        [(5, 3, 2), (6, 4, 2)]
+    );
+    // A run says many at a time, and they are as many.
+    assert_eq!(overdrawn([moves(1, 40), sends(1, 40)]), []);
+    assert_eq!(overdrawn([moves(1, 40), sends(1, 39), sends(1, 2)]), [(4, 41, 40)]);
+    // Nobody pays for another.
+    let mut words = story([
+        moves(1, 1),
+        sends(1, 2),
+        decided(2, Decision::Allow),
+        moves(2, 9),
+        sends(2, 1),
+    ]);
+    words.push(event(Kind::Charge, coordinator(), 9));
+    let found = scan(&words);
+    assert_eq!(
+        (found.len(), found[0].index, found[0].actor.as_str()),
+        (1, 3, "agent-1")
+    );
+}
+
+#[test]
+fn tokens_that_came_back_cover_nothing_whenever_they_came() {
+    // What was never used comes back: before the last vectors are logged, or after.
+    assert_eq!(overdrawn([moves(1, 40), sends(1, 10), moves(1, -30)]), []);
+    assert_eq!(overdrawn([moves(1, 40), moves(1, -30), sends(1, 10)]), []);
+    // What was used does not.
+    assert_eq!(
+        overdrawn([moves(1, 40), sends(1, 10), sends(1, 1), moves(1, -30)]),
+        [(4, 11, 10)]
+    );
+    assert_eq!(overdrawn([moves(1, 1), sends(1, 1), moves(1, -1)]), [(3, 1, 0)]);
+    assert_eq!(overdrawn([moves(1, 1), sends(1, 1), moves(1, i64::MIN)]), [(3, 1, 0)]);
+}
+
+#[test]
+fn retries_restarts_and_stopped_runs_are_covered() {
+    // A run of three rounds of which one is tried again: three tokens at first, one more for the attempt that failed.
+    assert_eq!(overdrawn([moves(1, 3), sends(1, 2), moves(1, 1), sends(1, 2)]), []);
+    // A crash leaves a token committed and unused, and a restarted agent says yes anew.
+    let again = decided(1, Decision::Allow);
+    assert_eq!(
+        overdrawn([moves(1, 3), sends(1, 1), again, moves(1, 1), sends(1, 2)]),
+        []
+    );
+    // A coordinator that had no room for a charge takes it the second time that it is handed in.
+    assert_eq!(overdrawn([moves(1, 1), sends(1, 1), sends(1, 1), moves(1, 1)]), []);
+}
+
+#[test]
+fn a_member_with_a_new_key_goes_on_with_its_ledger_and_a_stranger_with_its_name_fills_none() {
+    let first = signed(&members());
+    let mut renewed = members();
+    (renewed.version, renewed.agents[0].signing_key) = (4, key(77).public());
+    let second = signed(&renewed);
+    let new = |event: Event| {
+        let mut event = event;
+        event.actor.key = key(77).public();
+        event
+    };
+    let words = [names(&first)].into_iter().chain(story([moves(1, 2), sends(1, 1)]));
+    let mut events: Vec<Event> = words.collect();
+    let mut forged = events.clone();
+    events.extend([names(&second), new(decided(1, Decision::Allow)), new(sends(1, 1))]);
+    let both = [first.clone(), second];
+    assert_eq!(with(&both, &events), []);
+    forged.extend([new(moves(1, 5)), sends(1, 2)]);
+    let too_many = Uncovered::Overdrawn { vectors: 3, tokens: 2 };
+    assert_eq!(with(&both, &forged), [(5, Uncovered::Stranger), (6, too_many)]);
+}
+
+#[test]
+fn a_vector_that_crossed_a_stop_is_told_from_one_that_ignored_it() {
+    let (grant, given, ended) = (hash(7), hash(50), hash(51));
+    let granted = event(Kind::Grant, analyst(), 0)
+        .refers("grant", grant)
+        .refers("act", given);
+    let revoked = |by: Actor| Event::of_act(Kind::Revocation, ended, grant, 10, by);
+    let log = |stop: Event, sent: Event| -> Scanned {
+        let mut events = vec![granted.clone()];
+        let allowed = decided(1, Decision::Allow).refers("grant", grant);
+        events.extend([event(Kind::Request, analyst(), 1), allowed, moves(1, 1), stop, sent]);
+        scanned(&events, &Rosters::default())
+    };
+    let left = |seen: Option<ContentHash>, at_ms| {
+        let sent = event(Kind::Contribution, agent(1), at_ms);
+        match seen {
+            Some(seen) => sent.refers(SEEN, seen),
+            None => sent,
+        }
+    };
+    let named = |found: Scanned| match (found.findings.as_slice(), found.crossed.as_slice()) {
+        ([one], []) => (one.fault, false),
+        ([], [one]) => (one.fault, true),
+        other => panic!("{other:?}"),
+    };
+    let by_analyst = revoked(analyst());
+    // Its agent had seen the grant, and not its end.
+    let fault = Uncovered::Revoked(grant);
+    assert_eq!(named(log(by_analyst.clone(), left(Some(given), 4))), (fault, true));
+    // It had seen the end; it names nothing; it names what nobody logged; it comes long after.
+    for sent in [
+        left(Some(ended), 4),
+        left(None, 4),
+        left(Some(hash(99)), 4),
+        left(Some(given), 1_000_000),
+    ] {
+        assert_eq!(named(log(by_analyst.clone(), sent)), (fault, false));
+    }
+    // What the agent itself stopped it knew at once, whatever the log had shown it.
+    let own = revoked(agent(1));
+    assert_eq!(named(log(own.clone(), left(Some(given), 1_000))), (fault, true));
+    assert_eq!(named(log(own, left(Some(given), 5_000))), (fault, false));
+    // A suspension is a stop like another.
+    let held = Event::new(Kind::Suspension, 10, analyst());
+    let held = held.refers("act", ended).refers("suspended", grant);
+    let fault = Uncovered::Suspended(ended);
+    assert_eq!(named(log(held.clone(), left(Some(given), 4))), (fault, true));
+    assert_eq!(named(log(held, left(Some(ended), 4))), (fault, false));
 }
 
 fn signed(roster: &Roster) -> SignedRoster {

@@ -71,6 +71,9 @@ async fn a_grant_admits_a_question_and_a_local_revocation_ends_it_with_the_coord
     let grant = analyst.request_grant(terms, "the story").await.unwrap().to_string();
     for site in HOSPITALS {
         let mut steward = steward(&world, site).await;
+        // Of its first digits a coordinator could show one request now and another one then.
+        let refused = steward.approve_grant(&grant[..12], "", |_| {}).await.unwrap_err();
+        assert_eq!(refused.code, "SOTTO-2024", "{refused}");
         let done = steward.approve_grant(&grant, "", |_| {}).await.unwrap();
         assert_eq!(done, [(organisation(site), governance::Status::Active)]);
         assert_eq!(

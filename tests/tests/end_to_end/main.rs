@@ -5,6 +5,7 @@ mod consent;
 mod contracts;
 mod explain;
 mod grants;
+mod half;
 mod identity;
 mod log;
 mod operator;

@@ -149,9 +149,19 @@ fn a_rolled_back_roster_is_not_installed() {
     let newest: governance::SignedRoster =
         serde_json::from_slice(&fs::read(world.consortium().join("roster.json")).unwrap()).unwrap();
     fs::write(folder.join("roster.json"), serde_json::to_vec(&newest).unwrap()).unwrap();
-    let refused = install_approval(&old, &folder, None, None);
+    // The certificate is, and the newest roster stays.
+    let installed = install_approval(&old, &folder, None, None).unwrap();
+    assert_eq!((installed.roster_version, world.identity("a").roster.version), (3, 3));
+    // Where the roster that is here names another key of the member's, nothing older is installed.
+    let next = world.rotated("a");
+    let mut other = newest.read().unwrap();
+    (other.version, other.agents[0].tls_key) = (9, ContentHash([7; 32]));
+    let governance = super::super::signing_key(&world.consortium().join("governance.key")).unwrap();
+    let other = serde_json::to_vec(&other.sign(&governance).unwrap()).unwrap();
+    fs::write(folder.join("roster.json"), &other).unwrap();
+    let refused = install_approval(&next, &folder, None, None);
     assert!(matches!(refused, Err(EnrollError::Roster(_))), "{refused:?}");
-    install_approval(&old, &folder, None, Some(newest)).unwrap();
+    assert_eq!(fs::read(folder.join("roster.json")).unwrap(), other);
 }
 
 #[test]
@@ -170,4 +180,64 @@ fn a_member_is_removed_where_enough_are_left() {
     fs::copy(consortium.join("roster.json"), folder.join("roster.json")).unwrap();
     let gone = Identity::load(&folder).err().unwrap().to_string();
     assert!(gone.contains("unknown analyst `ann`"), "{gone}");
+}
+
+#[test]
+fn a_second_rotation_within_an_overlap_waits_for_a_person_and_a_later_one_does_not() {
+    let world = World::new();
+    world.installed();
+    let folder = world.member("a");
+    let asks = || {
+        rotation(&folder, &folder.join("r.json"))
+            .unwrap()
+            .application(None)
+            .unwrap()
+    };
+    let first = asks();
+    let Answer::Approved { approval } = world.answers(&first) else {
+        panic!("the first in an overlap is approved unasked");
+    };
+    let approval: Approval = serde_json::from_str(&approval).unwrap();
+    install_approval(&approval, &folder, None, None).unwrap();
+    let second = asks();
+    assert_eq!(world.refused(&second), "SOTTO-7112");
+    // The overlap is this member's alone.
+    let b = world.member("b");
+    let other = rotation(&b, &b.join("r.json")).unwrap().application(None).unwrap();
+    assert!(matches!(world.answers(&other), Answer::Approved { .. }));
+    // When the key before has retired nobody is asked; within the overlap the governance holder approves by hand.
+    let members = Members::read(&world.consortium()).unwrap();
+    let body = EnrolRequest::carried(&second).verify().unwrap();
+    let (key, later) = (ContentHash([9; 32]), now_ms() + OVERLAP_MS + 60_000);
+    assert!(members.may_rotate_unasked(&body, &key, now_ms()).is_err());
+    members.may_rotate_unasked(&body, &key, later).unwrap();
+    let by_hand = world.rotated("a");
+    install_approval(&by_hand, &folder, None, None).unwrap();
+    world.identity("a");
+}
+
+#[test]
+fn the_name_of_somebody_who_left_is_given_to_nobody_else() {
+    let world = World::new();
+    world.installed();
+    let consortium = world.consortium();
+    remove(&consortium, Role::Analyst, "ann").unwrap();
+    let asks = |folder: &str, role, organisation: &str| {
+        request(role, "ann", organisation, &world.member(folder), None)
+            .unwrap()
+            .file
+    };
+    for replace in [false, true] {
+        let before = world.everything();
+        let refused = approve(&consortium, &[asks("other", Role::Analyst, "elsewhere")], None, replace);
+        assert!(matches!(refused, Err(EnrollError::Former { .. })), "{refused:?}");
+        assert_eq!(world.everything(), before);
+        let _ = fs::remove_dir_all(world.member("other"));
+    }
+    // Whoever comes back with the key that it had is the one who left; somebody of another role was never it.
+    fs::remove_file(world.member("ann").join("approval.json")).unwrap();
+    approve(&consortium, &[world.member("ann").join("request.json")], None, false).unwrap();
+    assert!(Members::read(&consortium).unwrap().former.is_empty());
+    // A member that lost its keys has not left.
+    approve(&consortium, &[asks("new", Role::Analyst, "ann org")], None, true).unwrap();
 }

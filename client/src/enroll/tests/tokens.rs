@@ -43,7 +43,7 @@ impl World {
         answer(&self.consortium(), application, OVERLAP_MS).unwrap().0
     }
 
-    fn refused(&self, application: &Application) -> String {
+    pub fn refused(&self, application: &Application) -> String {
         let before = self.everything();
         let Answer::Refused { code, .. } = self.answers(application) else {
             panic!("not refused");

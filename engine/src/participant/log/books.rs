@@ -24,6 +24,8 @@ pub struct LogBooks {
     acts: BTreeMap<ContentHash, ActLeaf>,
     /// Rosters that the log names, with their places.
     rosters: Vec<(u64, ContentHash)>,
+    /// The last act or roster that the log named for the first time.
+    newest: Option<ContentHash>,
     /// Under which contract and at which price open requests were charged.
     terms: BTreeMap<ContentHash, Terms>,
     /// Own events whose payloads are kept, by their time: refusals, with the salts that their rows are found by.
@@ -112,11 +114,17 @@ impl LogBooks {
     fn decided(&mut self, index: u64, event: Event) {
         let reference = |name: &str| event.references.get(name).copied();
         if let (Kind::Roster, Role::Coordinator, Some(roster)) = (event.kind, event.actor.role, reference("roster")) {
+            if self.rosters.iter().all(|(_, named)| *named != roster) {
+                self.newest = Some(roster);
+            }
             self.rosters.push((index, roster));
         }
         if let Some(act) = reference("act").filter(|_| event.kind.is_of_act()) {
             let stops = reference("revoked").or_else(|| reference("suspended"));
             let actor = event.actor.clone();
+            if !self.acts.contains_key(&act) {
+                self.newest = Some(act);
+            }
             self.acts.entry(act).or_insert(ActLeaf { index, actor, stops });
         }
     }
@@ -124,6 +132,12 @@ impl LogBooks {
     /// What this witness has seen of an act in the log.
     pub fn act(&self, act: &ContentHash) -> Option<&ActLeaf> {
         self.acts.get(act)
+    }
+
+    /// The newest act or roster that this witness has seen in the log: what a contribution names, so that a scan can tell what its agent
+    /// could know.
+    pub fn newest(&self) -> Option<ContentHash> {
+        self.newest
     }
 
     /// All acts in the log.

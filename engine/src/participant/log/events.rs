@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use governance::ContentHash;
 use governance::act::Layer;
 use governance::canonical::Real;
-use governance::log::event::{Actor, BudgetDelta, Decision, POLICY, Price, Role};
+use governance::log::event::{Actor, BudgetDelta, Decision, POLICY, Price, Role, SEEN};
 use governance::log::{Event, Kind, Payload};
 use privacy::Charge;
 
@@ -31,6 +31,8 @@ pub(in crate::participant) struct Contributions {
     vectors: u32,
     /// Names the newest of them.
     round: Option<ContentHash>,
+    /// The newest act that had been seen in the log when it left.
+    seen: Option<ContentHash>,
     due_ms: u64,
     /// If the last word on the request that was logged is a yes: the grant that admitted it, or none for the owner's own list.
     allowed: Option<Option<ContentHash>>,
@@ -65,6 +67,8 @@ impl Participant {
             return;
         }
         run.contributions.allowed = None;
+        // What left before stands before the no in the log, too.
+        self.say_contributions(hash, true, turn);
         let mut salt = [0; 32];
         turn.entropy.fill(&mut salt);
         let payload = Payload {
@@ -170,12 +174,14 @@ impl Participant {
     ) {
         // It was decided again a moment ago: a no to another attempt meanwhile is not the last word.
         self.log_allow(hash, payer, turn);
+        let seen = self.books.log().newest();
         let contributions = &mut self.runs.entry(hash).or_default().contributions;
         if contributions.vectors == 0 {
             contributions.due_ms = if of_run { turn.now_ms + GATHER_MS } else { turn.now_ms };
         }
         contributions.vectors += 1;
         contributions.round = Some(ContentHash::of("contribution", &[head]));
+        contributions.seen = seen;
         if contributions.due_ms <= turn.now_ms {
             self.log_contributions(hash, turn);
         }
@@ -183,10 +189,16 @@ impl Participant {
 
     /// Says what was counted for a request.
     pub(in crate::participant) fn log_contributions(&mut self, hash: ContentHash, turn: &mut Turn<'_>) {
+        self.say_contributions(hash, false, turn);
+    }
+
+    /// `first`: in this step, since their vectors left in one before.
+    fn say_contributions(&mut self, hash: ContentHash, first: bool, turn: &mut Turn<'_>) {
         let Some(run) = self.runs.get_mut(&hash) else { return };
-        let (vectors, round) = (
+        let (vectors, round, seen) = (
             std::mem::take(&mut run.contributions.vectors),
             run.contributions.round.take(),
+            run.contributions.seen.take(),
         );
         let Some(round) = round.filter(|_| vectors > 0) else {
             return;
@@ -195,7 +207,12 @@ impl Participant {
             vectors: (vectors > 1).then_some(vectors),
             ..self.event(Kind::Contribution, turn.now_ms)
         };
-        self.log_event(event.refers("request", hash).refers("round", round), None, false, turn);
+        let event = event.refers("request", hash).refers("round", round);
+        let event = match seen {
+            Some(seen) => event.refers(SEEN, seen),
+            None => event,
+        };
+        self.log_event(event, None, first, turn);
     }
 
     /// Runs whose second is over.
