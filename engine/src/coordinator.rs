@@ -227,10 +227,17 @@ impl Coordinator {
                     turn.send(&from, ToAgent::Roster(roster.clone()));
                 }
             }
-            M::Accept { at, accept, grant } => {
-                self.admitted(&from, at, grant, turn);
-                self.round_event(at, round::Event::Accept(&from, accept), turn);
-            }
+            M::Accept { at, accept, grant } => match self.admission(&from, at, grant, turn) {
+                Ok(grant) => self.round_event(at, round::Event::Accept(&from, accept, grant), turn),
+                Err(refused) => {
+                    turn.event(CoordinatorEvent::AgentRefused {
+                        agent: from.clone(),
+                        at,
+                        refused: refused.clone(),
+                    });
+                    self.round_event(at, round::Event::Refused(&from, refused), turn);
+                }
+            },
             M::Refuse { at, refused } => {
                 if refused.code == codes::NO_EPOCH {
                     self.epoch_left(&from, at.epoch, refused.clone(), None, turn);

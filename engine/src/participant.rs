@@ -137,6 +137,9 @@ impl Participant {
             Input::Computed { at, result } => self.computed(at, result, &mut turn),
             Input::Pause { dataset, paused } => {
                 if self.books.is_paused(&dataset) != paused {
+                    if paused {
+                        self.stop(&dataset, &mut turn);
+                    }
                     self.record(ParticipantRecord::Paused { dataset, paused }, &mut turn);
                     self.send_offers(&mut turn);
                 }

@@ -6,7 +6,7 @@ use engine::message::{ToAgent, ToCoordinator, Trial, TrialAnswer};
 use engine::participant::Input;
 use engine::{JobId, Refusal};
 use governance::decision::path::Outcome;
-use governance::{Request, RequestError, SignedRequest, SignedTrial};
+use governance::{Analyst, ContentHash, Request, RequestError, SignedRequest, SignedTrial, SigningKey};
 use tests::sim::acts::Decision;
 use tests::sim::{Options, Story};
 
@@ -342,4 +342,41 @@ fn an_owner_that_is_silent_or_leaves_holds_nobody_up_and_a_third_trial_waits() {
     w.participant(4).leave();
     w.wait(1_000);
     assert!(open(&mut w).is_ok(), "who left is not waited for");
+}
+
+/// One organisation may have many analysts, and one owner may be silent: whoever asks besides them is heard all the same.
+#[test]
+fn trials_of_one_organisation_keep_nobody_elses_out() {
+    const MANY: u8 = 40;
+    let mut w = answered_once(Options::quiet(4, 1));
+    let key = |n: u8| SigningKey::from_seed(&[100 + n; 32]).unwrap();
+    let analyst = |n: u8| Analyst {
+        id: format!("analyst-{n}"),
+        organisation: if n < MANY { "university" } else { "clinic" }.to_owned(),
+        key: key(n).public(),
+        tls_key: ContentHash([100 + n; 32]),
+    };
+    w.world.govern(|roster| roster.analysts.extend((0..=MANY).map(analyst)));
+    w.wait(10_000);
+    let open = |w: &mut Story, n: u8| {
+        let question = w.question();
+        let question = Request {
+            analyst: format!("analyst-{n}"),
+            expires_at_ms: question.issued_at_ms + governance::request::MAX_TRIAL_MS,
+            ..question
+        };
+        let trial = question.sign_trial(&key(n)).unwrap();
+        w.world
+            .tell_coordinator(engine::coordinator::Input::Explain(trial))
+            .unwrap()
+    };
+    let mut asked: Vec<Result<JobId, Refusal>> = Vec::new();
+    for n in 0..MANY {
+        asked.extend([open(&mut w, n), open(&mut w, n)]);
+    }
+    assert_eq!(asked.iter().filter(|asked| asked.is_ok()).count(), 8);
+    let refused = asked.pop().unwrap().unwrap_err();
+    assert_eq!(refused.code, codes::TRIALS_OPEN, "{}", refused.message);
+    let other = open(&mut w, MANY);
+    assert!(other.is_ok(), "{other:?}");
 }

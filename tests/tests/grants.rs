@@ -1,6 +1,8 @@
 //! Grants in a consortium, told as stories: nobody is on an owner's list, and a question is answered as long as both sides of a
 //! grant want it to be.
 
+#[path = "grants/accepts.rs"]
+mod accepts;
 #[path = "grants/rosters.rs"]
 mod rosters;
 

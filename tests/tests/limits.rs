@@ -1,7 +1,8 @@
 //! Stories of limits and of forgetting: an owner that is asked too often, and words of a refusal whose time is over.
 
-use engine::codes;
+use engine::message::ToAgent;
 use engine::participant::Participant;
+use engine::{JobId, codes};
 use governance::log::{Event, Kind, Rosters, SignedEvent, scan};
 use tests::sim::{Options, Story};
 
@@ -129,4 +130,43 @@ fn words_of_a_refusal_are_erased_with_their_salt_and_the_leaf_that_commits_to_th
     let job = w.submit(question);
     w.run();
     assert_eq!(w.expect_released(job).receipt.contributors, 4);
+}
+
+/// Each erasure is said in the log, and of one agent a coordinator takes so many events an hour: what comes too fast would keep its other
+/// words out, until the agent took the coordinator for one that drops them.
+#[test]
+fn however_many_words_are_due_at_once_they_are_erased_at_a_pace_that_the_log_takes() {
+    const MANY: usize = 300;
+    let mut w = Story::with(Options {
+        keep_payloads_ms: Some(HOUR_MS),
+        ..Options::quiet(4, 1)
+    });
+    let question = another(&mut w, 1);
+    let job = w.submit(question);
+    w.run();
+    w.expect_released(job);
+    let mut start = w.last_start(0);
+    start.at.slot += 1;
+    for _ in 0..MANY {
+        let mut question = another(&mut w, 1);
+        question.purpose = "marketing".to_owned();
+        let signed = w.world.consortium.signed(&question);
+        start.job = JobId::of(&signed.hash().0);
+        start.request = signed.into();
+        w.say(0, ToAgent::RoundStart(start.clone()));
+    }
+    let kept = |w: &Story| engine(w, 0).books().log().payloads().count();
+    assert_eq!(kept(&w), MANY);
+    w.wait(HOUR_MS - 1_000);
+    assert_eq!(kept(&w), MANY);
+    w.wait(11_000);
+    let in_ten_seconds = MANY - kept(&w);
+    assert!((80..=110).contains(&in_ten_seconds), "{in_ten_seconds}");
+    let an_hour = engine::coordinator::Limits::default().agent_events_per_hour as usize;
+    assert!(in_ten_seconds * 360 < an_hour * 6 / 10, "well below what is taken");
+    w.wait(30_000);
+    assert_eq!(kept(&w), 0);
+    let deletions = events(&w).iter().filter(|event| event.kind == Kind::Deletion).count();
+    assert_eq!(deletions, MANY);
+    assert!(engine(&w, 0).log_trouble(w.world.now_ms).is_none() && engine(&w, 0).books().log().outbox().is_empty());
 }

@@ -224,6 +224,28 @@ fn a_pause_in_the_middle_of_a_round_keeps_the_vector_at_home() {
     assert_eq!(w.tokens(3, job), 1, "what was charged stays charged");
 }
 
+/// What the operator was told is stopped is not on its way either.
+#[test]
+fn a_pause_takes_back_what_the_connection_still_holds() {
+    let mut w = Story::of(4, 1);
+    let question = w.question();
+    let job = w.submit(question);
+    w.until("site-03: Sent");
+    w.participant(3).pause();
+    assert!(w.heard("severs its connection"), "{:?}", w.world.trace.last());
+    w.run();
+    assert_eq!(ones(&w.expect_released(job)), [1, 1, 1, 0]);
+    // It dialled again, and says that it is paused; where nothing is carried nothing is cut.
+    w.mark();
+    w.participant(3).pause();
+    w.wait(1_000);
+    assert!(!w.heard("severs its connection"));
+    let question = w.world.question(2);
+    let job = w.submit(question);
+    w.run();
+    assert_eq!(w.expect_released(job).receipt.contributors, 3);
+}
+
 #[test]
 fn a_spent_budget_says_whose_it_is_and_what_is_left() {
     let mut w = Story::with(Options {

@@ -13,12 +13,12 @@ use governance::register::AtDoor;
 use governance::{ContentHash, Request, SignedAct, Status};
 
 use super::caps::Thing;
-use super::{Coordinator, Turn, round};
+use super::{Coordinator, Turn};
 use crate::codes;
 use crate::ids::{AgentId, JobId, SlotId};
 use crate::message::{Acts, Cursor, ToAgent};
 use crate::record::CoordinatorRecord;
-use crate::refused::of_act;
+use crate::refused::{Refused, of_act};
 use crate::step::CoordinatorEvent;
 use crate::workload::Refusal;
 
@@ -213,30 +213,29 @@ impl Coordinator {
         !stopped && self.ended(self.books.grants_of(earlier), now_ms).is_none()
     }
 
-    /// Under which grant an owner admitted a job, as its agent says with its Accept.
-    pub(super) fn admitted(&mut self, from: &AgentId, at: SlotId, grant: Option<ContentHash>, turn: &mut Turn) {
-        let Some((grant, owner)) = grant.zip(self.organisation_of(from)) else {
-            return;
+    /// The grant that an owner says with its Accept that it admits a job by, and the owner. One that is not active admits nobody: it may have
+    /// ended while the Accept was on its way, or never have been agreed. Then this owner has refused, and nobody else.
+    pub(super) fn admission(
+        &self,
+        from: &AgentId,
+        at: SlotId,
+        grant: Option<ContentHash>,
+        turn: &mut Turn,
+    ) -> Result<Option<(ContentHash, String)>, Refused> {
+        let (Some(admitted), Some(round)) = (grant.zip(self.organisation_of(from)), self.rounds.get(&at)) else {
+            return Ok(None);
         };
-        let Some(head) = self.rounds.get(&at).map(round::Round::head) else {
-            return;
-        };
-        let known = self.books.register().any_grant(&grant);
-        if !known
-            .is_some_and(|known| known.requested.requester == head.request.analyst && known.lines.contains_key(&owner))
-        {
-            return turn.misbehaved(
-                from,
-                Refusal::new(codes::ACT, "an Accept under a grant that is not the analyst's"),
-            );
+        let (grant, owner) = &admitted;
+        let requester = &round.head().request.analyst;
+        let known = self.books.register().any_grant(grant);
+        if !known.is_some_and(|known| known.requested.requester == *requester && known.lines.contains_key(owner)) {
+            let refusal = Refusal::new(codes::ACT, "an Accept under a grant that is not the analyst's");
+            turn.misbehaved(from, refusal.clone());
+            return Err(refusal.into());
         }
-        let (job, active) = (
-            head.start.job,
-            self.grant_status(&grant, &owner, turn.now_ms) == Some(Status::Active),
-        );
-        self.jobs.admitted(&job, (grant, owner));
-        if !active {
-            self.enforce(turn); // it ended while the Accept was on its way
+        match self.ended([&admitted], turn.now_ms) {
+            Some(ended) => Err(ended.into()),
+            None => Ok(Some(admitted)),
         }
     }
 

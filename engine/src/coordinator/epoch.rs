@@ -22,16 +22,34 @@ use crate::step::CoordinatorEvent;
 use crate::workload::Refusal;
 use setup::Setup;
 
+/// Unrest that does not end is waited for this many times as long as the membership must hold still: nobody that comes and goes keeps
+/// everybody else from an epoch.
+const RESTLESS: u64 = 10;
+
 /// All epochs that still matter.
 #[derive(Default)]
 pub(crate) struct Epochs {
     live: BTreeMap<EpochSeq, Live>,
     setup: Option<Setup>,
     benched: BTreeMap<AgentId, Bench>,
-    /// When the membership last moved; an epoch is opened once it held still.
-    changed_at_ms: Option<u64>,
+    /// That the membership moved; an epoch is opened once it held still.
+    unrest: Option<Unrest>,
     /// When `tend_epochs` wants to look again.
     look_at_ms: Option<u64>,
+}
+
+/// Since when the membership moves, and when it moved last.
+#[derive(Clone, Copy)]
+struct Unrest {
+    first_ms: u64,
+    last_ms: u64,
+}
+
+impl Unrest {
+    fn over_ms(self, settle_ms: u64) -> u64 {
+        let longest_ms = settle_ms.saturating_mul(RESTLESS);
+        (self.last_ms + settle_ms).min(self.first_ms.saturating_add(longest_ms))
+    }
 }
 
 /// An agent that spoilt a setup or let a round wait.
@@ -78,7 +96,9 @@ impl Epochs {
 
     /// Somebody came or went.
     pub(crate) fn membership_changed(&mut self, now_ms: u64) {
-        self.changed_at_ms = Some(now_ms);
+        let first_ms = self.unrest.map_or(now_ms, |unrest| unrest.first_ms);
+        let last_ms = now_ms;
+        self.unrest = Some(Unrest { first_ms, last_ms });
     }
 
     /// Whoever came back gets a new chance, once: a restart heals an honest agent, and one that spoils, leaves and comes
@@ -136,6 +156,7 @@ impl Coordinator {
         let eligible = self.eligible(turn.now_ms);
         let least = (self.roster.c as usize + 2).max(3);
         if eligible.len() < least || !self.epoch_is_wanted(&eligible) {
+            self.epochs.unrest = None;
             self.epochs.look_at_ms = self
                 .epochs
                 .benched
@@ -145,10 +166,8 @@ impl Coordinator {
                 .min();
             return;
         }
-        let settled_ms = self
-            .epochs
-            .changed_at_ms
-            .map_or(0, |at| at + self.config.limits.epoch_settle_ms);
+        let settle_ms = self.config.limits.epoch_settle_ms;
+        let settled_ms = self.epochs.unrest.map_or(0, |unrest| unrest.over_ms(settle_ms));
         if settled_ms > turn.now_ms {
             self.epochs.look_at_ms = Some(settled_ms);
             return;
@@ -173,9 +192,8 @@ impl Coordinator {
         dispute: Option<Wire>,
         turn: &mut Turn,
     ) {
-        if let Some(presence) = self.catalogue.agent_mut(from) {
-            presence.epochs.remove(&epoch);
-        }
+        let presence = self.catalogue.agent_mut(from);
+        let held = presence.is_some_and(|presence| presence.epochs.remove(&epoch));
         match self
             .epochs
             .setup
@@ -187,7 +205,9 @@ impl Coordinator {
                     .unwrap_or_else(|| from.clone());
                 self.void(setup, &[guilty], refused, turn);
             }
-            None => self.epochs.membership_changed(turn.now_ms),
+            // What it did not hold it can leave as often as it likes.
+            None if held => self.epochs.membership_changed(turn.now_ms),
+            None => {}
         }
     }
 
@@ -253,7 +273,7 @@ impl Coordinator {
         for name in &names {
             turn.send(name, ToAgent::EpochOpen(open.clone()));
         }
-        self.epochs.changed_at_ms = None;
+        self.epochs.unrest = None;
         self.epochs.setup = Some(Setup::new(epoch, Arc::new(members), slots, turn.now_ms + timeout_ms));
     }
 

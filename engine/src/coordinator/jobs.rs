@@ -161,7 +161,7 @@ impl Coordinator {
             let text = format!("your organisation may have {limit} jobs open, and has them");
             return Err(Refusal::new(codes::TOO_MANY_JOBS, text).remedy("wait for one, or end one: `sotto job cancel`"));
         }
-        if self.books.open_jobs().len() >= self.config.limits.queued_jobs {
+        if self.queue_is_full(organisation) {
             return Err(Refusal::new(codes::QUEUE_FULL, "the queue is full").remedy("ask again later"));
         }
         let event = self.request_event(&signed, &request)?;
@@ -264,7 +264,19 @@ impl Coordinator {
         organisation.unwrap_or_default().to_owned()
     }
 
-    fn asking(&self, analyst: &str) -> Option<&str> {
+    /// Whether no more jobs of an organisation may wait: the queue is full, and of it this organisation has its share. Whoever has less is let
+    /// in all the same, so that nobody's queue keeps anybody else out; the queue and everybody's share again is the most that there ever is.
+    fn queue_is_full(&self, organisation: &str) -> bool {
+        let most = self.config.limits.queued_jobs;
+        if self.books.open_jobs().len() < most {
+            return false;
+        }
+        let asking = self.roster.analysts.iter().map(|analyst| &analyst.organisation);
+        let asking: BTreeSet<&String> = asking.collect();
+        self.open_jobs_of(organisation) >= (most / asking.len().max(1)).max(1)
+    }
+
+    pub(super) fn asking(&self, analyst: &str) -> Option<&str> {
         Some(self.roster.analyst(analyst)?.organisation.as_str())
     }
 

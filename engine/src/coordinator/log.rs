@@ -36,10 +36,13 @@ const AGAIN_MS: u64 = 3_000;
 const AGAIN_MOST_MS: u64 = 60_000;
 /// One that refuses is shown the newest checkpoint again after this long.
 const REFUSED_MS: u64 = 1_000;
-/// Leaves in one message: some 2 MB.
+/// Leaves in one message, and their bytes; one leaf at least.
 const PAGE: u64 = 2_000;
-/// Events that an agent may hand in at once.
+const PAGE_BYTES: usize = 2 << 20;
+/// Events that an agent may hand in at once, and the longest of them. Honest ones take less than half: what an agent may hand in by the
+/// hour is counted, and this is what it weighs.
 const MOST_EVENTS: usize = 4_096;
+const LONGEST_EVENT: usize = 4_096;
 
 /// What is lost in a crash, and may be.
 pub(super) struct Log {
@@ -272,6 +275,10 @@ impl Coordinator {
     }
 
     fn own_event(&self, from: &AgentId, leaf: &str) -> Result<SignedEvent, String> {
+        if leaf.len() > LONGEST_EVENT {
+            let found = leaf.len();
+            return Err(format!("an event of {found} bytes: expected at most {LONGEST_EVENT}"));
+        }
         let event = SignedEvent::parse(leaf.as_bytes()).map_err(|error| error.to_string())?;
         event
             .by_member(&self.roster, &self.config.governance_key)
@@ -506,7 +513,14 @@ impl Coordinator {
                 "this coordinator lost a part of its log: stop it and rebuild its store from a participant's mirror",
             ));
         }
-        let size = head.max(from).min(from.saturating_add(PAGE));
+        let most = head.max(from).min(from.saturating_add(PAGE));
+        let mut bytes = 0;
+        let fitting = books.leaves(from..most).take_while(|leaf| {
+            let first = bytes == 0;
+            bytes += leaf.len();
+            first || bytes <= PAGE_BYTES
+        });
+        let size = from + fitting.count() as u64;
         let failed = |error: String| Refusal::new(codes::LOG_EVENT, error);
         let open = self
             .log

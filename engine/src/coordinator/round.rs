@@ -71,7 +71,8 @@ enum Phase {
 
 /// What can happen to a round.
 pub(crate) enum Event<'a> {
-    Accept(&'a AgentId, Wire),
+    /// With the grant that its owner admits the analyst by.
+    Accept(&'a AgentId, Wire, Option<(governance::ContentHash, String)>),
     Refused(&'a AgentId, Refused),
     Masked(&'a AgentId, MaskedInput),
     Vote(&'a AgentId, Wire),
@@ -103,6 +104,8 @@ struct Desk<'a> {
     /// Who let the deadline pass, and who delivered: the next epoch is made without the silent.
     silent: &'a mut BTreeSet<AgentId>,
     delivered: &'a mut BTreeSet<AgentId>,
+    /// Of an Accept that was taken: the grant that it came under.
+    admitted: &'a mut Option<(governance::ContentHash, String)>,
     /// Set when enough vectors are there: how long that took.
     took_ms: &'a mut Option<u64>,
     turn: &'a mut Turn,
@@ -178,6 +181,7 @@ impl Coordinator {
             .map(|live| self.present(live))
             .unwrap_or_default();
         let (mut silent, mut delivered, mut took_ms) = (BTreeSet::new(), BTreeSet::new(), None);
+        let mut admitted = None;
         let mut desk = Desk {
             head: &head,
             limits: &self.config.limits,
@@ -185,6 +189,7 @@ impl Coordinator {
             present: &present,
             silent: &mut silent,
             delivered: &mut delivered,
+            admitted: &mut admitted,
             took_ms: &mut took_ms,
             turn,
         };
@@ -198,6 +203,9 @@ impl Coordinator {
             .iter()
             .for_each(|agent| self.epochs.bench(agent, &self.config.limits, turn.now_ms));
         delivered.iter().for_each(|agent| self.epochs.unbench(agent));
+        if let Some(admitted) = admitted {
+            self.jobs.admitted(&head.start.job, admitted);
+        }
         if let Some(took_ms) = took_ms {
             self.jobs.paced(&head.start.job, took_ms);
         }

@@ -14,9 +14,10 @@ use crate::ids::{AgentId, JobId};
 use crate::message::{ToAgent, Trial, TrialAnswer};
 use crate::workload::Refusal;
 
-/// Trials of one analyst that are under way at a time, and of all together.
+/// Trials of one analyst that are under way at a time, and of one organisation. There is no bound for all of them: nobody's trials keep
+/// anybody else's out.
 const OPEN: usize = 2;
-const ALL_OPEN: usize = 64;
+const OF_ORGANISATION: usize = 8;
 /// How long an owner may take: it derives a plan and decides.
 const PATIENCE_MS: u64 = 10_000;
 
@@ -27,6 +28,7 @@ pub(crate) struct Trials {
 
 struct Open {
     analyst: String,
+    organisation: String,
     /// With what they said.
     owners: BTreeMap<AgentId, Option<TrialAnswer>>,
     waiting: BTreeSet<AgentId>,
@@ -56,11 +58,13 @@ impl Coordinator {
         self.is_known_kind(&request)?;
         self.may_name(&request)?;
         let id = JobId::of(&signed.hash().0);
-        let own = self.trials.open.values().filter(|open| open.analyst == request.analyst);
-        let (own, all) = (own.count(), self.trials.open.len());
-        if self.trials.open.contains_key(&id) || own >= OPEN || all >= ALL_OPEN {
+        let organisation = self.asking(&request.analyst).unwrap_or_default().to_owned();
+        let open = |is: &dyn Fn(&Open) -> bool| self.trials.open.values().filter(|open| is(open)).count();
+        let own = open(&|open| open.analyst == request.analyst);
+        let all = open(&|open| open.organisation == organisation);
+        if self.trials.open.contains_key(&id) || own >= OPEN || all >= OF_ORGANISATION {
             let text = format!(
-                "this trial is under way, or too many are: expected fewer than {OPEN} of an analyst, found {own}, and {ALL_OPEN} in all"
+                "this trial is under way, or too many are: expected fewer than {OPEN} of an analyst, found {own}, and fewer than {OF_ORGANISATION} of an organisation"
             );
             return Err(Refusal::new(codes::TRIALS_OPEN, text));
         }
@@ -94,6 +98,7 @@ impl Coordinator {
         }
         let open = Open {
             analyst: request.analyst,
+            organisation,
             owners: owners.iter().map(|owner| (owner.clone(), None)).collect(),
             waiting: owners,
             deadline_ms: turn.now_ms + PATIENCE_MS,

@@ -103,14 +103,14 @@ impl Heard {
 #[derive(Default)]
 pub(super) struct Pulse {
     beat_at_ms: Option<u64>,
-    /// Why the next act of the stream cannot be judged yet.
-    waits: Option<String>,
+    /// The next act of the stream cannot be judged yet. Why, with the names of who signed it, only this agent's own events say.
+    waits: bool,
     /// Acts that the log shows and the stream did not bring, and since when.
     owed: BTreeMap<ContentHash, u64>,
     /// The last place in the log of an act that was brought: the stream goes as the log does.
     last_place: Option<u64>,
-    /// Grants that rounds were under of which something went to this connection; none: an owner's list.
-    carried: BTreeSet<Option<ContentHash>>,
+    /// Datasets of rounds of which something went to this connection, and grants that these were under; none: an owner's list.
+    carried: BTreeSet<(String, Option<ContentHash>)>,
     /// Something went to it of a round that is not known any more.
     carried_unknown: bool,
 }
@@ -165,7 +165,7 @@ impl Participant {
                 continue;
             };
             match self.rounds.get(at).map(|round| round.part()) {
-                Some(Some(part)) => drop(self.pulse.carried.insert(part.grant())),
+                Some(Some(part)) => drop(self.pulse.carried.insert((part.dataset().to_owned(), part.grant()))),
                 Some(None) => {} // a watcher's: nothing of its own data is in it
                 None => self.pulse.carried_unknown = true,
             }
@@ -177,9 +177,26 @@ impl Participant {
         let carried = &self.pulse.carried;
         self.pulse.carried_unknown
             || match act.what.grant() {
-                Some(grant) => carried.contains(&Some(*grant)),
+                Some(grant) => carried.iter().any(|(_, under)| under.as_ref() == Some(grant)),
                 None => !carried.is_empty(),
             }
+    }
+
+    /// The operator paused a dataset: its rounds end here, and what of them the connection may still hold goes with it.
+    pub(super) fn stop(&mut self, dataset: &str, turn: &mut Turn<'_>) {
+        let is_of = |round: &super::round::Round| round.part().is_some_and(|part| part.dataset() == dataset);
+        let open: Vec<_> = self
+            .rounds
+            .iter()
+            .filter(|(_, round)| is_of(round))
+            .map(|(at, _)| *at)
+            .collect();
+        for at in open {
+            let refusal = Refusal::new(codes::PAUSED, format!("`{dataset}` is paused by its owner"));
+            self.abort(at, refusal.remedy("ask again later"), turn);
+        }
+        let carried = self.pulse.carried.iter().any(|(of, _)| of == dataset);
+        turn.step.sever |= carried || self.pulse.carried_unknown;
     }
 
     /// The next acts of the stream. A duplicate is passed by; whatever does not continue the list here is asked for again.
@@ -242,18 +259,15 @@ impl Participant {
                 false
             }
             Judged::Waits(reason, roster) => {
-                turn.event(ParticipantEvent::ActWaits {
-                    act: hash,
-                    reason: reason.clone(),
-                });
-                self.pulse.waits = Some(reason);
+                turn.event(ParticipantEvent::ActWaits { act: hash, reason });
+                self.pulse.waits = true;
                 if let Some(roster) = roster {
                     turn.send(ToCoordinator::RosterWanted { roster });
                 }
                 return Ok(false);
             }
             Judged::Doubtful(reason) => {
-                self.pulse.waits = Some(reason.clone());
+                self.pulse.waits = true;
                 return Err(not_ours(reason));
             }
             // A stripped or altered signature is no reason to skip an act for good: nothing is recorded, the place does not move, and the
@@ -264,7 +278,7 @@ impl Participant {
             let what = act.what.name();
             turn.event(ParticipantEvent::ActHolds { act: hash, what });
         }
-        self.pulse.waits = None;
+        self.pulse.waits = false;
         let signed = signed.clone();
         self.record(ParticipantRecord::ActHeard { signed, counts }, turn);
         Ok(true)
@@ -343,7 +357,7 @@ impl Participant {
     /// The log grew by acts, or a roster came: what waited is asked for again.
     pub(super) fn acts_in_log(&mut self, turn: &mut Turn<'_>) {
         self.settle_owed(turn.now_ms);
-        if self.pulse.waits.is_some() {
+        if self.pulse.waits {
             let from = self.books.heard().place().count;
             turn.send(ToCoordinator::ActsWanted { from });
         }
@@ -393,7 +407,7 @@ impl Participant {
         self.say_made(turn);
         if theirs == own {
             self.pulse.beat_at_ms = Some(turn.now_ms);
-            self.pulse.waits = None;
+            self.pulse.waits = false;
         } else if theirs.count > own.count {
             turn.send(ToCoordinator::ActsWanted { from: own.count });
         } else {
@@ -451,8 +465,8 @@ impl Participant {
     /// Whether this agent may have missed a revocation.
     pub(super) fn is_fresh(&self, now_ms: u64) -> Result<(), Refusal> {
         let patience_ms = self.config.limits.beat_ms.saturating_mul(BEATS);
-        if let Some(reason) = &self.pulse.waits {
-            let text = format!("an act cannot be judged yet: {reason}");
+        if self.pulse.waits {
+            let text = "an act of somebody's cannot be judged yet";
             return Err(Refusal::new(codes::ACT_WAITS, text)
                 .remedy("it is judged when the log has come; `sotto doctor` compares rosters if it stays"));
         }

@@ -1,7 +1,7 @@
 //! The participant as a witness: it examines every checkpoint, makes what it saw durable, and only then signs.
 //!
 //! It keeps each leaf that it is sent and the right edge of the tree, so that a checkpoint must be the tree of exactly these leaves; the consistency proof
-//! and the proofs of its own events are checked besides. A fork convicts the coordinator, and nothing is answered
+//! and the proofs of its own events are checked besides. A checkpoint that it refuses frees none of its events, and is held against whatever is signed next. A fork convicts the coordinator, and nothing is answered
 //! any more. What this agent signed and does not remember convicts its own store: it was put back to an older state, and nothing is
 //! answered until two people have replayed the charges (`replay`). Whoever has not seen the log's head since it connected answers
 //! nothing yet. Costs three signatures' work for a checkpoint and 4 us for each leaf of somebody else.
@@ -17,7 +17,7 @@ use governance::log::event::Role;
 use governance::log::trust::origin;
 use governance::log::witness::Refusal as Refused;
 use governance::log::{
-    Algorithm, Checkpoint, CheckpointError, NoteKey, Offer, SignedCheckpoint, SignedEvent, TreeHash, Witness,
+    Algorithm, Checkpoint, CheckpointError, Frontier, NoteKey, Offer, SignedCheckpoint, SignedEvent, TreeHash, Witness,
 };
 
 pub(super) use books::Terms;
@@ -55,6 +55,8 @@ pub(super) struct Log {
     /// Those of them that are durable only when this step is over.
     held: BTreeSet<TreeHash>,
     again_at_ms: u64,
+    /// No payload is erased before this.
+    erase_at_ms: u64,
 }
 
 impl Log {
@@ -69,6 +71,7 @@ impl Log {
             unsent: BTreeSet::new(),
             held: BTreeSet::new(),
             again_at_ms: 0,
+            erase_at_ms: 0,
         })
     }
 }
@@ -159,20 +162,23 @@ impl Participant {
             Ok(signed) => signed,
             Err(error) => return self.faulty(fault(error.to_string())),
         };
+        if let Err(forked) = self.log.witness.compare(&signed) {
+            return self.convicted(&forked, turn);
+        }
         let (seen, offered) = (self.log.witness.size(), signed.checkpoint());
         if grown.from != seen && offered.size > seen {
             return Found::Elsewhere;
         }
         let mut frontier = self.books.log().frontier().clone();
-        // Of a tree that was seen already there is nothing to append; a fork or a rollback is the witness's to find.
+        let mut added = Vec::new();
+        // Of a tree that was seen already there is nothing to append; a rollback is the witness's to find.
         if offered.size > seen {
-            let leaves = grown.entries.iter().map(|leaf| TreeHash::leaf(leaf.as_bytes()));
-            let leaves: Vec<TreeHash> = leaves.collect();
-            leaves.iter().for_each(|leaf| frontier.append(*leaf));
-            if let Err(text) = is_tree_of(&frontier, offered).and_then(|()| are_sound(grown)) {
-                return self.faulty(fault(text));
+            added.extend(grown.entries.iter().map(|leaf| TreeHash::leaf(leaf.as_bytes())));
+            let grows = self.grows(&mut frontier, &added);
+            let sound = grows.and_then(|()| is_tree_of(&frontier, offered));
+            if let Err(text) = sound.and_then(|()| are_sound(grown)) {
+                return self.refuse(&signed, fault(text), turn);
             }
-            self.log.witness.found(&leaves);
         }
         let offer = Offer {
             checkpoint: note.to_vec(),
@@ -182,15 +188,12 @@ impl Participant {
                 Vec::new()
             },
             own: Vec::new(),
+            added,
         };
         let accepted = match self.log.witness.examine(&offer, turn.now_ms) {
             Ok(accepted) => accepted,
-            Err(Refused::Fork(fork)) => {
-                let text = Refused::Fork(fork).to_string();
-                self.remember(frontier_of(self), Vec::new(), turn);
-                return Found::Refused(Refusal::new(codes::LOG_FORKED, text));
-            }
-            Err(refused) => return self.faulty(fault(refused.to_string())),
+            Err(forked @ Refused::Fork(_)) => return self.convicted(&forked, turn),
+            Err(refused) => return self.refuse(&signed, fault(refused.to_string()), turn),
         };
         if offered.size > seen {
             self.own_unknown(grown, turn);
@@ -208,12 +211,42 @@ impl Participant {
         Found::Accepted(line.ok().map(|line| line.to_string()))
     }
 
+    /// Appends leaves. What the log signed on the way and was refused for has to be the beginning of what it shows now.
+    fn grows(&self, frontier: &mut Frontier, leaves: &[TreeHash]) -> Result<(), String> {
+        for leaf in leaves {
+            frontier.append(*leaf);
+            let (size, signed) = (frontier.size(), self.log.witness.refused_root(frontier.size()));
+            if let Some(signed) = signed.filter(|signed| *signed != frontier.root()) {
+                return Err(format!(
+                    "the log signed another tree of {size} leaves before: expected root {signed}, found {}",
+                    frontier.root()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn convicted(&mut self, forked: &Refused, turn: &mut Turn<'_>) -> Found {
+        // Once: a coordinator that goes on showing its log fills no disk.
+        if self.books.log().view() != self.log.witness.view() {
+            self.remember(frontier_of(self), Vec::new(), turn);
+        }
+        Found::Refused(Refusal::new(codes::LOG_FORKED, forked.to_string()))
+    }
+
+    fn refuse(&mut self, signed: &SignedCheckpoint, refusal: Refusal, turn: &mut Turn<'_>) -> Found {
+        if self.log.witness.refuse(signed) {
+            self.remember(frontier_of(self), Vec::new(), turn);
+        }
+        self.faulty(refusal)
+    }
+
     fn faulty(&mut self, refusal: Refusal) -> Found {
         self.log.fault = Some(refusal.clone());
         Found::Refused(refusal)
     }
 
-    fn remember(&mut self, frontier: governance::log::Frontier, leaves: Vec<String>, turn: &mut Turn<'_>) {
+    fn remember(&mut self, frontier: Frontier, leaves: Vec<String>, turn: &mut Turn<'_>) {
         let view = self.log.witness.view().clone();
         self.record(ParticipantRecord::Witnessed { view, frontier, leaves }, turn);
     }
@@ -287,7 +320,7 @@ impl Participant {
     }
 }
 
-fn frontier_of(participant: &Participant) -> governance::log::Frontier {
+fn frontier_of(participant: &Participant) -> Frontier {
     participant.books.log().frontier().clone()
 }
 
@@ -299,7 +332,7 @@ fn are_sound(grown: &LogGrown) -> Result<(), String> {
     Ok(())
 }
 
-fn is_tree_of(frontier: &governance::log::Frontier, offered: &Checkpoint) -> Result<(), String> {
+fn is_tree_of(frontier: &Frontier, offered: &Checkpoint) -> Result<(), String> {
     let (size, root) = (frontier.size(), frontier.root());
     if (size, root) != (offered.size, offered.root) {
         let (expected, found) = (offered, frontier);

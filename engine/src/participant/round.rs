@@ -98,6 +98,10 @@ impl Part {
     pub(super) fn grant(&self) -> Option<ContentHash> {
         self.grant
     }
+
+    pub(super) fn dataset(&self) -> &str {
+        &self.dataset
+    }
 }
 
 impl Round {

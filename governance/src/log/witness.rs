@@ -6,7 +6,8 @@
 //! It remembers one checkpoint, the newest it accepted, and the events it handed in. It accepts what the log signed, what extends
 //! the newest, and what holds its own events once they are due. Two checkpoints of one size with different roots convict the log by
 //! its own signature: the witness keeps both and refuses from then on; only a person who clears the view starts it
-//! again. Examining costs a signature verification and a few dozen hashes, whatever the size of the log.
+//! again. The first few that it refuses it keeps as well: the log's signature binds the log, whatever else was wrong with the offer.
+//! Examining costs a signature verification and a few dozen hashes, whatever the size of the log.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +19,9 @@ use super::note::{NoteError, NoteKey, Signature};
 use super::proof::{ProofError, verify_consistency, verify_inclusion};
 use super::tree::TreeHash;
 use crate::SigningKey;
+
+/// Refused checkpoints that are kept: a log that is refused without end fills no disk.
+const REFUSED: usize = 8;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -70,6 +74,9 @@ pub struct View {
     /// Own events that were not shown to be in the log yet, and when they were handed in, in milliseconds since 1970.
     pending: BTreeMap<TreeHash, u64>,
     fork: Option<Fork>,
+    /// Checkpoints above the newest that the log signed and that were refused, as notes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    refused: Vec<String>,
 }
 
 impl View {
@@ -86,6 +93,9 @@ pub struct Offer {
     /// From the newest checkpoint that the witness accepted.
     pub consistency: Vec<TreeHash>,
     pub own: Vec<Inclusion>,
+    /// The leaves that it adds, from a caller that built the tree from them: what an [`Inclusion`] shows to a witness that is not sent
+    /// the leaves.
+    pub added: Vec<TreeHash>,
 }
 
 /// Where one own event stands.
@@ -108,6 +118,8 @@ pub struct Witness {
     /// How long the coordinator may take to log what it was handed.
     merge_delay_ms: u64,
     newest: Option<SignedCheckpoint>,
+    /// By size.
+    refused: BTreeMap<u64, SignedCheckpoint>,
     view: View,
 }
 
@@ -119,7 +131,12 @@ impl Witness {
         let newest = newest
             .map(|note| SignedCheckpoint::open(note.as_bytes(), &log))
             .transpose()?;
+        let refused = view.refused.iter().map(|note| {
+            let signed = SignedCheckpoint::open(note.as_bytes(), &log)?;
+            Ok((signed.checkpoint().size, signed))
+        });
         Ok(Self {
+            refused: refused.collect::<Result<_, CheckpointError>>()?,
             log,
             merge_delay_ms,
             newest,
@@ -155,14 +172,6 @@ impl Witness {
         self.view.pending = again.collect();
     }
 
-    /// Own events that the next tree on offer holds, as the caller found by building it from its leaves: what an [`Inclusion`] shows to
-    /// a witness that is not sent the leaves.
-    pub fn found<'l>(&mut self, leaves: impl IntoIterator<Item = &'l TreeHash>) {
-        for leaf in leaves {
-            self.view.pending.remove(leaf);
-        }
-    }
-
     /// The log's key.
     pub fn key(&self) -> &NoteKey {
         &self.log
@@ -178,20 +187,50 @@ impl Witness {
         self.view.fork.as_ref()
     }
 
-    /// Verifies an offer. Nothing changes on a refusal, except that a fork latches.
-    pub fn examine(&mut self, offer: &Offer, now_ms: u64) -> Result<Accepted, Refusal> {
+    /// Whether the log signed another tree of this size before, accepted here or not: then it is convicted, and that latches.
+    pub fn compare(&mut self, signed: &SignedCheckpoint) -> Result<(), Refusal> {
         self.latched()?;
+        let offered = signed.checkpoint();
+        let mut before = self.newest.iter().chain(self.refused.get(&offered.size));
+        let other = |before: &SignedCheckpoint| {
+            before.checkpoint().size == offered.size && before.checkpoint().root != offered.root
+        };
+        if let Some(first) = before.find(|before| other(before)) {
+            self.view.fork = Some(Fork {
+                size: offered.size,
+                first: first.to_string(),
+                second: signed.to_string(),
+            });
+        }
+        self.latched()
+    }
+
+    /// Keeps a checkpoint that was refused, so that whatever else the log signs of its size convicts it. Whether the view changed.
+    pub fn refuse(&mut self, signed: &SignedCheckpoint) -> bool {
+        let size = signed.checkpoint().size;
+        let above = self
+            .newest
+            .as_ref()
+            .is_none_or(|newest| newest.checkpoint().size < size);
+        let news = above && self.refused.len() < REFUSED && !self.refused.contains_key(&size);
+        if news {
+            self.refused.insert(size, signed.clone());
+            self.view.refused = self.refused.values().map(ToString::to_string).collect();
+        }
+        news
+    }
+
+    /// The root that the log signed for a size above the newest, if that was refused.
+    pub fn refused_root(&self, size: u64) -> Option<TreeHash> {
+        self.refused.get(&size).map(|signed| signed.checkpoint().root)
+    }
+
+    /// Verifies an offer. Nothing changes on a refusal, except that a fork latches: what a refused checkpoint holds is still owed.
+    pub fn examine(&mut self, offer: &Offer, now_ms: u64) -> Result<Accepted, Refusal> {
         let signed = SignedCheckpoint::open(&offer.checkpoint, &self.log)?;
+        self.compare(&signed)?;
         let offered = signed.checkpoint();
         if let Some(newest) = &self.newest {
-            if newest.checkpoint().size == offered.size && newest.checkpoint().root != offered.root {
-                self.view.fork = Some(Fork {
-                    size: offered.size,
-                    first: newest.to_string(),
-                    second: signed.to_string(),
-                });
-                self.latched()?;
-            }
             extends(newest.checkpoint(), offered, &offer.consistency)?;
         }
         let mut pending = self.view.pending.clone();
@@ -200,8 +239,13 @@ impl Witness {
                 .map_err(|error| Refusal::Own { leaf: *leaf, error })?;
             pending.remove(leaf);
         }
+        for leaf in &offer.added {
+            pending.remove(leaf);
+        }
         self.in_time(&pending, now_ms)?;
         self.view.pending = pending;
+        self.refused.retain(|size, _| *size > offered.size);
+        self.view.refused = self.refused.values().map(ToString::to_string).collect();
         self.view.newest = Some(signed.to_string());
         self.newest = Some(signed.clone());
         Ok(Accepted(signed))

@@ -65,6 +65,47 @@ fn a_rewritten_past_is_refused_at_every_size() {
 }
 
 #[test]
+fn what_was_refused_frees_nothing_and_convicts_whoever_signs_another() {
+    let mut witness = witness();
+    let mine = decided(1, 4711);
+    witness.handed_in(&mine, NOW_MS);
+    let mut log = Log::of(5);
+    log.append(mine.clone(), None);
+    // The true tree with leaves that hold the event, and a proof that shows nothing.
+    let _ = sees(&mut witness, &Log::of(3)).unwrap();
+    let mut garbled = log.offer(3, &[]);
+    garbled.added = vec![mine.hash()];
+    garbled.consistency.clear();
+    let refused = witness.examine(&garbled, NOW_MS);
+    assert!(matches!(refused, Err(Refusal::Inconsistent { .. })), "{refused:?}");
+    let owed = witness.own_in_time(NOW_MS + MERGE_DELAY_MS + 1);
+    assert!(
+        matches!(owed, Err(Refusal::Overdue { leaf, .. }) if leaf == mine.hash()),
+        "{owed:?}"
+    );
+    assert!(witness.refuse(&log.checkpoint()) && !witness.refuse(&log.checkpoint()));
+    assert_eq!(witness.refused_root(6), Some(log.checkpoint().checkpoint().root));
+
+    let mut witness = restarted(&witness);
+    let mut good = witness.clone();
+    let convicted = sees(&mut witness, &Log::of(6));
+    assert!(matches!(convicted, Err(Refusal::Fork(fork)) if fork.verify(&log_key()).is_ok()));
+    // The same tree again, with its proof, is what it signed.
+    let mut shown = log.offer(3, &[]);
+    shown.added = vec![mine.hash()];
+    assert!(good.examine(&shown, NOW_MS).is_ok());
+    assert_eq!(good.refused_root(6), None);
+    assert_eq!(good.own_in_time(NOW_MS + MERGE_DELAY_MS + 1), Ok(()));
+}
+
+#[test]
+fn a_log_that_is_refused_without_end_fills_no_disk() {
+    let mut witness = witness();
+    let kept = (1..100).filter(|size| witness.refuse(&Log::of(*size).checkpoint()));
+    assert_eq!(kept.count(), 8);
+}
+
+#[test]
 fn a_checkpoint_needs_the_logs_own_signature() {
     let mut witness = witness();
     let offer = Log::of(3).offer(0, &[]);

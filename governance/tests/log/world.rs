@@ -188,6 +188,7 @@ impl Log {
             checkpoint: self.checkpoint().to_string().into_bytes(),
             consistency: self.tree.consistency(seen.min(size), size).unwrap(),
             own: own.iter().map(inclusion).collect(),
+            added: Vec::new(),
         }
     }
 }

@@ -157,6 +157,7 @@ impl Checks {
             self.nothing_under_a_grant_arrives_after_its_revocation_was_acknowledged(agent, *at);
         }
         if let M::MaskedInput(masked) = message {
+            self.nothing_arrives_after_a_pause(agent);
             self.nothing_under_a_grant_arrives_after_its_revocation_was_acknowledged(agent, masked.at);
         }
     }
@@ -268,6 +269,13 @@ impl Checks {
     fn nothing_leaves_after_a_pause(&mut self, agent: usize) {
         if self.paused.contains(&agent) {
             self.broke(&format!("nothing leaves after a pause: agent {agent}"));
+        }
+    }
+
+    /// Whatever a connection held when its operator was told that the dataset is paused died with it.
+    fn nothing_arrives_after_a_pause(&mut self, agent: usize) {
+        if self.paused.contains(&agent) {
+            self.broke(&format!("nothing arrives after a pause: agent {agent}"));
         }
     }
 

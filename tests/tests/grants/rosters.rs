@@ -83,6 +83,29 @@ fn nobody_decides_after_leaving_whatever_the_coordinator_says_of_then() {
     assert_eq!((policy_version(&w), place(&w, 0).count), (1, from.count + 1));
 }
 
+/// Who decided something is for its own agent's operator to read, and not for whoever asks a question meanwhile.
+#[test]
+fn what_waits_is_not_told_to_an_analyst_with_the_name_of_who_signed_it() {
+    let mut w = unlisted();
+    w.world
+        .govern(|roster| roster.stewards.retain(|steward| steward.id != "steward-00"));
+    w.wait(10_000);
+    let question = w.question();
+    w.submit(question);
+    w.run();
+    let (late, from) = (policy(&w, 1), place(&w, 0));
+    w.say(0, ToAgent::Acts(Acts { from, acts: vec![late] }));
+    assert!(
+        w.heard("ActWaits") && w.heard("steward-00"),
+        "{:?}",
+        w.world.trace.last()
+    );
+    let start = asked_again(&mut w, 0, 1);
+    w.say(0, ToAgent::RoundStart(start));
+    assert!(w.heard(codes::ACT_WAITS), "{:?}", w.world.trace.last());
+    assert!(!w.heard("steward"), "{:?}", w.world.trace.last());
+}
+
 /// Whoever holds governance's key can make somebody a steward of anybody; whose word over its data counts the owner says.
 #[test]
 fn a_steward_whom_the_owner_does_not_list_grants_and_publishes_nothing() {

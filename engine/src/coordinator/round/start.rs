@@ -30,13 +30,14 @@ impl Start {
 
     pub(super) fn receive(mut self, event: Event<'_>, desk: &mut Desk<'_>) -> Flow {
         match event {
-            Event::Accept(from, wire) if self.pending.contains(from) => {
+            Event::Accept(from, wire, grant) if self.pending.contains(from) => {
                 let accepted = Accept::decode(&wire).map_err(Into::into).and_then(|accept| {
                     own(desk.head, from, accept.member)?;
                     self.gather.accept(accept)
                 });
-                if let Err(abort) = accepted {
-                    desk.dropped(from, &abort);
+                match accepted {
+                    Ok(_) => *desk.admitted = grant,
+                    Err(abort) => desk.dropped(from, &abort),
                 }
                 self.pending.remove(from);
             }

@@ -22,8 +22,10 @@ use crate::refused::Refused;
 
 /// How long a run's contributions are gathered.
 const GATHER_MS: u64 = 1_000;
-/// Payloads that one step erases.
-const PAYLOADS: usize = 64;
+/// Payloads that are erased at a time, and how long until the next. Each says so in the log, and that is half of what a coordinator takes
+/// of one agent: however many are due at once, what else this agent says still gets in.
+const PAYLOADS: usize = 10;
+const ERASE_MS: u64 = 1_000;
 
 /// Vectors of a run that left and were not logged yet.
 #[derive(Default)]
@@ -247,9 +249,15 @@ impl Participant {
         let Some(keep_ms) = self.config.limits.keep_payloads_ms else {
             return;
         };
+        if turn.now_ms < self.log.erase_at_ms {
+            return;
+        }
         let kept = self.books.log().payloads();
         let due = kept.take_while(|(at_ms, _)| at_ms.saturating_add(keep_ms) <= turn.now_ms);
         let due: Vec<Kept> = due.take(PAYLOADS).map(|(_, kept)| kept.clone()).collect();
+        if !due.is_empty() {
+            self.log.erase_at_ms = turn.now_ms + ERASE_MS;
+        }
         for Kept { leaf, commitment, salt } in due {
             let salt = Some(salt);
             self.record(ParticipantRecord::PayloadErased { leaf, salt }, turn);
@@ -261,7 +269,8 @@ impl Participant {
     pub(in crate::participant) fn payload_due(&self, now_ms: u64) -> Option<u64> {
         let keep_ms = self.config.limits.keep_payloads_ms?;
         let (at_ms, _) = self.books.log().payloads().next()?;
-        Some(at_ms.saturating_add(keep_ms).max(now_ms + SOON_MS))
+        let due_ms = at_ms.saturating_add(keep_ms).max(self.log.erase_at_ms);
+        Some(due_ms.max(now_ms + SOON_MS))
     }
 
     /// Signs an event and writes it down: with this step's records, or when its messages have left.
