@@ -56,14 +56,14 @@ const STREAMS: u32 = 64;
 /// Connections of members: an agent has one and one for each vector that is on its way.
 const MEMBERS: Room = Room {
     open: 4096,
-    of_one: 256,
     under_way: 1024,
+    of_one: 256,
 };
 /// Of strangers at the mailbox: few, each with few and short calls, since nobody knows who they are.
 const NEWCOMERS: Room = Room {
     open: 64,
-    of_one: 8,
     under_way: 64,
+    of_one: 8,
 };
 const NEWCOMERS_STREAMS: u32 = 4;
 const NEWCOMERS_PATIENCE: Duration = Duration::from_secs(30);

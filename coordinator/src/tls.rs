@@ -165,10 +165,10 @@ impl AsyncWrite for Held {
 pub struct Room {
     /// Whose handshake is done.
     pub open: usize,
-    /// Of these, of one certificate; where nobody has one, of one network.
-    pub of_one: usize,
-    /// Whose handshake goes on: nobody knows yet who they are, and one network holds at most a quarter of these.
+    /// Whose handshake goes on: nobody knows yet who they are.
     pub under_way: usize,
+    /// Of the former, of one certificate, or of one network where nobody has a certificate; of the latter, of one network.
+    pub of_one: usize,
 }
 
 /// Whose an open connection is.
@@ -189,7 +189,7 @@ pub fn incoming(listener: TcpListener, config: Arc<ServerConfig>, room: Room) ->
         Arc::new(Semaphore::new(room.under_way)),
         Arc::new(Semaphore::new(room.open)),
     );
-    let (beginning, crowd) = (Crowd::of((room.under_way / 4).max(1)), Crowd::of(room.of_one));
+    let (beginning, crowd) = (Crowd::of(room.of_one), Crowd::of(room.of_one));
     tokio::spawn(async move {
         loop {
             // Unwrap safety: this semaphore is never closed.

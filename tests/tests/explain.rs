@@ -180,6 +180,7 @@ fn an_owner_says_to_a_trial_what_it_says_to_a_round() {
         assert!(rule == "budget" || real == refused, "{rule}: {real} and {refused}");
     }
     w.participant(0).pause();
+    w.wait(2_000); // the connection that carried the answer before was cut, and is dialled again
     let answer = tried(&mut w, 0, &fine);
     assert_eq!(
         answer.refused.clone().map(|refused| refused.code).as_deref(),
