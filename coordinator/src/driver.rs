@@ -128,7 +128,9 @@ impl Driver {
         self.ask(|reply| {
             Event::Read(Box::new(move |desk| {
                 // An asker that went away needs no answer.
-                let _ = reply.send(look(desk));
+                if !reply.is_closed() {
+                    let _ = reply.send(look(desk));
+                }
             }))
         })
         .await

@@ -1,5 +1,5 @@
-//! How much one organisation may ask of this coordinator, by the organisation of the authenticated caller: one that calls too often is
-//! told so, and nobody else notices. A bucket holds one period's amount and fills evenly. Nothing here depends on what others do.
+//! How much one organisation may ask of this coordinator, and how much one person may decide, by the authenticated caller: one that calls
+//! too often is told so, and nobody else notices. A bucket holds one period's amount and fills evenly. Nothing here depends on what others do.
 //!
 //! Costs a look-up in a small map a call; the keys are names of the roster, so nobody can make the maps grow. Lost in a restart, and may be.
 //! The engine holds what depends on its books: open jobs, and what agents hand in.

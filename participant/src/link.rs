@@ -437,7 +437,7 @@ enum LinkError {
     #[error("no TLS towards the coordinator")]
     Tls(#[from] TlsError),
     #[error(
-        "{OTHER_COORDINATOR}: {0}; it heard who dialled and nothing else. If the key was replaced while this agent was away, install the newest roster.json;          if not, somebody else has its certificate: tell the governance holder"
+        "{OTHER_COORDINATOR}: {0}; it heard who dialled and nothing else. If the key was replaced while this agent was away, install the newest roster.json; if not, somebody else has its certificate: tell the governance holder"
     )]
     Unnamed(#[from] Unnamed),
     #[error("refused by the coordinator: {}", .0.message())]

@@ -62,7 +62,12 @@ impl Admission {
         organisation: &str,
         look: impl FnOnce(&Desk<'_>) -> T + Send + 'static,
     ) -> Result<T, Status> {
-        let _turn = self.gate.turn(organisation).await;
+        // With the call, until it was looked at: who hangs up has not had its turn yet.
+        let turn = self.gate.turn(organisation).await;
+        let look = move |desk: &Desk<'_>| {
+            let _turn = turn;
+            look(desk)
+        };
         Ok(driver.read(look).await?)
     }
 

@@ -30,7 +30,7 @@ pub struct Config {
 pub struct Limits {
     /// Rounds that run at the same time, each on a slot and for a job of its own.
     pub open_jobs: usize,
-    /// Jobs that may wait; the next one is refused.
+    /// Jobs that may wait; beyond it an organisation with less than its share is still let in.
     pub queued_jobs: usize,
     /// Jobs of one organisation that have not ended; its next one is refused.
     pub organisation_jobs: usize,
@@ -43,11 +43,11 @@ pub struct Limits {
     pub unasked_bytes: usize,
     /// Slots of an epoch; none: `clamp(4096 / n, 4, 256)`.
     pub slots: Option<u16>,
-    /// The membership must hold still this long before a new epoch is opened for it.
+    /// The membership must hold still this long before a new epoch is opened for it, or ten times as long in all if it never does.
     pub epoch_settle_ms: u64,
     /// From proposal to live.
     pub epoch_timeout_ms: u64,
-    /// A member that spoilt an epoch by silence stays out this long, or until it reconnects.
+    /// A member that spoilt an epoch by silence stays out this long, longer each time; reconnecting helps once.
     pub bench_ms: u64,
     /// A job whose dataset has too few owners online waits this long, then fails.
     pub patience_ms: u64,

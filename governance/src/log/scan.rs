@@ -109,8 +109,8 @@ struct Standing<'e> {
     revoked: BTreeMap<ContentHash, Stop<'e>>,
     /// Where the log first names an act, or a roster.
     places: BTreeMap<ContentHash, u64>,
-    /// By the act that suspended.
-    suspended: BTreeMap<ContentHash, Suspended<'e>>,
+    /// By the act that suspended; none once that was lifted.
+    suspended: BTreeMap<ContentHash, Option<Suspended<'e>>>,
 }
 
 /// Of one agent for one request.
@@ -275,13 +275,16 @@ impl<'e> Standing<'e> {
         let by = organisation(&event.actor, members).map(str::to_owned);
         if let (Some(act), Some(what)) = (reference("act"), reference("suspended")) {
             let since = Stop { index, event };
-            self.suspended.insert(act, Suspended { what, since, by });
+            // What an act said first it said: nobody makes it mean another subject, or a later moment, by saying it again.
+            self.suspended.entry(act).or_insert(Some(Suspended { what, since, by }));
         } else {
             // Whoever suspended lifts it: nobody lifts another organisation's.
             let lifted = event.references.iter().filter(|(name, _)| name.starts_with(LIFTS));
             for (_, act) in lifted {
-                if self.suspended.get(act).is_some_and(|held| held.by == by) {
-                    self.suspended.remove(act);
+                if let Some(held) = self.suspended.get_mut(act)
+                    && held.as_ref().is_some_and(|held| held.by == by)
+                {
+                    *held = None;
                 }
             }
         }
@@ -311,12 +314,12 @@ impl<'e> Standing<'e> {
             if !self.grants.contains(grant) {
                 return Err(missing(Uncovered::NoGrant(*grant)));
             }
-            let ended = [Some(grant), line].into_iter().flatten();
-            let ended = ended.filter_map(|what| self.revoked.get(what));
-            if let Some(stop) = ended.min_by_key(|stop| stop.index) {
-                return Err((Uncovered::Revoked(*grant), Some(*stop)));
-            }
         }
+        let ended = grant.into_iter().flat_map(|grant| {
+            let ends = [Some(grant), line].into_iter().flatten();
+            let ends = ends.filter_map(|what| self.revoked.get(what));
+            ends.map(|stop| (Uncovered::Revoked(*grant), *stop))
+        });
         let (owner, asks) = (organisation(agent, members), organisation(&asked.actor, members));
         let named = |name: Option<&str>| name.map(|name| Subject::Organisation(name.to_owned()).hash());
         let (own, asking) = (named(owner), named(asks));
@@ -329,9 +332,12 @@ impl<'e> Standing<'e> {
                 || (what == asking && (reaches || held.by.as_deref() == asks))
                 || (reaches && (what == own || what == dataset))
         };
-        let held = self.suspended.iter().filter(|(_, held)| stops(held));
-        match held.min_by_key(|(_, held)| held.since.index) {
-            Some((act, held)) => Err((Uncovered::Suspended(*act), Some(held.since))),
+        let held = (self.suspended.iter()).filter_map(|(act, held)| Some((act, held.as_ref()?)));
+        let held = held.filter(|(_, held)| stops(held));
+        let held = held.map(|(act, held)| (Uncovered::Suspended(*act), held.since));
+        // The first of all stops: what crossed a later one had the earlier one before it.
+        match ended.chain(held).min_by_key(|(_, stop)| stop.index) {
+            Some((uncovered, stop)) => Err((uncovered, Some(stop))),
             None => Ok(()),
         }
     }

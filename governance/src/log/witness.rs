@@ -22,6 +22,8 @@ use crate::SigningKey;
 
 /// Refused checkpoints that are kept: a log that is refused without end fills no disk.
 const REFUSED: usize = 8;
+/// Of one: the log's own checkpoint is a few lines, and what is longer was padded.
+const REFUSED_BYTES: usize = 4096;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -212,8 +214,16 @@ impl Witness {
             .newest
             .as_ref()
             .is_none_or(|newest| newest.checkpoint().size < size);
-        let news = above && self.refused.len() < REFUSED && !self.refused.contains_key(&size);
+        let short = signed.to_string().len() <= REFUSED_BYTES;
+        let news = above && short && !self.refused.contains_key(&size);
+        // The smaller its size, the sooner a checkpoint meets another one of its size.
+        let full = self.refused.len() >= REFUSED;
+        let last = self.refused.last_key_value().map(|(last, _)| *last);
+        let news = news && (!full || last.is_some_and(|last| size < last));
         if news {
+            if full {
+                self.refused.pop_last();
+            }
             self.refused.insert(size, signed.clone());
             self.view.refused = self.refused.values().map(ToString::to_string).collect();
         }

@@ -31,7 +31,7 @@ pub struct Uncovered {
 impl Register {
     /// An active grant that covers what is wanted.
     pub fn covering(&self, wanted: &Wanted<'_>, witnessed: &dyn Witnessed) -> Result<&Grant, Uncovered> {
-        let mut nearest: Option<(Status, Uncovered)> = None;
+        let mut nearest: Option<(Status, Missing<'_>, &Grant)> = None;
         // The newest first: of two that cover it, or that nearly do, people mean the later one.
         for id in self.asked.get(wanted.requester).into_iter().flatten().rev() {
             let Some(grant) = self.grants.get(id) else { continue };
@@ -42,77 +42,101 @@ impl Register {
             if terms.dataset != wanted.dataset || terms.organisation != wanted.organisation {
                 continue;
             }
-            match self.missing(grant, line, wanted, witnessed) {
-                None => return Ok(grant),
-                Some(missing)
-                    if nearest
-                        .as_ref()
-                        .is_none_or(|(status, _)| rank(missing.0) > rank(*status)) =>
-                {
-                    nearest = Some(missing);
-                }
-                Some(_) => {}
+            let Some((status, missing)) = self.missing(line, wanted, witnessed) else {
+                return Ok(grant);
+            };
+            if nearest.is_none_or(|(nearest, ..)| rank(status) > rank(nearest)) {
+                nearest = Some((status, missing, grant));
             }
         }
-        Err(nearest.map_or_else(|| none(wanted), |(_, uncovered)| uncovered))
+        Err(nearest.map_or_else(
+            || none(wanted),
+            |(status, missing, grant)| missing.said(grant, status, wanted),
+        ))
     }
 
-    fn missing(
+    fn missing<'a>(
         &self,
-        grant: &Grant,
         line: &Line,
-        wanted: &Wanted<'_>,
+        wanted: &Wanted<'a>,
         witnessed: &dyn Witnessed,
-    ) -> Option<(Status, Uncovered)> {
+    ) -> Option<(Status, Missing<'a>)> {
         let terms = line.terms();
-        let id = short(&grant.id);
         let status = line.status(wanted.now_ms, witnessed);
-        let say = |rule, reason, remedy: String| Some((status, Uncovered { rule, reason, remedy }));
-        let owner = wanted.owner;
-        let (rule, remedy) = match status {
-            Status::Active => {
-                let narrow = |what: &str| format!("grant {id} of `{owner}` does not cover {what}");
-                let ask =
-                    || "ask within its terms (`sotto grant show`), or for a new one: `sotto grant request`".to_owned();
-                if !wanted.action.is_some_and(|action| terms.actions.contains(&action)) {
-                    return say("grant.action", narrow("this action"), ask());
-                }
-                if !terms.allows(wanted.purpose, &self.vocabulary) {
-                    return say(
-                        "grant.purpose",
-                        narrow(&format!("the purpose `{}`", wanted.purpose)),
-                        ask(),
-                    );
-                }
-                if let Some(column) = wanted.columns.iter().find(|column| !terms.columns.covers(column)) {
-                    return say("grant.columns", narrow(&format!("the column `{column}`")), ask());
-                }
-                let aggregate = wanted.aggregates.iter().find(|name| !terms.aggregates.covers(name));
-                return aggregate.and_then(|name| say("grant.aggregates", narrow(name), ask()));
-            }
-            Status::Requested => (
-                "grant.requested",
-                "a steward of the owner approves it: `sotto grant approve`",
-            ),
-            Status::Offered => ("grant.offered", "the requester's side agrees: `sotto grant approve`"),
-            Status::Agreed if wanted.now_ms >= terms.from_ms => (
-                "grant.unwitnessed",
-                "wait until the log holds its agreement: a second or two",
-            ),
-            Status::Agreed => ("grant.agreed", "wait until its window begins"),
-            Status::Suspended => (
-                "grant.suspended",
-                "ask whoever suspended it: `sotto grant show` says who and why",
-            ),
-            Status::Revoked => ("grant.revoked", "ask for a new one: `sotto grant request`"),
-            Status::Expired => ("grant.expired", "ask for a new one: `sotto grant request`"),
-            Status::Completed => ("grant.completed", "ask for a new one: `sotto grant request`"),
+        if status != Status::Active {
+            return Some((status, Missing::Activity));
+        }
+        let missing = if !wanted.action.is_some_and(|action| terms.actions.contains(&action)) {
+            Missing::Action
+        } else if !terms.allows(wanted.purpose, &self.vocabulary) {
+            Missing::Purpose
+        } else if let Some(column) = wanted.columns.iter().find(|column| !terms.columns.covers(column)) {
+            Missing::Column(column)
+        } else {
+            let mut aggregates = wanted.aggregates.iter();
+            Missing::Aggregate(aggregates.find(|name| !terms.aggregates.covers(name))?)
         };
-        say(
+        Some((status, missing))
+    }
+}
+
+/// What a grant lacks. Put into words for the one that comes closest: an analyst may have hundreds.
+#[derive(Clone, Copy)]
+enum Missing<'a> {
+    Activity,
+    Action,
+    Purpose,
+    Column(&'a str),
+    Aggregate(&'a str),
+}
+
+impl Missing<'_> {
+    fn said(self, grant: &Grant, status: Status, wanted: &Wanted<'_>) -> Uncovered {
+        let (id, owner) = (short(&grant.id), wanted.owner);
+        let (rule, what) = match self {
+            Self::Activity => {
+                let (rule, remedy) = inactive(grant, status, wanted);
+                return Uncovered {
+                    rule,
+                    reason: format!("grant {id} of `{owner}` is {}", status.spelling()),
+                    remedy: remedy.to_owned(),
+                };
+            }
+            Self::Action => ("grant.action", "this action".to_owned()),
+            Self::Purpose => ("grant.purpose", format!("the purpose `{}`", wanted.purpose)),
+            Self::Column(column) => ("grant.columns", format!("the column `{column}`")),
+            Self::Aggregate(name) => ("grant.aggregates", name.to_owned()),
+        };
+        Uncovered {
             rule,
-            format!("grant {id} of `{owner}` is {}", status.spelling()),
-            remedy.to_owned(),
-        )
+            reason: format!("grant {id} of `{owner}` does not cover {what}"),
+            remedy: "ask within its terms (`sotto grant show`), or for a new one: `sotto grant request`".to_owned(),
+        }
+    }
+}
+
+/// Why a grant that is not active is not, and what helps.
+fn inactive(grant: &Grant, status: Status, wanted: &Wanted<'_>) -> (&'static str, &'static str) {
+    let begun = |line: &Line| wanted.now_ms >= line.terms().from_ms;
+    match status {
+        Status::Active => ("grant.active", ""),
+        Status::Requested => (
+            "grant.requested",
+            "a steward of the owner approves it: `sotto grant approve`",
+        ),
+        Status::Offered => ("grant.offered", "the requester's side agrees: `sotto grant approve`"),
+        Status::Agreed if grant.lines.get(wanted.owner).is_some_and(begun) => (
+            "grant.unwitnessed",
+            "wait until the log holds its agreement: a second or two",
+        ),
+        Status::Agreed => ("grant.agreed", "wait until its window begins"),
+        Status::Suspended => (
+            "grant.suspended",
+            "ask whoever suspended it: `sotto grant show` says who and why",
+        ),
+        Status::Revoked => ("grant.revoked", "ask for a new one: `sotto grant request`"),
+        Status::Expired => ("grant.expired", "ask for a new one: `sotto grant request`"),
+        Status::Completed => ("grant.completed", "ask for a new one: `sotto grant request`"),
     }
 }
 

@@ -276,6 +276,38 @@ fn a_vector_that_crossed_a_stop_is_told_from_one_that_ignored_it() {
     assert_eq!(named(log(held, left(Some(ended), 4))), (fault, false));
 }
 
+#[test]
+fn no_later_stop_hides_an_earlier_one_and_no_act_is_said_to_stop_something_else() {
+    let (grant, given, held, ended) = (hash(7), hash(50), hash(52), hash(51));
+    let granted = event(Kind::Grant, analyst(), 0)
+        .refers("grant", grant)
+        .refers("act", given);
+    let suspended = |what| {
+        let event = Event::new(Kind::Suspension, 10, analyst());
+        event.refers("act", held).refers("suspended", what)
+    };
+    let sent = event(Kind::Contribution, agent(1), 12).refers(SEEN, held);
+    let log = |later: Event| -> Scanned {
+        let allowed = decided(1, Decision::Allow).refers("grant", grant);
+        let asked = [event(Kind::Request, analyst(), 1), allowed, moves(1, 1)];
+        let events: Vec<Event> = [granted.clone()]
+            .into_iter()
+            .chain(asked)
+            .chain([suspended(grant), later, sent.clone()])
+            .collect();
+        scanned(&events, &Rosters::default())
+    };
+    let revoked = Event::of_act(Kind::Revocation, ended, grant, 11, agent(1));
+    for later in [revoked, suspended(hash(99))] {
+        let found = log(later);
+        let faults: Vec<Uncovered> = found.findings.iter().map(|found| found.fault).collect();
+        assert_eq!(
+            (faults.as_slice(), found.crossed.len()),
+            (&[Uncovered::Suspended(held)][..], 0)
+        );
+    }
+}
+
 fn signed(roster: &Roster) -> SignedRoster {
     roster.sign(&key(GOVERNANCE)).unwrap()
 }

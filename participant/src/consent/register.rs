@@ -35,7 +35,7 @@ struct Entry {
     /// Position in `lists`; a withdrawn consent is one to nothing.
     list: u32,
     window: Window,
-    /// When the unit last took something back of what it had given, if nothing but that was said since.
+    /// When the unit last took something back of what it had given, whatever it gave since.
     narrowed_ms: Option<u64>,
 }
 
@@ -95,11 +95,9 @@ impl Register {
             let kept = &self.lists[before.list as usize];
             kept.is_empty() || (kept.is_subset(&purposes) && before.window.is_within(&window, changed_ms))
         });
-        let widens = before.is_some_and(|before| !self.is_within(before, &purposes, &window, changed_ms));
         let narrowed_ms = match before {
             _ if !keeps_all || purposes.is_empty() => Some(changed_ms),
-            Some(before) if !widens => before.narrowed_ms,
-            _ => None,
+            before => before.and_then(|before| before.narrowed_ms),
         };
         let list = match self.list_of.get(&purposes) {
             Some(list) => *list,

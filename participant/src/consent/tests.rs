@@ -181,6 +181,10 @@ fn an_import_does_not_give_again_what_was_taken_back_in_part() {
     // No more than holds is welcome, and makes nothing of it undone.
     world.import("e.csv", "unit,purposes\n1,care\n").unwrap();
     assert!(refused("unit,purposes\n1,research;care\n").contains("line 2"));
+    // Nor does giving something else meanwhile make it undone.
+    give("1", "care", Some("2027-02-01"));
+    give("1", "care", None);
+    assert!(refused("unit,purposes\n1,research;care\n").contains("line 2"));
     // Whoever took nothing back may give more by a file, as ever.
     assert_eq!(world.import("e.csv", "unit,purposes\n3,research;care\n").unwrap(), 1);
     assert_eq!(world.who("research", NOW_MS), [2, 3]);
