@@ -310,10 +310,10 @@ impl<'e> Standing<'e> {
         }
         let line = decision.references.get("line");
         let grant = decision.references.get("grant");
-        if let Some(grant) = grant {
-            if !self.grants.contains(grant) {
-                return Err(missing(Uncovered::NoGrant(*grant)));
-            }
+        if let Some(grant) = grant
+            && !self.grants.contains(grant)
+        {
+            return Err(missing(Uncovered::NoGrant(*grant)));
         }
         let ended = grant.into_iter().flat_map(|grant| {
             let ends = [Some(grant), line].into_iter().flatten();

@@ -20,7 +20,7 @@ Examples:
   sotto policy check policies/                              every .cedar file of a folder, as one layer
   sotto policy test policies/tests.toml                     in CI: exit 1 if a case comes out otherwise
   sotto policy explain --policy local=policies/ --as ann --dataset heart --purpose research
-  sotto policy sign --layer owner --of \"Cleveland Clinic\" --version 3 --key signing.key -o owner-3.json policies/
+  sotto policy publish --layer owner policies/             as a steward, for the agents of your organisation
 
 Guide: docs/policies.md")]
 pub struct PolicyCommand {
