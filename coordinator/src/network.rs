@@ -1,8 +1,8 @@
-//! Whose a stranger's address is: strangers are counted by network, because whoever has one IPv6 address has 2^64 of them. An IPv4 address
+//! Who has how many connections ([`Crowd`]), and whose a stranger's address is: strangers are counted by network, because whoever has one IPv6 address has 2^64 of them. An IPv4 address
 //! counts for itself, however it is written; an IPv6 address counts as its first 64 bits, the least that a network is given. Whoever has
 //! many networks counts as many: what all together may have open is bounded beside this.
 //!
-//! Costs a word for each network that has a connection open.
+//! Costs a key and a word for each that has a connection open: of a stranger its network, of a member its certificate.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};

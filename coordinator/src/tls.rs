@@ -2,7 +2,7 @@
 //! and whoever connects after an exchange is shown the new certificate. Open connections go on with the old one.
 //!
 //! The members' listener takes nobody without a certificate of the authority. The enrolment listener takes everybody, and shows
-//! the authority's certificate behind its own: a newcomer has nothing but its hash.
+//! the authority's certificate behind its own: a newcomer has nothing but its hash. Each holds so many connections and no more ([`Room`]).
 
 use std::io;
 use std::net::IpAddr;
@@ -181,7 +181,7 @@ enum Whose {
 /// Connections whose handshake is done. A slow one delays no other. Ends, and stops listening, when the stream is dropped.
 ///
 /// Whoever comes when the room is full waits; whoever has its own share already is closed, so that it keeps nobody else waiting. Handshakes
-/// have a room of their own: strangers who begin one and never end it keep no member out that comes from elsewhere.
+/// have a room of their own, of which one network holds a part: strangers of one network who begin and never end keep nobody out.
 pub fn incoming(listener: TcpListener, config: Arc<ServerConfig>, room: Room) -> ReceiverStream<io::Result<Held>> {
     let (ready, connections) = mpsc::channel(16);
     let acceptor = TlsAcceptor::from(config);

@@ -108,7 +108,7 @@ impl Hub {
     async fn channel(&self, identity: &Identity) -> Channel {
         let endpoint = Endpoint::from_shared(format!("https://{}", self.address)).unwrap();
         endpoint
-            .tls_config(identity.client_tls())
+            .tls_config(identity.client_tls_to_any_key())
             .unwrap()
             .connect()
             .await
@@ -270,7 +270,9 @@ async fn a_certificate_of_another_authority_does_not_even_connect() {
     let stranger = Consortium::new("");
     let hub = Hub::start(&consortium).await;
     let endpoint = Endpoint::from_shared(format!("https://{}", hub.address)).unwrap();
-    let endpoint = endpoint.tls_config(stranger.identity("north").client_tls()).unwrap();
+    let endpoint = endpoint
+        .tls_config(stranger.identity("north").client_tls_to_any_key())
+        .unwrap();
     assert!(endpoint.connect().await.is_err());
     let mut plain = AgentsClient::new(
         Endpoint::from_shared(format!("http://{}", hub.address))

@@ -32,7 +32,7 @@ pub use frontier::Frontier;
 pub use note::{Algorithm, Note, NoteError, NoteKey};
 pub use proof::{ProofError, verify_consistency, verify_inclusion};
 pub use proven::{Logged, Proven, ProvenError};
-pub use scan::{Finding, Rosters, Scanned, Uncovered, scan, scanned};
+pub use scan::{Finding, Rosters, Scanned, Uncovered, scan};
 pub use tiles::{TileError, TilePath, TileReader};
 pub use tree::{Nodes, Tree, TreeError, TreeHash};
 pub use trust::{Trust, TrustError, TrustFile};

@@ -150,9 +150,9 @@ impl Identity {
         &self.seed
     }
 
-    /// TLS towards a coordinator whose certificate carries its name and comes from our authority, whatever its key: for whoever stands in for a
-    /// member. Members dial by [`Pinned`].
-    pub fn client_tls(&self) -> ClientTlsConfig {
+    /// For tests: TLS towards a coordinator whose certificate carries its name and comes from our authority, whatever its key. Members dial by
+    /// [`Pinned`].
+    pub fn client_tls_to_any_key(&self) -> ClientTlsConfig {
         ClientTlsConfig::new()
             .identity(self.tls_identity())
             .ca_certificate(Certificate::from_pem(&self.ca_pem))

@@ -14,7 +14,7 @@ use engine::participant::Input;
 use governance::act::{By, Layer};
 use governance::grant::Unlogged;
 use governance::log::event::{Actor, Role};
-use governance::log::{Checkpoint, Event, Kind, Nodes, Rosters, SignedEvent, Tree, Trust, Uncovered, scanned};
+use governance::log::{Checkpoint, Event, Kind, Nodes, Rosters, SignedEvent, Tree, Trust, Uncovered, scan};
 use governance::{Act, ContentHash, SignedAct, Status, Steward, What};
 use tests::sim::acts::Decision;
 use tests::sim::{Options, Story};
@@ -388,7 +388,7 @@ fn a_vector_that_left_before_its_agent_could_know_of_a_revocation_crossed_it() {
     let mut events: Vec<Event> = leaves.iter().map(read).collect();
     let governance = w.world.consortium.governance.public();
     let rosters = Rosters::open(&[w.world.consortium.signed_roster.clone()], &governance).unwrap();
-    let found = scanned(&events, &rosters);
+    let found = scan(&events, &rosters);
     assert_eq!(found.findings, []);
     let crossed: Vec<_> = found
         .crossed
@@ -398,7 +398,7 @@ fn a_vector_that_left_before_its_agent_could_know_of_a_revocation_crossed_it() {
     assert_eq!(crossed, [("site-03", Uncovered::Revoked(grant))]);
     // One that says nothing of what it knew is named, as before.
     events[found.crossed[0].index as usize].references.remove("seen");
-    assert_eq!(scanned(&events, &rosters).findings.len(), 1);
+    assert_eq!(scan(&events, &rosters).findings.len(), 1);
 }
 
 /// A coordinator that stops something in somebody's name is believed, since it could as well have stayed silent, and not without a word to the operator.

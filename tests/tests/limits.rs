@@ -120,7 +120,7 @@ fn words_of_a_refusal_are_erased_with_their_salt_and_the_leaf_that_commits_to_th
     let coordinator = w.world.coordinator.engine.as_ref().unwrap();
     let rosters: Vec<_> = coordinator.books().rosters().cloned().collect();
     let rosters = Rosters::open(&rosters, &w.world.consortium.governance.public()).unwrap();
-    assert_eq!(scan(&decided, &rosters), []);
+    assert_eq!(scan(&decided, &rosters).findings, []);
 
     // Whoever starts again from the tombstone knows what it knew, and goes on.
     w.participant(0).restart();

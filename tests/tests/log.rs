@@ -105,7 +105,7 @@ fn a_question_leaves_every_word_in_the_log_and_the_log_scans_clean() {
     assert_eq!(kinds(&events, Kind::Charge), 4);
     assert_eq!(kinds(&events, Kind::Contribution), 4);
     assert_eq!(kinds(&events, Kind::Release), 1);
-    assert_eq!(scan(&events, &rosters(&w)), []);
+    assert_eq!(scan(&events, &rosters(&w)).findings, []);
     // Every participant's word stands before the answer.
     assert_eq!(events.last().unwrap().kind, Kind::Release);
     // The release proves itself to whoever has the trust file.
@@ -131,7 +131,7 @@ fn a_long_run_says_its_contributions_by_the_second() {
     let vectors: u32 = contributions.clone().map(|event| event.vectors.unwrap_or(1)).sum();
     assert_eq!(vectors, 4 * 40);
     assert!(contributions.count() < 4 * 20, "fewer than one for two rounds");
-    assert_eq!(scan(&events, &rosters(&w)), []);
+    assert_eq!(scan(&events, &rosters(&w)).findings, []);
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn a_coordinator_that_drops_events_loses_its_witnesses_until_it_logs_them() {
     w.run();
     w.expect_released(third);
     w.wait(10_000);
-    assert_eq!(scan(&events(&w), &rosters(&w)), []);
+    assert_eq!(scan(&events(&w), &rosters(&w)).findings, []);
     assert_eq!(kinds(&events(&w), Kind::Contribution), 12);
 }
 

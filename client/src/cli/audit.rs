@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use governance::log::event::Event;
-use governance::log::{Finding, Rosters, Trust, TrustFile, account, scanned};
+use governance::log::{Finding, Rosters, Trust, TrustFile, account, scan};
 use serde_json::json;
 
 use super::remote::{Remote, Shown, load_identity};
@@ -248,7 +248,7 @@ impl Scan {
                 "nobody's membership was judged: the trust file names no governance key (`sotto audit trust` writes one)"
             );
         }
-        let scanned = scanned(&events, &rosters);
+        let scanned = scan(&events, &rosters);
         let findings = scanned.findings;
         let told: Vec<String> = findings.iter().map(tell).collect();
         let crossed: Vec<String> = scanned.crossed.iter().map(tell).collect();

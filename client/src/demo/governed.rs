@@ -234,7 +234,7 @@ async fn verified(client: &mut Client, folder: &Path) -> Result<Verified, Proble
     Ok(Verified {
         entries: log.size(),
         witnesses: whole.witnesses.clone(),
-        uncovered: scan(&events, &audit::rosters_of(&whole, &trust)?).len(),
+        uncovered: scan(&events, &audit::rosters_of(&whole, &trust)?).findings.len(),
         flipped: flipped as u64,
         found,
     })

@@ -84,6 +84,7 @@ fn joined(desk: &mut Desk, application: &Application, terms: &JoinTerms) -> Resu
     let same = known.is_some_and(|(signing, _, pinned)| signing == body.signing_key && pinned == tls_key);
     let mut tried = desk.members.clone();
     tried.admit(&body, tls_key, again && same)?;
+    desk.could_publish(&tried)?;
     let request = application.hash();
     let taken = Use {
         request,

@@ -128,16 +128,21 @@ impl Members {
     /// Writes the next version, and the signed roster if the members make one; says what is missing if they do not.
     pub fn publish(&mut self, folder: &Path) -> Result<Result<SignedRoster, String>, EnrollError> {
         self.version += 1;
-        let signed = match self.roster() {
-            Ok(roster) => Ok(roster.sign(&signing_key(&folder.join(GOVERNANCE_KEY))?)?),
-            Err(missing) => Err(missing),
-        };
+        let signed = self.signed(folder)?;
         files::replace(&folder.join(MEMBERS), files::PUBLIC, &self.to_json()?)?;
         if let Ok(signed) = &signed {
             let bytes = serde_json::to_vec_pretty(signed).map_err(EnrollError::malformed)?;
             files::replace(&folder.join(ROSTER), files::PUBLIC, &bytes)?;
         }
         Ok(signed)
+    }
+
+    /// The roster that these members make; an error if one of them may not stand in it. Nothing is written.
+    pub fn signed(&self, folder: &Path) -> Result<Result<SignedRoster, String>, EnrollError> {
+        match self.roster() {
+            Ok(roster) => Ok(Ok(roster.sign(&signing_key(&folder.join(GOVERNANCE_KEY))?)?)),
+            Err(missing) => Ok(Err(missing)),
+        }
     }
 
     fn roster(&self) -> Result<Roster, String> {

@@ -126,6 +126,12 @@ impl Desk {
         })
     }
 
+    /// Whether the next version of the roster could be these members.
+    pub fn could_publish(&self, members: &Members) -> Result<(), EnrollError> {
+        let signed = members.signed(&self.folder)?;
+        signed.map(drop).map_err(|_| EnrollError::NoRoster)
+    }
+
     /// Writes the next version of the list, and of the roster if the members make one.
     pub fn publish(&mut self) -> Result<Result<SignedRoster, String>, EnrollError> {
         self.members.retiring.retain(|old| old.until_ms > now_ms());

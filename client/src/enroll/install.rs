@@ -124,7 +124,13 @@ pub fn adopt(identity: &Identity, newer: &Roster, signed: &SignedRoster) -> Resu
     if accepted != Some(true) || newer.signing_key(role, &member.name) != Some(signing.public()) {
         return Err(EnrollError::NotInRoster);
     }
-    files::replace(&identity.directory().join(ROSTER), files::PUBLIC, &json(signed)?)
+    // Another process may have installed one since this one began.
+    let path = identity.directory().join(ROSTER);
+    let installed = installed_roster(&path)?.verify(&identity.governance)?;
+    match installed.version < newer.version {
+        true => files::replace(&path, files::PUBLIC, &json(signed)?),
+        false => Ok(()),
+    }
 }
 
 /// Which key of the folder a certificate is for.

@@ -132,7 +132,7 @@ impl Newcomers {
         // Its words were seen and its secret was not.
         let mut stolen = application(None, &key(64), "east");
         stolen.token = with(&good, &key(71), "east").token;
-        let member = self.consortium.identity("north").client_tls();
+        let member = self.consortium.identity("north").client_tls_to_any_key();
         let minted = self.consortium.minted(&Role::Agent.dns_name("north"));
         let none = |seed: u8, name| application(None, &key(seed), name);
         vec![

@@ -138,7 +138,7 @@ fn every_call_has_its_row_here_and_in_the_security_document() {
 async fn every_cell_of_the_matrix_of_calls_is_as_the_table_says() {
     let consortium = Consortium::new("");
     let hub = Hub::start(&consortium).await;
-    let own = |name: &str| consortium.identity(name).client_tls();
+    let own = |name: &str| consortium.identity(name).client_tls_to_any_key();
     let mut callers = vec![
         ("agent", connected(&hub, own("north")).await),
         ("analyst", connected(&hub, own("ann")).await),

@@ -139,14 +139,9 @@ struct Suspended<'e> {
     by: Option<String>,
 }
 
-/// All that nothing covers in a whole log, in its order. Of a stretch of one it would miss what came before. Without rosters nobody's
-/// membership is asked, and a suspension reaches everywhere.
-pub fn scan<'e>(events: impl IntoIterator<Item = &'e Event>, rosters: &Rosters) -> Vec<Finding> {
-    scanned(events, rosters).findings
-}
-
-/// The same, and what crossed a stop on its way.
-pub fn scanned<'e>(events: impl IntoIterator<Item = &'e Event>, rosters: &Rosters) -> Scanned {
+/// All that nothing covers in a whole log, in its order, and what crossed a stop on its way. Of a stretch of one it would miss what came
+/// before. Without rosters nobody's membership is asked, and a suspension reaches everywhere.
+pub fn scan<'e>(events: impl IntoIterator<Item = &'e Event>, rosters: &Rosters) -> Scanned {
     let mut standing = Standing::default();
     let mut named: Vec<ContentHash> = Vec::new();
     let mut members: Option<&Roster> = None;

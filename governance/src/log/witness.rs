@@ -216,10 +216,12 @@ impl Witness {
             .is_none_or(|newest| newest.checkpoint().size < size);
         let short = signed.to_string().len() <= REFUSED_BYTES;
         let news = above && short && !self.refused.contains_key(&size);
-        // The smaller its size, the sooner a checkpoint meets another one of its size.
+        // The smaller its size, the sooner a checkpoint meets another one of its size: so the largest makes room, for one at most half as far
+        // ahead. It can do that 63 times for each place, and then only a checkpoint that is accepted brings another record.
         let full = self.refused.len() >= REFUSED;
-        let last = self.refused.last_key_value().map(|(last, _)| *last);
-        let news = news && (!full || last.is_some_and(|last| size < last));
+        let ahead = |size: u64| size - self.size();
+        let last = self.refused.last_key_value().map(|(last, _)| ahead(*last));
+        let news = news && (!full || last.is_some_and(|last| ahead(size) <= last / 2));
         if news {
             if full {
                 self.refused.pop_last();

@@ -3,13 +3,13 @@
 use governance::act::Subject;
 use governance::grant::line_hash;
 use governance::log::event::{Actor, Decision, Role, SEEN};
-use governance::log::{Event, Finding, Kind, Rosters, Scanned, Uncovered, account, request_of, scanned};
+use governance::log::{Event, Finding, Kind, Rosters, Scanned, Uncovered, account, request_of, scan};
 use governance::{ContentHash, Roster, SignedRoster, Steward};
 
 use crate::world::*;
 
-fn scan(events: &[Event]) -> Vec<Finding> {
-    governance::log::scan(events, &Rosters::default())
+fn findings(events: &[Event]) -> Vec<Finding> {
+    scan(events, &Rosters::default()).findings
 }
 
 fn analyst() -> Actor {
@@ -49,8 +49,8 @@ fn coordinator() -> Actor {
 
 #[test]
 fn a_log_of_permitted_accesses_scans_clean() {
-    assert_eq!(scan(&answered()), []);
-    assert_eq!(scan(&[]), []);
+    assert_eq!(findings(&answered()), []);
+    assert_eq!(findings(&[]), []);
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn each_missing_word_is_named_at_the_access_that_lacks_it() {
     ] {
         let mut events = answered();
         events.remove(left_out);
-        let findings = scan(&events);
+        let findings = findings(&events);
         assert_eq!(
             (findings[0].index, findings[0].fault),
             (at, expected),
@@ -79,22 +79,22 @@ fn each_missing_word_is_named_at_the_access_that_lacks_it() {
 fn a_permission_after_the_access_covers_nothing() {
     let mut events = answered();
     events.swap(1, 3);
-    assert_eq!(scan(&events)[0].fault, Uncovered::NoDecision);
+    assert_eq!(findings(&events)[0].fault, Uncovered::NoDecision);
 }
 
 #[test]
 fn the_last_word_counts_and_only_the_participants_own() {
     let mut events = answered();
     events.insert(3, decided(1, Decision::Deny));
-    assert_eq!(scan(&events)[0].fault, Uncovered::Denied);
+    assert_eq!(findings(&events)[0].fault, Uncovered::Denied);
     // Another key under the same name, and another participant, permit nothing.
     let mut forged = answered();
     forged[1].actor.key = key(77).public();
-    assert_eq!(scan(&forged)[0].fault, Uncovered::NoDecision);
+    assert_eq!(findings(&forged)[0].fault, Uncovered::NoDecision);
     // A request that the coordinator says it had.
     let mut made_up = answered();
     made_up[0].actor = coordinator();
-    assert_eq!(scan(&made_up)[0].fault, Uncovered::NoRequest);
+    assert_eq!(findings(&made_up)[0].fault, Uncovered::NoRequest);
 }
 
 #[test]
@@ -110,12 +110,12 @@ fn an_access_under_a_grant_needs_the_grant_and_no_revocation_before_it() {
     let given = event(Kind::Grant, analyst(), 0).refers("grant", grant);
     let revoked = event(Kind::Revocation, analyst(), 3).refers("revoked", grant);
 
-    assert_eq!(scan(&granted(answered()))[0].fault, Uncovered::NoGrant(grant));
+    assert_eq!(findings(&granted(answered()))[0].fault, Uncovered::NoGrant(grant));
     let mut events = granted(answered());
     events.insert(0, given);
-    assert_eq!(scan(&events), []);
+    assert_eq!(findings(&events), []);
     events.insert(5, revoked); // hospital 1 had sent, hospital 2 had not
-    let findings = scan(&events);
+    let findings = findings(&events);
     assert_eq!(findings.len(), 1);
     assert_eq!(findings[0].actor, "agent-2");
     assert_eq!(findings[0].fault, Uncovered::Revoked(grant));
@@ -143,7 +143,7 @@ fn story(words: impl IntoIterator<Item = Event>) -> Vec<Event> {
 }
 
 fn overdrawn(words: impl IntoIterator<Item = Event>) -> Vec<(u64, u64, u64)> {
-    let found = scan(&story(words)).into_iter().map(|found| match found.fault {
+    let found = findings(&story(words)).into_iter().map(|found| match found.fault {
         Uncovered::Overdrawn { vectors, tokens } => (found.index, vectors, tokens),
         other => panic!("{other}"),
     });
@@ -169,7 +169,7 @@ fn a_vector_more_than_tokens_were_set_aside_is_named_and_so_is_each_one_after_it
         sends(2, 1),
     ]);
     words.push(event(Kind::Charge, coordinator(), 9));
-    let found = scan(&words);
+    let found = findings(&words);
     assert_eq!(
         (found.len(), found[0].index, found[0].actor.as_str()),
         (1, 3, "agent-1")
@@ -237,7 +237,7 @@ fn a_vector_that_crossed_a_stop_is_told_from_one_that_ignored_it() {
         let mut events = vec![granted.clone()];
         let allowed = decided(1, Decision::Allow).refers("grant", grant);
         events.extend([event(Kind::Request, analyst(), 1), allowed, moves(1, 1), stop, sent]);
-        scanned(&events, &Rosters::default())
+        scan(&events, &Rosters::default())
     };
     let left = |seen: Option<ContentHash>, at_ms| {
         let sent = event(Kind::Contribution, agent(1), at_ms);
@@ -295,7 +295,7 @@ fn no_later_stop_hides_an_earlier_one_and_no_act_is_said_to_stop_something_else(
             .chain(asked)
             .chain([suspended(grant), later, sent.clone()])
             .collect();
-        scanned(&events, &Rosters::default())
+        scan(&events, &Rosters::default())
     };
     let revoked = Event::of_act(Kind::Revocation, ended, grant, 11, agent(1));
     for later in [revoked, suspended(hash(99))] {
@@ -340,7 +340,7 @@ fn steward(i: u8) -> Actor {
 
 fn with(rosters: &[SignedRoster], events: &[Event]) -> Vec<(u64, Uncovered)> {
     let rosters = Rosters::open(rosters, &key(GOVERNANCE).public()).unwrap();
-    let found = governance::log::scan(events, &rosters);
+    let found = scan(events, &rosters).findings;
     found.into_iter().map(|found| (found.index, found.fault)).collect()
 }
 

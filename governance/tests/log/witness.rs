@@ -103,6 +103,13 @@ fn a_log_that_is_refused_without_end_fills_no_disk() {
     let mut witness = witness();
     let kept = (1..100).filter(|size| witness.refuse(&Log::of(*size).checkpoint()));
     assert_eq!(kept.count(), 8);
+    // Far ones make room for near ones, each place at most once for each halving; so nobody fills all places with sizes that never come.
+    let mut witness = crate::world::witness();
+    let kept = (1..100)
+        .rev()
+        .filter(|size| witness.refuse(&Log::of(*size).checkpoint()));
+    assert!((9..=8 * 7).contains(&kept.count()));
+    assert!(witness.refused_root(1).is_some() && witness.refused_root(99).is_none());
 }
 
 #[test]

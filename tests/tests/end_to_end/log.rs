@@ -44,14 +44,17 @@ async fn a_release_and_the_log_verify_offline_with_the_trust_file_alone() {
     let leaves = kept_log.leaves.clone();
     let log = AuditLog::open(kept_log.clone(), &trust).unwrap();
     let rosters = log.rosters(&governance).unwrap();
-    assert_eq!(scan(log.events(), &rosters), [], "every word is a member's");
+    assert_eq!(scan(log.events(), &rosters).findings, [], "every word is a member's");
     let bundle = log.export(0, log.size()).unwrap();
     let path = world.folder.path().join("log.json");
     std::fs::write(&path, serde_json::to_string(&bundle).unwrap()).unwrap();
     let verified = audit::verify(&path, &trust).unwrap();
     assert!(verified.whole());
     let offline = governance::log::Rosters::open(&verified.rosters, &governance).unwrap();
-    assert_eq!(scan(verified.events.iter().map(|event| event.event()), &offline), []);
+    assert_eq!(
+        scan(verified.events.iter().map(|event| event.event()), &offline).findings,
+        []
+    );
     // One flipped byte, and verification names the entry.
     for index in [0, 5, leaves.len() - 1] {
         let mut flipped = bundle.clone();

@@ -219,7 +219,7 @@ impl Machine {
     async fn channel(&self, folder: &str, address: &str) -> Channel {
         let identity = Identity::load(&self.world.state().join(folder)).unwrap();
         let endpoint = Endpoint::from_shared(format!("https://{address}")).unwrap();
-        let endpoint = endpoint.tls_config(identity.client_tls()).unwrap();
+        let endpoint = endpoint.tls_config(identity.client_tls_to_any_key()).unwrap();
         endpoint.connect().await.unwrap()
     }
 }

@@ -109,7 +109,7 @@ async fn a_day_of_work_at_a_scripts_pace_meets_no_limit_that_ships() {
     let profile = &world.running.profile;
     let identity = Identity::load(&profile.identity).unwrap();
     let endpoint = Endpoint::from_shared(format!("https://{}", profile.coordinator)).unwrap();
-    let endpoint = endpoint.tls_config(identity.client_tls()).unwrap();
+    let endpoint = endpoint.tls_config(identity.client_tls_to_any_key()).unwrap();
     let rpc = AnalystsClient::new(endpoint.connect().await.unwrap());
     let mut calls = 0;
     while limited(&counted(port).await).is_empty() {

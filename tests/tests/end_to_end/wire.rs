@@ -34,7 +34,9 @@ impl Agents for Tap {
     ) -> Result<Response<Self::ConnectStream>, Status> {
         let failed = |error: tonic::transport::Error| Status::unavailable(error.to_string());
         let endpoint = Endpoint::from_shared(format!("https://{}", self.coordinator)).map_err(failed)?;
-        let tls = endpoint.tls_config(self.agent.client_tls()).map_err(failed)?;
+        let tls = endpoint
+            .tls_config(self.agent.client_tls_to_any_key())
+            .map_err(failed)?;
         let channel = tls.connect().await.map_err(failed)?;
         let mut onward = AgentsClient::new(channel).max_decoding_message_size(MAX_COORDINATOR_FRAME);
         let (sender, receiver) = mpsc::channel(16);

@@ -123,6 +123,15 @@ fn a_refused_newcomer_has_not_used_its_token() {
     let asked = request.application(Some(&token)).unwrap();
     assert_eq!(world.refused(&asked), "SOTTO-7105");
     assert!(!consortium.join("joined").exists());
+    // A key is one member's: what the roster would not hold is refused before the token is.
+    let token = world.token("d", HOUR);
+    let folder = world.member("d");
+    fs::create_dir_all(&folder).unwrap();
+    for key in ["tls.key", "signing.key"] {
+        fs::copy(world.member("a").join(key), folder.join(key)).unwrap();
+    }
+    assert_eq!(world.refused(&world.applies("d", "d", &token)), "SOTTO-7108");
+    assert!(!consortium.join("joined").exists());
 }
 
 #[test]
