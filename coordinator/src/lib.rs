@@ -32,4 +32,5 @@ mod spool;
 mod tiles;
 mod tls;
 
+pub use rebuild::Rebuilt;
 pub use server::{Fatal, check, rebuild, run, run_with};

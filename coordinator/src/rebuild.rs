@@ -1,52 +1,94 @@
-//! The log again, after the coordinator lost everything: from the mirror of any participant, into a store without leaves. Jobs, answers and
-//! registries are not in the log and do not come back. Costs a signature's verification a leaf.
+//! The log and what people decided again, after the coordinator lost everything: from participants' mirrors, into a store without leaves.
+//! Jobs, answers and registries are in no mirror and do not come back. Costs a signature's verification a leaf and mirror.
 
 use std::path::Path;
 
-use engine::record::CoordinatorRecord;
+use governance::VerifyingKey;
 use governance::log::Trust;
 use governance::log::mirror::Mirror;
+use governance::log::restore::{Missing, RestoreError, restore};
 use proto::store::Store;
 
+use crate::roster::Membership;
 use crate::server::Fatal;
 
-/// Leaves in one record.
-const BATCH: usize = 1_000;
+/// Of what is missing, this many are named.
+const NAMED: usize = 5;
 
-/// Writes the longest of the mirrors that hold into the store, and says how many leaves it has. Mirrors that contradict one another
-/// are refused: two logs were signed.
-pub fn rebuild(store: &mut impl Store, trust: &Trust, files: &[impl AsRef<Path>]) -> Result<u64, Fatal> {
+/// What came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rebuilt {
+    pub leaves: usize,
+    pub rosters: usize,
+    pub acts: usize,
+    /// What the log names and no mirror has, in words; empty unless the operator goes on without.
+    pub missing: Vec<String>,
+}
+
+/// Writes what the mirrors hold together into the store. Mirrors that contradict one another are refused: two logs were signed. So are
+/// mirrors without an act or a roster that the log names, unless `incomplete` says to go on.
+pub fn rebuild(
+    store: &mut impl Store,
+    (membership, governance): (&Membership, &VerifyingKey),
+    files: &[impl AsRef<Path>],
+    incomplete: bool,
+) -> Result<Rebuilt, Fatal> {
+    let fatal = |text: String| Fatal::Rebuild(text);
     if store.rows()?.iter().any(|row| row.kind == "logged") {
-        return Err(Fatal::Rebuild(
+        return Err(fatal(
             "the store holds leaves: rebuild into a store of its own".to_owned(),
         ));
     }
-    let mut best: Option<Mirror> = None;
-    for file in files {
-        let refused = |error: String| Fatal::Rebuild(format!("{}: {error}", file.as_ref().display()));
-        let mirror = Mirror::parse(&std::fs::read_to_string(file)?).map_err(|error| refused(error.to_string()))?;
-        mirror.verify(trust.log()).map_err(|error| refused(error.to_string()))?;
-        if let Some(held) = &best {
-            let common = held.leaves.len().min(mirror.leaves.len());
-            if held.leaves[..common] != mirror.leaves[..common] {
-                return Err(refused(
-                    "it contradicts another mirror: the coordinator signed two logs".to_owned(),
-                ));
-            }
-        }
-        if best.as_ref().is_none_or(|held| held.leaves.len() < mirror.leaves.len()) {
-            best = Some(mirror);
-        }
+    let name = |place: usize| files[place].as_ref().display();
+    let mut mirrors = Vec::new();
+    for (place, file) in files.iter().enumerate() {
+        let read = std::fs::read_to_string(file).map_err(|error| fatal(format!("{}: {error}", name(place))))?;
+        mirrors.push(Mirror::parse(&read).map_err(|error| fatal(format!("{}: {error}", name(place))))?);
     }
-    let mirror = best.ok_or_else(|| Fatal::Rebuild("no mirror was given".to_owned()))?;
-    let mut rows = Vec::new();
-    let mut first = 0;
-    for leaves in mirror.leaves.chunks(BATCH) {
-        let leaves = leaves.to_vec();
-        let count = leaves.len() as u64;
-        rows.push(CoordinatorRecord::Logged { first, leaves }.to_row()?);
-        first += count;
+    let trust = Trust::of(&membership.roster).map_err(|error| fatal(error.to_string()))?;
+    let restored = restore(mirrors, trust.log(), governance, &membership.signed).map_err(|error| {
+        fatal(match &error {
+            RestoreError::Nothing => error.to_string(),
+            RestoreError::Mirror { place, error } => format!("{}: {error}", name(*place)),
+            RestoreError::Contradiction { place } => format!("{}: {error}", name(*place)),
+        })
+    })?;
+    let missing: Vec<String> = restored.missing.iter().map(in_words).collect();
+    if !missing.is_empty() && !incomplete {
+        let more = missing.len().saturating_sub(NAMED);
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        let named = &missing[..missing.len().min(NAMED)];
+        return Err(fatal(format!(
+            "of what was decided, no mirror has {}{more}. Add the mirrors of participants that heard of it: of the signer's organisation, and \
+             of the owners concerned. With --incomplete the coordinator goes on without; participants that heard of it then answer nothing",
+            named.join("; ")
+        )));
     }
-    store.append(&rows)?;
-    Ok(first)
+    let rebuilt = Rebuilt {
+        leaves: restored.leaves.len(),
+        rosters: restored.rosters.len(),
+        acts: restored.acts.len(),
+        missing,
+    };
+    let rows: Result<Vec<_>, _> = engine::coordinator::records_of(restored)
+        .iter()
+        .map(engine::record::CoordinatorRecord::to_row)
+        .collect();
+    store.append(&rows?)?;
+    Ok(rebuilt)
+}
+
+fn in_words(missing: &Missing) -> String {
+    let short = &missing.hash.to_string()[..12];
+    match missing.index {
+        Some(index) => format!("entry {index} of the log, {short}: {}", missing.what),
+        None => format!(
+            "{short}, which a participant heard and the log does not have: {}",
+            missing.what
+        ),
+    }
 }

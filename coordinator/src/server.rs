@@ -31,6 +31,7 @@ use crate::grpc::analysts::AnalystsDoor;
 use crate::grpc::enrolment::EnrolmentDoor;
 use crate::grpc::register::RegisterDoor;
 use crate::jobs::Jobs;
+use crate::rebuild::Rebuilt;
 use crate::roster::{Membership, RosterFile, RosterFileError};
 use crate::spool::Spooler;
 use crate::tiles::Tiles;
@@ -147,18 +148,18 @@ pub fn check(path: &Path) -> Result<String, Fatal> {
     ))
 }
 
-/// Writes the log back from participants' mirrors; the coordinator must not run.
-pub fn rebuild(path: &Path, mirrors: &[std::path::PathBuf]) -> Result<u64, Fatal> {
+/// Writes the log and what was decided back from participants' mirrors; the coordinator must not run.
+pub fn rebuild(path: &Path, mirrors: &[std::path::PathBuf], incomplete: bool) -> Result<Rebuilt, Fatal> {
     let config = Config::load(path)?;
-    let (_, membership) = who(&config)?;
+    let (identity, membership) = who(&config)?;
     if let Some(folder) = config.store.parent() {
         std::fs::create_dir_all(folder)?;
     }
     let mut store = SqliteStore::open(&config.store, &SCHEMA, config.store_max_pages)?;
-    let trust = governance::log::Trust::of(&membership.roster).map_err(|error| Fatal::Rebuild(error.to_string()))?;
-    let leaves = crate::rebuild::rebuild(&mut store, &trust, mirrors)?;
+    let members = (&membership, &identity.governance);
+    let rebuilt = crate::rebuild::rebuild(&mut store, members, mirrors, incomplete)?;
     store.close()?;
-    Ok(leaves)
+    Ok(rebuilt)
 }
 
 fn who(config: &Config) -> Result<(Identity, Membership), Fatal> {

@@ -12,6 +12,7 @@ mod config;
 mod consent;
 mod epoch;
 mod log;
+mod mirror;
 mod payer;
 mod round;
 mod shown;
@@ -28,6 +29,7 @@ pub use books::{Books, Inconsistent, Tokens};
 pub use config::{Budget, ComputeFailed, Config, Dataset, Input, Limits};
 pub use consent::{Consent, ConsentTerms, NotAsked, Published, Stamp};
 pub use log::{LogBooks, ReplayRefused};
+pub use mirror::mirror;
 
 use crate::codes;
 use crate::ids::{EpochSeq, SlotId};

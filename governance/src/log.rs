@@ -17,6 +17,7 @@ pub mod mirror;
 pub mod note;
 pub mod proof;
 pub mod proven;
+pub mod restore;
 pub mod scan;
 pub mod tiles;
 pub mod tree;

@@ -209,21 +209,16 @@ pub(crate) fn make_folder(folder: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// The log as this participant received it, from its store.
+/// The log as this participant received it, and what it heard with it, from its store. Works beside a running agent.
 pub fn mirror(store: &Path) -> Result<Mirror, Fatal> {
-    let rows = proto::store::rows_of(store, &SCHEMA, "witnessed")?;
-    let (mut checkpoint, mut all) = (String::new(), Vec::new());
-    for row in &rows {
-        let record = ParticipantRecord::from_row(row).map_err(|error| Fatal::Books(error.to_string()))?;
-        if let ParticipantRecord::Witnessed { view, leaves, .. } = record {
-            all.extend(leaves);
-            checkpoint = view.newest().unwrap_or_default().to_owned();
+    let mut records = Vec::new();
+    // The log first: what comes while this is read is in more acts than the leaves tell of, never in fewer.
+    for kind in ["witnessed", "act_heard", "roster_adopted", "roster_kept"] {
+        for row in proto::store::rows_of(store, &SCHEMA, kind)? {
+            records.push(ParticipantRecord::from_row(&row).map_err(|error| Fatal::Books(error.to_string()))?);
         }
     }
-    Ok(Mirror {
-        checkpoint,
-        leaves: all,
-    })
+    Ok(engine::participant::mirror(records))
 }
 
 /// Resolves at Ctrl-C or SIGTERM.

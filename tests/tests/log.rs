@@ -1,6 +1,8 @@
 //! Stories of the transparency log at work: what a coordinator that lies about it comes to, what happens without witnesses, and how a
 //! ledger that was put back to an older state is found.
 
+#[path = "log/rebuild.rs"]
+mod rebuild;
 #[path = "log/refused.rs"]
 mod refused;
 #[path = "log/weight.rs"]
@@ -12,9 +14,8 @@ use engine::codes;
 use engine::coordinator::JobPhase;
 use engine::message::{LogGrown, ToAgent};
 use governance::Request;
-use governance::log::mirror::Mirror;
 use governance::log::{Checkpoint, Event, Kind, Nodes, Rosters, SignedEvent, Tree, TreeHash, Trust, scan};
-use tests::sim::{ANALYST, Options, Story};
+use tests::sim::{ANALYST, Story};
 
 fn leaves(w: &Story) -> Vec<Arc<str>> {
     let engine = w.world.coordinator.engine.as_ref().expect("the coordinator is up");
@@ -411,31 +412,4 @@ fn a_ledger_that_was_put_back_is_found_and_two_people_bring_it_up_to_the_log() {
     w.participant(2).restart();
     w.wait(10_000);
     assert!(spent(&w) >= paid);
-}
-
-#[test]
-fn the_log_is_rebuilt_from_any_participants_mirror() {
-    let (w, job) = answered();
-    let records = w.world.participants[3].records();
-    let (mut checkpoint, mut mirrored) = (String::new(), Vec::new());
-    for record in records {
-        if let engine::record::ParticipantRecord::Witnessed { view, leaves, .. } = record {
-            mirrored.extend(leaves);
-            checkpoint = view.newest().unwrap().to_owned();
-        }
-    }
-    let mirror = Mirror {
-        checkpoint,
-        leaves: mirrored,
-    };
-    mirror.verify(trust(&w).log()).unwrap();
-    // A coordinator with an empty store and these leaves has the tree that it signed, and knows where the answer stands.
-    let logged = engine::record::CoordinatorRecord::Logged {
-        first: 0,
-        leaves: mirror.leaves,
-    };
-    let config = w.world.consortium.coordinator(&Options::quiet(4, 1));
-    let again = engine::coordinator::Coordinator::recover(config, [logged]).unwrap();
-    assert_eq!(again.books().log().tree().root(), tree(&leaves(&w)).root());
-    assert!(again.books().log().release(&job).is_some());
 }

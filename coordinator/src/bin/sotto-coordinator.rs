@@ -21,9 +21,13 @@ struct Arguments {
     /// Check configuration, identity and roster, say what was found, and stop
     #[arg(long)]
     check_config: bool,
-    /// Write the log into an empty store from participants' mirrors (`sotto-participant mirror FILE`), and stop
+    /// Write the log and what was decided into an empty store from participants' mirrors (`sotto-participant mirror FILE`, one of each
+    /// organisation), and stop
     #[arg(long, value_name = "MIRROR", num_args = 1..)]
     rebuild: Vec<PathBuf>,
+    /// Rebuild although acts or rosters that the log names are in none of the mirrors
+    #[arg(long, requires = "rebuild")]
+    incomplete: bool,
     /// Print one line of JSON on standard output when listening
     #[arg(long)]
     announce: bool,
@@ -47,8 +51,14 @@ fn start(arguments: &Arguments) -> Result<(), sotto_coordinator::Fatal> {
         return Ok(());
     }
     if !arguments.rebuild.is_empty() {
-        let leaves = sotto_coordinator::rebuild(&arguments.config, &arguments.rebuild)?;
-        println!("{leaves} leaves of the log are back; jobs and answers are not in it");
+        let rebuilt = sotto_coordinator::rebuild(&arguments.config, &arguments.rebuild, arguments.incomplete)?;
+        for missing in &rebuilt.missing {
+            eprintln!("sotto-coordinator: without {missing}");
+        }
+        println!(
+            "{} leaves of the log, {} acts and {} rosters are back; jobs and answers are in no mirror",
+            rebuilt.leaves, rebuilt.acts, rebuilt.rosters
+        );
         return Ok(());
     }
     log(Config::load(&arguments.config)?.log);

@@ -419,7 +419,8 @@ impl Coordinator {
         self.show_log(turn);
     }
 
-    /// What an older version of this program, or a first start, left out: the roster, and answers that were given before there was a log.
+    /// What an older version of this program, a first start, or a rebuild left out: the roster, answers that were given before there was a
+    /// log, and acts that participants heard and no leaf tells of.
     pub(super) fn settle_log(&mut self, turn: &mut Turn) {
         if std::mem::replace(&mut self.log.settled, true) {
             return;
@@ -436,6 +437,16 @@ impl Coordinator {
             self.log_roster(turn);
         }
         self.keep_roster(turn);
+        let of = |signed: &SignedAct| (signed.hash(), signed.clone());
+        let acts = self.books.acts().iter().map(of);
+        let unlogged: Vec<_> = acts.filter(|(hash, _)| !self.books.log().holds_act(hash)).collect();
+        for (hash, signed) in unlogged {
+            if let Ok(act) = signed.read() {
+                // A signer who left meanwhile signs no leaf here: then it is the coordinator that says so.
+                let event = self.act_event(&act, &signed).ok().flatten();
+                self.log_act(&act, hash, event, turn);
+            }
+        }
     }
 
     fn keep_roster(&mut self, turn: &mut Turn) {

@@ -1,5 +1,6 @@
-//! A mirror: all leaves that a participant was sent, with the checkpoint over them. Any one of them, whole and
-//! verified, is the log again after the coordinator lost everything. Verifying costs a hash a leaf, and its signature.
+//! A mirror: all leaves that a participant was sent, with the checkpoint over them, and the acts and rosters that it heard. Any one of
+//! them, whole and verified, is the log again after the coordinator lost everything, and together they are what people decided:
+//! [`super::restore`]. Verifying costs a hash a leaf, and its signature.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +9,7 @@ use super::event::{EventError, SignedEvent};
 use super::frontier::Frontier;
 use super::note::NoteKey;
 use super::tree::TreeHash;
+use crate::{SignedAct, SignedRoster};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MirrorError {
@@ -30,6 +32,12 @@ pub struct Mirror {
     /// The newest signed note that the participant accepted.
     pub checkpoint: String,
     pub leaves: Vec<String>,
+    /// What the participant heard, in that order. Leaves name acts and rosters by their hashes alone. Absent in files from before it was
+    /// written.
+    #[serde(default)]
+    pub acts: Vec<SignedAct>,
+    #[serde(default)]
+    pub rosters: Vec<SignedRoster>,
 }
 
 impl Mirror {

@@ -5,6 +5,7 @@ mod event;
 mod mirror;
 mod note;
 mod proven;
+mod restore;
 mod scan;
 mod tiles;
 mod tree;

@@ -9,6 +9,8 @@ fn mirror(size: u64) -> Mirror {
     Mirror {
         checkpoint: log.checkpoint().to_string(),
         leaves: log.entries.iter().map(|(event, _)| event.leaf().to_owned()).collect(),
+        acts: Vec::new(),
+        rosters: Vec::new(),
     }
 }
 

@@ -140,6 +140,9 @@ impl World {
     }
 
     pub(super) fn deliver_to_agent(&mut self, agent: usize, message: ToAgent) {
+        if matches!(message, ToAgent::LogGrown(_)) && self.unshown.contains(&agent) {
+            return;
+        }
         let message = match (self.withheld.contains(&agent), message) {
             (true, ToAgent::Acts(_)) => return,
             (true, ToAgent::Heartbeat(_)) => {

@@ -3,10 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use engine::coordinator::{self, Coordinator};
+use engine::coordinator::{self, Coordinator, records_of};
 use engine::message::{Join, ToAgent, ToCoordinator};
-use engine::participant::{self, Participant};
+use engine::participant::{self, Participant, mirror};
 use engine::{AgentId, Compute, JobId, Refusal};
+use governance::log::Trust;
+use governance::log::restore::{Missing, restore};
 use governance::{ContentHash, Request, SignedRequest};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::{ChaCha8Rng, ChaCha20Rng};
@@ -17,7 +19,7 @@ use super::consortium::SeededEntropy;
 use super::hostile::Adversary;
 use super::names::{answered, told};
 use super::network::Link;
-use super::node::Node;
+use super::node::{Disk, Node};
 use super::work::{Serials, Work};
 use super::{Consortium, Options};
 
@@ -49,6 +51,8 @@ pub struct World {
     pub unlogged: BTreeSet<usize>,
     /// Agents that the coordinator brings no acts, with beats as if there were none.
     pub withheld: BTreeSet<usize>,
+    /// Agents that are shown no more of the log.
+    pub unshown: BTreeSet<usize>,
     /// What agents were sent, if a story wants to say it again.
     pub overheard: Option<Vec<(usize, ToAgent)>>,
     pub(super) rng: ChaCha8Rng,
@@ -130,6 +134,7 @@ impl World {
             slow: BTreeSet::new(),
             unlogged: BTreeSet::new(),
             withheld: BTreeSet::new(),
+            unshown: BTreeSet::new(),
             overheard: None,
             adversary: Adversary::default(),
             work,
@@ -296,6 +301,31 @@ impl World {
         if let Some(wait_ms) = back_after_ms {
             self.after(wait_ms, Happening::RestartCoordinator);
         }
+    }
+
+    /// The coordinator's machine burns down with its disk. A new one is made of what these agents kept, and is up a second later; what they
+    /// lack is said.
+    pub fn lose_coordinator(&mut self, mirrors: &[usize]) -> Vec<Missing> {
+        self.crash_coordinator(Some(1_000));
+        self.note("coordinator's disk is lost".to_owned());
+        let mirrors = mirrors.iter().map(|place| mirror(self.participants[*place].records()));
+        let trust = Trust::of(&self.consortium.roster).expect("a simulated roster has witnesses");
+        let governance = self.consortium.governance.public();
+        let restored = restore(
+            mirrors.collect(),
+            trust.log(),
+            &governance,
+            &self.consortium.signed_roster,
+        );
+        let restored = restored.expect("own mirrors verify");
+        let missing = restored.missing.clone();
+        let rows = records_of(restored).into_iter();
+        let rows = rows.map(|record| record.to_row().expect("own records are written"));
+        // Jobs are in no mirror: nobody waits for them any more.
+        self.requests.clear();
+        self.coordinator.disk = Disk::default();
+        self.coordinator.disk.write(rows);
+        missing
     }
 
     /// The agent loses its connection, and finds it again later, if at all.

@@ -5,7 +5,6 @@ use proto::identity::Identity;
 use sotto_participant::socket;
 use sotto_participant::status::Command;
 use sottovoce::Client;
-use sottovoce::local::Steward;
 
 use super::*;
 
@@ -17,11 +16,8 @@ async fn unlisted() -> World {
         for site in &mut spec.participants {
             let dataset = site.config["dataset"][0].as_table_mut().unwrap();
             dataset.insert("analysts".to_owned(), toml::Value::Array(Vec::new()));
-            spec.stewards.push(Steward {
-                name: format!("steward-{}", site.name),
-                organisation: site.organisation.clone(),
-            });
         }
+        world::enrol_stewards(spec);
     })
     .await
 }
@@ -50,24 +46,9 @@ async fn a_grant_admits_a_question_and_a_local_revocation_ends_it_with_the_coord
     assert!(refused.message.contains("[grant.none]"), "{refused}");
 
     let mut analyst = world.analyst().await;
-    let dataset = analyst.dataset("heart").await.unwrap();
     let sites = analyst.participants().await.unwrap();
     let organisation = |name: &str| sites.iter().find(|site| site.id == name).unwrap().organisation.clone();
-    let now_ms = sottovoce::client::now_ms();
-    let terms = governance::grant::Terms {
-        requester: analyst.by().id,
-        organisation: analyst.by().organisation,
-        dataset: "heart".to_owned(),
-        owners: HOSPITALS.map(organisation).into(),
-        columns: governance::grant::Extent::Only(["sex", "age"].map(str::to_owned).into()),
-        aggregates: governance::grant::Extent::All,
-        purposes: ["research".to_owned()].into(),
-        actions: [governance::Action::Query].into(),
-        epsilon: governance::canonical::Real::new(3.0).unwrap(),
-        delta: dataset.contract.delta,
-        from_ms: now_ms,
-        until_ms: now_ms + 3_600_000,
-    };
+    let terms = world::terms(&mut analyst).await;
     let grant = analyst.request_grant(terms, "the story").await.unwrap().to_string();
     for site in HOSPITALS {
         let mut steward = steward(&world, site).await;

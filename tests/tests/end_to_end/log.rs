@@ -5,7 +5,7 @@ use governance::log::{Trust, TrustFile, scan};
 use sottovoce::audit::{self, AuditLog, KeptRelease};
 
 use crate::COUNT;
-use crate::world::World;
+use crate::world::{World, enrol_stewards, terms};
 
 /// The trust file as an outsider gets it.
 fn trust_file(roster: &governance::Roster) -> Trust {
@@ -79,9 +79,14 @@ async fn a_release_and_the_log_verify_offline_with_the_trust_file_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_comes_back_from_a_mirror_after_the_coordinator_lost_everything() {
-    let mut world = World::of_hospitals().await;
+    let mut world = World::with(enrol_stewards).await;
     world.ask(COUNT, 1.0).await.unwrap();
-    let before = world.analyst().await.read_log().await.unwrap().leaves;
+    let mut analyst = world.analyst().await;
+    let terms = terms(&mut analyst).await;
+    let grant = analyst.request_grant(terms, "the story").await.unwrap().to_string();
+    let before = analyst.read_log().await.unwrap().leaves;
+    // The act is in the log that witnesses hold before anything is lost.
+    world.ask("SELECT COUNT(*) FROM heart", 1.0).await.unwrap();
     world.running.kill("coordinator").await.unwrap();
 
     let folder = world.state().join("participants/cleveland");
@@ -96,14 +101,16 @@ async fn the_log_comes_back_from_a_mirror_after_the_coordinator_lost_everything(
             std::fs::remove_file(entry.path()).unwrap();
         }
     }
-    let leaves = sotto_coordinator::rebuild(&coordinator.join("coordinator.toml"), &[file]).unwrap();
-    assert_eq!(leaves, mirror.leaves.len() as u64);
+    let rebuilt = sotto_coordinator::rebuild(&coordinator.join("coordinator.toml"), &[file], false).unwrap();
+    assert_eq!((rebuilt.leaves, rebuilt.acts), (mirror.leaves.len(), 1));
 
     // Every witness finds the log that it knows, and goes on cosigning.
     world.running.restart("coordinator").await.unwrap();
     world.agents_in_epoch(4).await;
+    // An agent that knew of an act that the coordinator lost would answer nothing.
     let answer = world.ask("SELECT COUNT(*) FROM heart", 1.0).await.unwrap();
     assert!(answer.verified(), "{:?}", answer.logged());
+    assert!(world.analyst().await.decided().await.unwrap().find(&grant).is_ok());
     let after = world.analyst().await.read_log().await.unwrap().leaves;
     assert_eq!(after[..mirror.leaves.len()], mirror.leaves[..]);
     world.running.stop().await;

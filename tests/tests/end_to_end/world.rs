@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sottovoce::client::Event;
-use sottovoce::local::{Running, Spec, State, start};
+use sottovoce::local::{Running, Spec, State, Steward, start};
 use sottovoce::{Answer, Client, Problem};
 
 pub struct World {
@@ -104,5 +104,36 @@ pub async fn round_began(analyst: &mut Client, job: &str) {
             Event::Progress(progress) if matches!(&*progress.phase, "queued" | "waiting") => {}
             _ => return,
         }
+    }
+}
+
+/// A steward for every participant's organisation.
+pub fn enrol_stewards(spec: &mut Spec) {
+    for site in &spec.participants {
+        spec.stewards.push(Steward {
+            name: format!("steward-{}", site.name),
+            organisation: site.organisation.clone(),
+        });
+    }
+}
+
+/// What an analyst asks every owner for: two columns, for an hour.
+pub async fn terms(analyst: &mut Client) -> governance::grant::Terms {
+    let dataset = analyst.dataset("heart").await.unwrap();
+    let owners = analyst.participants().await.unwrap();
+    let now_ms = sottovoce::client::now_ms();
+    governance::grant::Terms {
+        requester: analyst.by().id,
+        organisation: analyst.by().organisation,
+        dataset: "heart".to_owned(),
+        owners: owners.into_iter().map(|owner| owner.organisation).collect(),
+        columns: governance::grant::Extent::Only(["sex", "age"].map(str::to_owned).into()),
+        aggregates: governance::grant::Extent::All,
+        purposes: ["research".to_owned()].into(),
+        actions: [governance::Action::Query].into(),
+        epsilon: governance::canonical::Real::new(3.0).unwrap(),
+        delta: dataset.contract.delta,
+        from_ms: now_ms,
+        until_ms: now_ms + 3_600_000,
     }
 }

@@ -105,6 +105,10 @@ impl LogBooks {
         self.release(job).is_some_and(|index| index < self.cosigned_size())
     }
 
+    pub(in crate::coordinator) fn holds_act(&self, act: &ContentHash) -> bool {
+        self.acts.contains_key(act)
+    }
+
     /// Whether a quorum vouches for an act: what a grant waits for before it is active.
     pub fn act_is_witnessed(&self, act: &ContentHash) -> bool {
         self.acts.get(act).is_some_and(|index| *index < self.cosigned_size())

@@ -1,0 +1,30 @@
+//! What a participant can give back to a coordinator that lost everything: the log as it was sent here, and the acts and rosters that
+//! came with it. Costs a copy of what it says.
+
+use governance::log::mirror::Mirror;
+
+use crate::record::ParticipantRecord;
+
+/// The mirror in a participant's records. Records of other kinds are passed over.
+pub fn mirror(records: impl IntoIterator<Item = ParticipantRecord>) -> Mirror {
+    let mut mirror = Mirror {
+        checkpoint: String::new(),
+        leaves: Vec::new(),
+        acts: Vec::new(),
+        rosters: Vec::new(),
+    };
+    for record in records {
+        match record {
+            ParticipantRecord::Witnessed { view, leaves, .. } => {
+                mirror.leaves.extend(leaves);
+                mirror.checkpoint = view.newest().unwrap_or_default().to_owned();
+            }
+            ParticipantRecord::ActHeard { signed, .. } => mirror.acts.push(signed),
+            ParticipantRecord::RosterAdopted { roster } | ParticipantRecord::RosterKept { roster } => {
+                mirror.rosters.push(roster);
+            }
+            _ => {}
+        }
+    }
+    mirror
+}
