@@ -6,7 +6,7 @@ use std::path::Path;
 use governance::VerifyingKey;
 use governance::log::Trust;
 use governance::log::mirror::Mirror;
-use governance::log::restore::{Missing, RestoreError, restore};
+use governance::log::restore::{RestoreError, restore};
 use proto::store::Store;
 
 use crate::roster::Membership;
@@ -26,7 +26,7 @@ pub struct Rebuilt {
 }
 
 /// Writes what the mirrors hold together into the store. Mirrors that contradict one another are refused: two logs were signed. So are
-/// mirrors without an act or a roster that the log names, unless `incomplete` says to go on.
+/// those of fewer than all participants, or without something that was decided, unless `incomplete` says to go on.
 pub fn rebuild(
     store: &mut impl Store,
     (membership, governance): (&Membership, &VerifyingKey),
@@ -48,12 +48,14 @@ pub fn rebuild(
     let trust = Trust::of(&membership.roster).map_err(|error| fatal(error.to_string()))?;
     let restored = restore(mirrors, trust.log(), governance, &membership.signed).map_err(|error| {
         fatal(match &error {
-            RestoreError::Nothing => error.to_string(),
-            RestoreError::Mirror { place, error } => format!("{}: {error}", name(*place)),
-            RestoreError::Contradiction { place } => format!("{}: {error}", name(*place)),
+            RestoreError::Nothing | RestoreError::Own(_) => error.to_string(),
+            RestoreError::Mirror { place, .. }
+            | RestoreError::Contradiction { place }
+            | RestoreError::Unlogged { place, .. }
+            | RestoreError::Newer { place, .. } => format!("{}: {error}", name(*place)),
         })
     })?;
-    let missing: Vec<String> = restored.missing.iter().map(in_words).collect();
+    let missing: Vec<String> = restored.missing.iter().map(ToString::to_string).collect();
     if !missing.is_empty() && !incomplete {
         let more = missing.len().saturating_sub(NAMED);
         let more = if more > 0 {
@@ -63,8 +65,8 @@ pub fn rebuild(
         };
         let named = &missing[..missing.len().min(NAMED)];
         return Err(fatal(format!(
-            "of what was decided, no mirror has {}{more}. Add the mirrors of participants that heard of it: of the signer's organisation, and \
-             of the owners concerned. With --incomplete the coordinator goes on without; participants that heard of it then answer nothing",
+            "it would be without {}{more}. Add the mirrors of all participants. With --incomplete the coordinator goes on without; \
+             participants that know of more then answer nothing, and one that saw more of the log has evidence of two logs",
             named.join("; ")
         )));
     }
@@ -74,21 +76,10 @@ pub fn rebuild(
         acts: restored.acts.len(),
         missing,
     };
-    let rows: Result<Vec<_>, _> = engine::coordinator::records_of(restored)
+    let rows: Result<Vec<_>, _> = engine::coordinator::records_of(restored, crate::driver::now_ms())
         .iter()
         .map(engine::record::CoordinatorRecord::to_row)
         .collect();
     store.append(&rows?)?;
     Ok(rebuilt)
-}
-
-fn in_words(missing: &Missing) -> String {
-    let short = &missing.hash.to_string()[..12];
-    match missing.index {
-        Some(index) => format!("entry {index} of the log, {short}: {}", missing.what),
-        None => format!(
-            "{short}, which a participant heard and the log does not have: {}",
-            missing.what
-        ),
-    }
 }

@@ -209,8 +209,9 @@ pub(crate) fn make_folder(folder: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// The log as this participant received it, and what it heard with it, from its store. Works beside a running agent.
-pub fn mirror(store: &Path) -> Result<Mirror, Fatal> {
+/// The log as this participant received it, and what it heard with it, from its store and its identity folder. Works beside a running agent.
+pub fn mirror(store: &Path, identity: &Path) -> Result<Mirror, Fatal> {
+    let identity = Identity::load(identity)?;
     let mut records = Vec::new();
     // The log first: what comes while this is read is in more acts than the leaves tell of, never in fewer.
     for kind in ["witnessed", "act_heard", "roster_adopted", "roster_kept"] {
@@ -218,7 +219,11 @@ pub fn mirror(store: &Path) -> Result<Mirror, Fatal> {
             records.push(ParticipantRecord::from_row(&row).map_err(|error| Fatal::Books(error.to_string()))?);
         }
     }
-    Ok(engine::participant::mirror(records))
+    Ok(engine::participant::mirror(
+        &identity.member.name,
+        identity.signed_roster.clone(),
+        records,
+    ))
 }
 
 /// Resolves at Ctrl-C or SIGTERM.

@@ -7,15 +7,19 @@ use crate::record::CoordinatorRecord;
 /// Leaves in one record.
 const BATCH: usize = 1_000;
 
-/// Records for an empty store. Rosters come first, since acts are told to those whom they name.
-pub fn records_of(restored: Restored) -> Vec<CoordinatorRecord> {
+/// Records for an empty store, made at `now_ms`. Epochs count on from the seconds since 1970: the lost coordinator opened fewer, agents take
+/// no number twice, and what one of them says of its own is no ground to count on.
+pub fn records_of(restored: Restored, now_ms: u64) -> Vec<CoordinatorRecord> {
     let Restored {
         leaves, rosters, acts, ..
     } = restored;
-    let mut records: Vec<_> = rosters
+    let mut records = vec![CoordinatorRecord::EpochOpened {
+        epoch: (now_ms / 1_000).max(1),
+    }];
+    let kept = rosters
         .into_iter()
-        .map(|roster| CoordinatorRecord::RosterKept { roster })
-        .collect();
+        .map(|roster| CoordinatorRecord::RosterKept { roster });
+    records.extend(kept);
     let mut first = 0;
     for leaves in leaves.chunks(BATCH) {
         let leaves = leaves.to_vec();

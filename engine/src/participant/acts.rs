@@ -240,7 +240,10 @@ impl Participant {
         let hash = signed.hash();
         let act = signed.read().map_err(|error| not_ours(error.to_string()))?;
         let heard = self.books.heard();
-        if heard.was_brought(&hash) || !heard.stream.concerns(&act, self.organisation()) {
+        // Of a grant whose request was passed over everything is: nothing follows from it here, and it stands on this agent's list.
+        let is_void = |grant: &ContentHash| heard.was_brought(grant) && heard.stream.any_grant(grant).is_none();
+        let is_void = act.what.grant().is_some_and(is_void);
+        if heard.was_brought(&hash) || !(is_void || heard.stream.concerns(&act, self.organisation())) {
             return Err(not_ours(format!("act {hash} is none of this agent's, or came before")));
         }
         // Heard all the same: a coordinator that invents a "no" could as well have stayed silent. But not in somebody's name unnoticed.
@@ -252,7 +255,11 @@ impl Participant {
                 not_ours(format!("act {hash} only takes away and is heard, but {error}")),
             );
         }
-        let counts = match self.weigh(signed, &act) {
+        let judged = match is_void {
+            true => Judged::PassedOver("the request for its grant was passed over".to_owned()),
+            false => self.weigh(signed, &act),
+        };
+        let counts = match judged {
             Judged::Counts => true,
             Judged::PassedOver(reason) => {
                 turn.event(ParticipantEvent::ActPassedOver { act: hash, reason });

@@ -29,11 +29,13 @@ pub enum MirrorError {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mirror {
+    /// Whose it is, by its own word. Absent in files from before it was written, as are the next ones.
+    #[serde(default)]
+    pub participant: String,
     /// The newest signed note that the participant accepted.
     pub checkpoint: String,
     pub leaves: Vec<String>,
-    /// What the participant heard, in that order. Leaves name acts and rosters by their hashes alone. Absent in files from before it was
-    /// written.
+    /// What the participant heard, in that order. Leaves name acts and rosters by their hashes alone.
     #[serde(default)]
     pub acts: Vec<SignedAct>,
     #[serde(default)]

@@ -1,36 +1,58 @@
 //! The log again, and what it tells of, from participants' mirrors after the coordinator lost everything.
 //!
-//! Leaves name acts and rosters by their hashes alone; every participant holds those that it heard. So one mirror is the log, and several
-//! together are what people decided, in the order of the log's leaves. What was heard and is in no leaf, since the coordinator was lost
-//! before its next checkpoint, comes after them, in the order in which each participant heard it.
+//! Leaves name acts and rosters by their hashes alone; every participant holds those that it heard. So one mirror is a log, and those of all
+//! participants are what people decided, in the order of the log's leaves. What was heard and is in no leaf, since the coordinator was lost
+//! before its next checkpoint, comes after them ([`unlogged`]). Mirrors are their participants' word: only what its signer signed counts, and
+//! nothing that the door would not take comes in by them.
 //!
-//! Costs a signature's verification a leaf and mirror, and one an act.
+//! Costs a signature's verification a leaf and mirror, and two an act.
+
+mod unlogged;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::{Event, Kind, Role, SignedEvent};
 use super::mirror::{Mirror, MirrorError};
 use super::note::NoteKey;
-use crate::{ContentHash, Register, Roster, SignedAct, SignedRoster, VerifyingKey};
+use crate::{ContentHash, Register, Roster, RosterError, SignedAct, SignedRoster, VerifyingKey};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreError {
     #[error("no mirror was given")]
     Nothing,
+    #[error("the coordinator's own roster: {0}")]
+    Own(RosterError),
     #[error("mirror {place}: {error}")]
     Mirror { place: usize, error: MirrorError },
     #[error("mirror {place} contradicts another one: the coordinator signed two logs")]
     Contradiction { place: usize },
+    #[error("mirror {place} has {found} acts that the log does not have: expected at most {most}")]
+    Unlogged { place: usize, found: usize, most: usize },
+    #[error(
+        "mirror {place} has version {found} of the roster and the coordinator has {own}: give the coordinator the newest first"
+    )]
+    Newer { place: usize, own: u64, found: u64 },
 }
 
-/// Something that the log names, or a participant heard, of which no mirror has what was signed, or that does not stand without what is
-/// missing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missing {
-    /// Its leaf; none: of what is in no leaf.
-    pub index: Option<u64>,
-    pub hash: ContentHash,
-    pub what: String,
+/// Something that the log names or a participant heard, and that does not come back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Missing {
+    #[error("the mirror of `{0}`: what it alone heard or saw of the log")]
+    Mirror(String),
+    #[error(
+        "entry {index} of the log, {what}: {hash:?} is in no mirror as it was signed, or does not stand without what is missing"
+    )]
+    Leaf {
+        index: u64,
+        hash: ContentHash,
+        what: String,
+    },
+    #[error("act {hash:?}, heard by `{heard_by}` and not in the log: {why}")]
+    Heard {
+        hash: ContentHash,
+        heard_by: String,
+        why: String,
+    },
 }
 
 /// What comes back.
@@ -53,6 +75,54 @@ pub fn restore(
     governance: &VerifyingKey,
     own: &SignedRoster,
 ) -> Result<Restored, RestoreError> {
+    let longest = longest(&mirrors, log)?;
+    let roster = own.verify(governance).map_err(RestoreError::Own)?;
+    let rosters = rosters(&mirrors, governance, (own, &roster))?;
+    let mut acts = Acts::default();
+    for mirror in &mirrors {
+        let known = || rosters.values().map(|(_, roster)| roster);
+        mirror.acts.iter().for_each(|act| acts.take(act, known, governance));
+    }
+    let mut restored = Restored {
+        leaves: mirrors[longest].leaves.clone(),
+        rosters: Vec::new(),
+        acts: Vec::new(),
+        missing: without_mirror(&mirrors, &roster),
+    };
+    let mut register = Register::default();
+    let mut named = BTreeSet::new();
+    let mut last_ms = 0;
+    for (index, leaf) in (0..).zip(&restored.leaves) {
+        // Verified with the mirror.
+        let Ok(event) = SignedEvent::peek(leaf.as_bytes()) else {
+            continue;
+        };
+        last_ms = event.at_ms.max(last_ms);
+        let Some((is_act, hash)) = names(&event).filter(|(_, hash)| named.insert(*hash)) else {
+            continue;
+        };
+        let act = acts.0.get(&hash).filter(|copy| fits(&mut register, hash, &copy.act));
+        match (is_act, act, rosters.get(&hash)) {
+            (true, Some(copy), _) => restored.acts.push((copy.act.clone(), event.at_ms)),
+            (false, _, Some((signed, _))) => restored.rosters.push(signed.clone()),
+            _ => {
+                let (kind, actor) = (event.kind, &event.actor);
+                let what = format!("{kind} by {} `{}`", actor.role, actor.id);
+                restored.missing.push(Missing::Leaf { index, hash, what });
+            }
+        }
+    }
+    let heard = unlogged::Unlogged {
+        roster: &roster,
+        governance,
+        acts: &acts,
+        last_ms,
+    };
+    heard.follow(&mirrors, &named, register, &mut restored)?;
+    Ok(restored)
+}
+
+fn longest(mirrors: &[Mirror], log: &NoteKey) -> Result<usize, RestoreError> {
     let mut longest: Option<usize> = None;
     for (place, mirror) in mirrors.iter().enumerate() {
         let verified = mirror.verify(log);
@@ -68,112 +138,65 @@ pub fn restore(
             longest = Some(place);
         }
     }
-    let longest = longest.ok_or(RestoreError::Nothing)?;
-    let mut heard = Heard::default();
-    heard.rosters(std::slice::from_ref(own), governance);
-    for mirror in &mirrors {
-        heard.rosters(&mirror.rosters, governance);
-    }
-    for mirror in &mirrors {
-        heard.acts(&mirror.acts, governance);
-    }
-    let leaves = mirrors.into_iter().nth(longest).map(|mirror| mirror.leaves);
-    Ok(heard.ordered(leaves.unwrap_or_default()))
+    longest.ok_or(RestoreError::Nothing)
 }
 
-/// What the mirrors hold beside leaves.
+type Rosters = BTreeMap<ContentHash, (SignedRoster, Roster)>;
+
+/// Every roster that governance signed. A coordinator whose own is not the newest would let in who was removed.
+fn rosters(
+    mirrors: &[Mirror],
+    governance: &VerifyingKey,
+    (own, roster): (&SignedRoster, &Roster),
+) -> Result<Rosters, RestoreError> {
+    let mut rosters = BTreeMap::from([(own.hash(), (own.clone(), roster.clone()))]);
+    for (place, mirror) in mirrors.iter().enumerate() {
+        for signed in &mirror.rosters {
+            let Ok(read) = signed.verify(governance) else { continue };
+            if read.version > roster.version {
+                let (own, found) = (roster.version, read.version);
+                return Err(RestoreError::Newer { place, own, found });
+            }
+            rosters.insert(signed.hash(), (signed.clone(), read));
+        }
+    }
+    Ok(rosters)
+}
+
+/// The roster's participants whose mirror is not there, as mirrors name themselves.
+fn without_mirror(mirrors: &[Mirror], roster: &Roster) -> Vec<Missing> {
+    let given = |id: &str| mirrors.iter().any(|mirror| mirror.participant == id);
+    let agents = roster.agents.iter().filter(|agent| !given(&agent.id));
+    agents.map(|agent| Missing::Mirror(agent.id.clone())).collect()
+}
+
+/// Acts as their signers signed them.
 #[derive(Default)]
-struct Heard {
-    rosters: BTreeMap<ContentHash, (SignedRoster, Roster)>,
-    /// As their signers signed them.
-    acts: BTreeMap<ContentHash, SignedAct>,
-    /// Acts of which some copy is not what its signer signed.
-    doubtful: BTreeSet<ContentHash>,
-    /// Each participant's acts in the order in which it heard them.
-    lists: Vec<Vec<ContentHash>>,
+struct Acts(BTreeMap<ContentHash, Copy>);
+
+struct Copy {
+    act: SignedAct,
+    /// Whether its event for the log is signed as well.
+    is_whole: bool,
 }
 
-impl Heard {
-    fn rosters(&mut self, rosters: &[SignedRoster], governance: &VerifyingKey) {
-        for signed in rosters {
-            if let Ok(roster) = signed.verify(governance) {
-                self.rosters.insert(signed.hash(), (signed.clone(), roster));
-            }
+impl Acts {
+    /// Takes a copy, if a roster knows a key that it is signed with, and no better copy is there.
+    fn take<'r, R: Iterator<Item = &'r Roster>>(
+        &mut self,
+        signed: &SignedAct,
+        rosters: impl Fn() -> R,
+        governance: &VerifyingKey,
+    ) {
+        let hash = signed.hash();
+        if self.0.get(&hash).is_some_and(|copy| copy.is_whole) {
+            return;
         }
-    }
-
-    /// Only copies that their signers signed count, by whichever roster knew their keys: that it was taken the log says.
-    fn acts(&mut self, acts: &[SignedAct], governance: &VerifyingKey) {
-        let mut list = Vec::new();
-        for signed in acts {
-            let hash = signed.hash();
-            list.push(hash);
-            if self.acts.contains_key(&hash) {
-                continue;
-            }
-            let mut rosters = self.rosters.values().map(|(_, roster)| roster);
-            match rosters.any(|roster| signed.verify(roster, governance).is_ok()) {
-                true => drop(self.acts.insert(hash, signed.clone())),
-                false => drop(self.doubtful.insert(hash)),
-            }
+        let is_whole = rosters().any(|roster| matches!(signed.logged(roster, governance), Ok(Some(_))));
+        if is_whole || rosters().any(|roster| signed.verify(roster, governance).is_ok()) {
+            let act = signed.clone();
+            self.0.insert(hash, Copy { act, is_whole });
         }
-        self.lists.push(list);
-    }
-
-    fn ordered(mut self, leaves: Vec<String>) -> Restored {
-        let mut restored = Restored {
-            leaves,
-            rosters: Vec::new(),
-            acts: Vec::new(),
-            missing: Vec::new(),
-        };
-        let mut register = Register::default();
-        let mut named = BTreeSet::new();
-        for (index, leaf) in (0..).zip(&restored.leaves) {
-            // Verified with the mirror.
-            let Ok(event) = SignedEvent::peek(leaf.as_bytes()) else {
-                continue;
-            };
-            let Some((is_act, hash)) = names(&event).filter(|(_, hash)| named.insert(*hash)) else {
-                continue;
-            };
-            let found = match is_act {
-                true => self
-                    .acts
-                    .get(&hash)
-                    .is_some_and(|signed| fits(&mut register, hash, signed)),
-                false => self.rosters.contains_key(&hash),
-            };
-            if !found {
-                let (kind, actor) = (event.kind, &event.actor);
-                let what = format!("{kind} by {} `{}`", actor.role, actor.id);
-                let index = Some(index);
-                restored.missing.push(Missing { index, hash, what });
-            } else if is_act {
-                restored
-                    .acts
-                    .extend(self.acts.remove(&hash).map(|act| (act, event.at_ms)));
-            } else {
-                restored
-                    .rosters
-                    .extend(self.rosters.remove(&hash).map(|(signed, _)| signed));
-            }
-        }
-        for hash in merged(self.lists, &named) {
-            let signed = self.acts.remove(&hash);
-            match signed.filter(|signed| fits(&mut register, hash, signed)) {
-                Some(signed) => restored.acts.extend(at(signed)),
-                None => restored.missing.push(Missing {
-                    index: None,
-                    hash,
-                    what: match self.doubtful.contains(&hash) {
-                        true => "an act that nobody signed".to_owned(),
-                        false => "an act that follows from none of those that are here".to_owned(),
-                    },
-                }),
-            }
-        }
-        restored
     }
 }
 
@@ -190,30 +213,4 @@ fn names(event: &Event) -> Option<(bool, ContentHash)> {
 /// Whether an act follows from those before it, and makes it true.
 fn fits(register: &mut Register, hash: ContentHash, signed: &SignedAct) -> bool {
     signed.read().is_ok_and(|act| register.apply(hash, &act).is_ok())
-}
-
-fn at(signed: SignedAct) -> Option<(SignedAct, u64)> {
-    let at_ms = signed.read().ok()?.at_ms;
-    Some((signed, at_ms))
-}
-
-/// What several lists hold beyond `named`, each list in its order as far as the lists agree on one.
-fn merged(lists: Vec<Vec<ContentHash>>, named: &BTreeSet<ContentHash>) -> Vec<ContentHash> {
-    let rest = |list: Vec<ContentHash>| list.into_iter().filter(|hash| !named.contains(hash));
-    let mut lists: Vec<Vec<ContentHash>> = lists.into_iter().map(|list| rest(list).rev().collect()).collect();
-    let mut merged = Vec::new();
-    loop {
-        let heads: BTreeSet<ContentHash> = lists.iter().filter_map(|list| list.last().copied()).collect();
-        let waits = |hash: &ContentHash| {
-            lists
-                .iter()
-                .any(|list| list.last() != Some(hash) && list.contains(hash))
-        };
-        let next = heads.iter().find(|hash| !waits(hash)).or(heads.first()).copied();
-        let Some(next) = next else { return merged };
-        merged.push(next);
-        for list in &mut lists {
-            list.retain(|hash| *hash != next);
-        }
-    }
 }

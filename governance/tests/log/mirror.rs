@@ -7,6 +7,7 @@ use crate::world::*;
 fn mirror(size: u64) -> Mirror {
     let log = Log::of(size);
     Mirror {
+        participant: String::new(),
         checkpoint: log.checkpoint().to_string(),
         leaves: log.entries.iter().map(|(event, _)| event.leaf().to_owned()).collect(),
         acts: Vec::new(),

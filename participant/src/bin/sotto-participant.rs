@@ -1,6 +1,7 @@
 //! The agent of one organisation, for deployment: `run` beside the data, and the local operator's commands.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -183,10 +184,14 @@ fn run(config: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
 
 /// Works beside a running agent and without one.
 fn mirror(config: &std::path::Path, file: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
-    let mirror = sotto_participant::mirror(&Config::load(config)?.store)?;
-    let leaves = mirror.leaves.len();
-    std::fs::write(file, serde_json::to_vec(&mirror)?)?;
-    println!("{}: {leaves} leaves of the log", file.display());
+    let config = Config::load(config)?;
+    let mirror = sotto_participant::mirror(&config.store, &config.identity)?;
+    // It holds what this organisation was told: for this user alone, until somebody hands it on.
+    let mut options = std::fs::OpenOptions::new();
+    let mut written = options.write(true).create(true).truncate(true).mode(0o600).open(file)?;
+    written.write_all(&serde_json::to_vec(&mirror)?)?;
+    let (leaves, acts) = (mirror.leaves.len(), mirror.acts.len());
+    println!("{}: {leaves} leaves of the log, {acts} acts", file.display());
     Ok(())
 }
 

@@ -308,7 +308,11 @@ impl World {
     pub fn lose_coordinator(&mut self, mirrors: &[usize]) -> Vec<Missing> {
         self.crash_coordinator(Some(1_000));
         self.note("coordinator's disk is lost".to_owned());
-        let mirrors = mirrors.iter().map(|place| mirror(self.participants[*place].records()));
+        let roster = &self.consortium.signed_roster;
+        let mirrors = mirrors.iter().map(|place| {
+            let name = self.consortium.names[*place].as_str();
+            mirror(name, roster.clone(), self.participants[*place].records())
+        });
         let trust = Trust::of(&self.consortium.roster).expect("a simulated roster has witnesses");
         let governance = self.consortium.governance.public();
         let restored = restore(
@@ -319,7 +323,7 @@ impl World {
         );
         let restored = restored.expect("own mirrors verify");
         let missing = restored.missing.clone();
-        let rows = records_of(restored).into_iter();
+        let rows = records_of(restored, self.now_ms).into_iter();
         let rows = rows.map(|record| record.to_row().expect("own records are written"));
         // Jobs are in no mirror: nobody waits for them any more.
         self.requests.clear();

@@ -90,7 +90,7 @@ async fn the_log_comes_back_from_a_mirror_after_the_coordinator_lost_everything(
     world.running.kill("coordinator").await.unwrap();
 
     let folder = world.state().join("participants/cleveland");
-    let mirror = sotto_participant::mirror(&folder.join("participant.sqlite")).unwrap();
+    let mirror = sotto_participant::mirror(&folder.join("participant.sqlite"), &folder.join("identity")).unwrap();
     assert!(mirror.leaves.len() >= before.len());
     assert_eq!(mirror.leaves[..before.len()], before[..]);
     let file = world.folder.path().join("mirror.json");
@@ -101,7 +101,7 @@ async fn the_log_comes_back_from_a_mirror_after_the_coordinator_lost_everything(
             std::fs::remove_file(entry.path()).unwrap();
         }
     }
-    let rebuilt = sotto_coordinator::rebuild(&coordinator.join("coordinator.toml"), &[file], false).unwrap();
+    let rebuilt = sotto_coordinator::rebuild(&coordinator.join("coordinator.toml"), &[file], true).unwrap();
     assert_eq!((rebuilt.leaves, rebuilt.acts), (mirror.leaves.len(), 1));
 
     // Every witness finds the log that it knows, and goes on cosigning.

@@ -207,3 +207,30 @@ fn an_agent_asks_again_whether_a_steward_of_the_requesters_side_must_agree() {
     let engine = w.world.participants[0].engine.as_ref().unwrap();
     assert!(engine.books().heard().register().any_grant(&signed.hash()).is_none());
 }
+
+/// A coordinator that takes what nobody should: a request that names its sides wrongly. What follows from it is passed over with it, and the
+/// list goes on.
+#[test]
+fn what_is_said_of_a_grant_whose_request_was_passed_over_is_passed_over_with_it() {
+    let mut w = unlisted();
+    let mut wrong = w.world.request_of_grant().read().unwrap();
+    let What::GrantRequested { steward_agrees, .. } = &mut wrong.what else {
+        panic!("a request");
+    };
+    *steward_agrees = true;
+    let by = wrong.by.clone();
+    let wrong = wrong.sign(&w.world.consortium.analyst).unwrap();
+    let (grant, owner) = (wrong.hash(), None);
+    let ends = w
+        .world
+        .signed_act(by, What::GrantRevoked { grant, owner }, &w.world.consortium.analyst);
+    let next = policy(&w, 1);
+    let from = place(&w, 0);
+    let events = [&wrong, &ends, &next].map(|signed| leaf_of(&w, signed));
+    let shown = log_with(&w, 0, events.into());
+    w.say(0, shown);
+    let acts = vec![wrong, ends, next];
+    w.say(0, ToAgent::Acts(Acts { from, acts }));
+    assert!(w.heard("ActPassedOver"), "{:?}", w.world.trace.last());
+    assert_eq!((policy_version(&w), place(&w, 0).count), (1, from.count + 3));
+}

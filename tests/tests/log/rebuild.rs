@@ -3,6 +3,7 @@
 use engine::codes;
 use governance::Status;
 use governance::grant::Unlogged;
+use governance::log::restore::Missing;
 use tests::sim::acts::Decision;
 use tests::sim::{Options, Story};
 
@@ -39,11 +40,27 @@ fn the_log_is_rebuilt_from_any_participants_mirror() {
     let (mut w, job) = answered();
     w.wait(20_000);
     let before = leaves(&w);
-    assert_eq!(w.world.lose_coordinator(&[3]), []);
+    let asked = w.world.requests[&job].clone();
+    let absent = [0, 1, 2].map(|place| Missing::Mirror(format!("site-{place:02}")));
+    assert_eq!(w.world.lose_coordinator(&[3]), absent);
+    let lost_ms = w.world.now_ms;
+    w.mark();
+    w.until("EpochLive");
+    assert!(
+        w.world.now_ms < lost_ms + 10_000,
+        "agents take the next epoch's number at once"
+    );
     w.wait(20_000);
     assert_eq!(leaves(&w)[..before.len()], before[..]);
     let engine = w.world.coordinator.engine.as_ref().unwrap();
     assert!(engine.books().log().release(&job).is_some());
+    // Who asks again in the same words is told: agents have spent its tokens, and its answer stands in the log once.
+    let refused = w
+        .world
+        .tell_coordinator(engine::coordinator::Input::Submit(asked))
+        .unwrap();
+    assert_eq!(refused.unwrap_err().code, codes::REPLAYED);
+    let engine = w.world.coordinator.engine.as_ref().unwrap();
     assert!(
         engine.release(&job, tests::sim::ANALYST).is_none(),
         "answers are in no mirror"
@@ -99,10 +116,16 @@ fn an_act_that_was_heard_and_in_no_checkpoint_yet_is_heard_of_again() {
 #[test]
 fn without_an_owners_mirror_what_only_it_heard_is_named_and_it_answers_nothing() {
     let (mut w, _) = granted();
-    let missing = w.world.lose_coordinator(&[0]);
-    assert!(!missing.is_empty());
+    let missing = w.world.lose_coordinator(&[0, 1]);
+    let missing: Vec<String> = missing.iter().map(ToString::to_string).collect();
     assert!(
-        missing.iter().any(|missing| missing.what.contains("`steward-02`")),
+        missing.iter().any(|missing| missing.contains("mirror of `site-02`")),
+        "{missing:?}"
+    );
+    assert!(
+        missing
+            .iter()
+            .any(|missing| missing.contains("by steward `steward-02`")),
         "{missing:?}"
     );
     w.mark();
