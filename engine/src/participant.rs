@@ -20,7 +20,7 @@ mod trial;
 
 use std::collections::BTreeMap;
 
-use governance::act::Subject;
+use governance::act::{Layer, Subject};
 use governance::{ContentHash, Roster, SignedRoster};
 use secagg::Entropy;
 
@@ -192,7 +192,7 @@ impl Participant {
         let offer = |dataset: &Dataset| Offer {
             dataset: dataset.contract.name.clone(),
             contract_json: dataset.contract.canonical_json(),
-            snapshot: dataset.snapshot.clone(),
+            snapshot: self.snapshot(dataset),
             min_cohort: dataset.min_cohort,
             paused: self.is_paused(dataset),
             budget: dataset
@@ -206,6 +206,24 @@ impl Participant {
             admitted: self.admitted_to(&dataset.contract),
         };
         self.config.datasets.iter().map(offer).collect()
+    }
+
+    /// What an answer is given again under: the state of the data, and of all rules that decide who may ask it. Which rule changed nobody
+    /// learns by it: the data's part is keyed.
+    fn snapshot(&self, dataset: &Dataset) -> String {
+        let (register, own) = (self.books.heard().register(), self.organisation().to_owned());
+        let layers = [Layer::Consortium, Layer::Owner(own)];
+        let policies = layers.map(|layer| register.policy(&layer).map(|policy| policy.hash));
+        let [consortium, owner] = policies
+            .each_ref()
+            .map(|hash| hash.as_ref().map_or(&[][..], |hash| &hash.0));
+        let (stamp, vocabulary) = (self.config.rules.stamp(), register.vocabulary_version().to_le_bytes());
+        let (data, noise) = (
+            dataset.snapshot.as_bytes(),
+            [u8::from(dataset.without_noise.is_empty())],
+        );
+        let parts = [data, &stamp.0, consortium, owner, &vocabulary, &noise];
+        ContentHash::of("snapshot and rules", &parts).to_string()
     }
 
     /// The datasets that are served now, the operator's own view.

@@ -76,6 +76,9 @@ pub trait Decide: Send + Sync {
         None
     }
 
+    /// Stands for the rules of the owner's own disk, and changes when they do: an answer is not given again under others.
+    fn stamp(&self) -> ContentHash;
+
     /// Whether an analyst may know of a dataset whose contract does not show itself to everybody. Absent permission is none.
     fn admits(&self, _dataset: &str, _analyst: &str) -> bool {
         false
@@ -92,6 +95,22 @@ pub struct LocalRules {
 }
 
 impl Decide for LocalRules {
+    fn stamp(&self) -> ContentHash {
+        let lists = [&self.analysts, &self.forbidden_columns].map(|lists| {
+            let lists = lists.iter().map(|(dataset, names)| {
+                let names = names.iter().map(|name| name.as_bytes());
+                let names: Vec<&[u8]> = std::iter::once(dataset.as_bytes()).chain(names).collect();
+                ContentHash::of("list", &names)
+            });
+            lists.collect::<Vec<_>>()
+        });
+        let lists = lists.each_ref().map(|lists| {
+            let lists: Vec<&[u8]> = lists.iter().map(|list| list.0.as_slice()).collect();
+            ContentHash::of("lists", &lists)
+        });
+        ContentHash::of("local rules", &[&lists[0].0, &lists[1].0])
+    }
+
     fn walk(&self, q: &Question<'_>, path: &mut Path) -> Verdict {
         let dataset = &q.request.dataset;
         let analyst = &q.request.analyst;

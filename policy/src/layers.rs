@@ -242,6 +242,14 @@ impl fmt::Display for LayerDecision {
 }
 
 impl Decide for Layers {
+    fn stamp(&self) -> ContentHash {
+        let layers: Vec<ContentHash> = self.iter().map(Policies::hash).collect();
+        let mut parts: Vec<&[u8]> = layers.iter().map(|layer| layer.0.as_slice()).collect();
+        let required = [u8::from(self.consortium_required)];
+        parts.push(&required);
+        ContentHash::of("layers", &parts)
+    }
+
     fn walk(&self, question: &Question<'_>, path: &mut Path) -> Verdict {
         // No layer says nothing, and nothing is put into Cedar's words for it.
         if self.present.is_empty() && !self.consortium_required {

@@ -104,6 +104,11 @@ impl Decide for Rules {
         }
     }
 
+    fn stamp(&self) -> ContentHash {
+        let (owner, local) = (self.owner.stamp(), self.policies.stamp());
+        ContentHash::of("rules", &[&owner.0, &local.0])
+    }
+
     fn local_policy(&self) -> Option<ContentHash> {
         self.policies.iter().next().map(Policies::hash)
     }

@@ -3,6 +3,8 @@
 
 #[path = "grants/accepts.rs"]
 mod accepts;
+#[path = "grants/repeats.rs"]
+mod repeats;
 #[path = "grants/rosters.rs"]
 mod rosters;
 
