@@ -347,6 +347,39 @@ fn an_answer_waits_for_witnesses_reading_goes_on_and_liveness_returns() {
 }
 
 #[test]
+fn without_a_quorum_nobodys_data_is_touched_for_a_new_question() {
+    let (mut w, before) = answered();
+    for place in [0, 1] {
+        w.world.unshown.insert(place);
+    }
+    let question = another(&mut w);
+    let first = w.submit(question);
+    w.until("Witnessing");
+    w.wait(12_000);
+    let question = another(&mut w);
+    let second = w.submit(question);
+    w.wait(10_000);
+    assert!(w.heard(codes::NO_QUORUM), "{:?}", w.world.trace.last());
+    for place in 0..4 {
+        assert_eq!(
+            w.tokens(place, second),
+            0,
+            "nothing is charged for what could not be shown"
+        );
+    }
+    let engine = w.world.coordinator.engine.as_ref().unwrap();
+    assert!(engine.release(&before, ANALYST).is_some(), "reading goes on");
+    w.world.unshown.clear();
+    for place in [0, 1] {
+        w.participant(place).blink(1_000);
+    }
+    w.run();
+    for job in [first, second] {
+        w.expect_released(job);
+    }
+}
+
+#[test]
 fn an_answer_that_waited_through_a_restart_is_shown_when_witnesses_are_back() {
     let (mut w, _) = answered();
     let question = another(&mut w);

@@ -165,6 +165,10 @@ impl Coordinator {
             return Err(Refusal::new(codes::QUEUE_FULL, "the queue is full").remedy("ask again later"));
         }
         let event = self.request_event(&signed, &request)?;
+        if self.books.log().holds(&event.hash()) {
+            let text = "this was asked before the coordinator lost its books: what was answered is not kept, what was charged is spent";
+            return Err(Refusal::new(codes::REPLAYED, text).remedy("ask anew"));
+        }
         turn.leaves.push(event);
         let at_ms = turn.now_ms;
         self.record(
@@ -371,6 +375,12 @@ impl Coordinator {
             && self.may_repeat(&earlier.release.id, &request, &owners, now_ms)
         {
             return Prepared::Repeat(Box::new(earlier.clone()));
+        }
+        // A run goes on: its rounds wait for nothing, and what it has cost is spent.
+        if progress.round == 0
+            && let Some(refusal) = self.degraded(now_ms)
+        {
+            return Prepared::Wait(refusal);
         }
         let start = RoundStart {
             at: SlotId {

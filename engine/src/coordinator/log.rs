@@ -31,6 +31,8 @@ use crate::workload::Refusal;
 const BATCH_MS: u64 = 1_000;
 /// A checkpoint that has no quorum after this long makes room for one that holds more.
 const GATHER_MS: u64 = 2_000;
+/// How long no quorum may have signed before nobody's data is touched for a new question: its answer could not be shown.
+const DEGRADED_MS: u64 = 10_000;
 /// An agent that does not answer is told again, first after this long.
 const AGAIN_MS: u64 = 3_000;
 const AGAIN_MOST_MS: u64 = 60_000;
@@ -48,6 +50,8 @@ const LONGEST_EVENT: usize = 4_096;
 pub(super) struct Log {
     trust: Trust,
     open: Option<Open>,
+    /// When the oldest checkpoint was made that no quorum has signed, nor a later one.
+    unclosed_ms: Option<u64>,
     witnesses: BTreeMap<AgentId, Told>,
     /// Agents' events that wait for a transaction: agents keep them until they are shown to be in the log.
     buffer: Vec<SignedEvent>,
@@ -83,6 +87,7 @@ impl Log {
         Ok(Self {
             trust: Trust::of(roster)?,
             open: None,
+            unclosed_ms: None,
             witnesses: BTreeMap::new(),
             buffer: Vec::new(),
             buffered: BTreeSet::new(),
@@ -356,6 +361,7 @@ impl Coordinator {
             return Ok(());
         }
         open.closed = true;
+        self.log.unclosed_ms = None;
         let checkpoint = open.signed.to_string();
         self.record(CoordinatorRecord::Cosigned { size, checkpoint }, turn);
         let waiting = std::mem::take(&mut self.log.waiting);
@@ -384,6 +390,18 @@ impl Coordinator {
             .into()
     }
 
+    /// Why no new question touches data now, if none does.
+    pub(super) fn degraded(&self, now_ms: u64) -> Option<Refusal> {
+        let since_ms = self.log.unclosed_ms?;
+        let (found, needed) = self.log.gathered();
+        (since_ms + DEGRADED_MS <= now_ms).then(|| {
+            let text = format!("too few witnesses: {found} of {needed} signed the newest checkpoint of the log, so no answer could be shown");
+            Refusal::new(codes::NO_QUORUM, text).remedy(
+                "nothing was charged; it goes on as soon as enough participants are back: `sotto participant` shows who is missing",
+            )
+        })
+    }
+
     /// The end of every step: leaves into the step's transaction, then a checkpoint if one is due, then whoever lacks it is told.
     pub(super) fn tend_log(&mut self, turn: &mut Turn) {
         let own = std::mem::take(&mut turn.leaves);
@@ -405,6 +423,7 @@ impl Coordinator {
         if self.wants_checkpoint(turn.now_ms) {
             let signed = self.checkpoint(self.books.log().size());
             let (since_ms, closed) = (turn.now_ms, false);
+            self.log.unclosed_ms.get_or_insert(since_ms);
             self.log.due_ms = (!self.log.buffer.is_empty()).then_some(turn.now_ms + BATCH_MS);
             self.log.open = Some(Open {
                 signed,

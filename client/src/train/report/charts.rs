@@ -1,5 +1,5 @@
-//! The pictures of a report: loss and epsilon over rounds, calibration, how scores are spread. Intervals are those of the noise,
-//! as released.
+//! The pictures of a report: loss and epsilon over rounds, cases found against false alarms, calibration, how scores are spread. Intervals
+//! are those of the noise, as released.
 
 use workload::training::{Estimate, Evaluation, LossPoint, TrainPlan};
 
@@ -58,6 +58,44 @@ pub(super) fn epsilon_chart(trained: &Trained, plan: Option<&TrainPlan>) -> Opti
     };
     let title = format!("Privacy spent by the run of model {}", trained.short_hash());
     Some(Figure::new(title, panel).note(format!("{}; unit: {}", privacy.mechanism, privacy.unit)))
+}
+
+/// Cases found against false alarms, a point for each threshold between two bins of the score; `None` unless the model has two classes and
+/// the noise left rows of both. Made from the bins as they were released: no interval of its own.
+pub(super) fn roc_chart(evaluation: &Evaluation) -> Option<Figure> {
+    let auc = evaluation.overall.auc?.value.get();
+    let bins = evaluation.calibration.iter().filter_map(|bin| {
+        let (rows, share) = (bin.rows?.value.get().max(0.0), bin.observed?.value.get());
+        Some((bin.predicted.get(), rows * share, rows * (1.0 - share)))
+    });
+    let mut bins: Vec<(f64, f64, f64)> = bins.collect();
+    bins.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let cases: f64 = bins.iter().map(|bin| bin.1).sum();
+    let others: f64 = bins.iter().map(|bin| bin.2).sum();
+    if cases <= 0.0 || others <= 0.0 {
+        return None;
+    }
+    let (mut found, mut alarms) = (0.0, 0.0);
+    let mut points = vec![Point::new(0.0, 0.0)];
+    for (_, of_cases, of_others) in bins {
+        found += of_cases / cases;
+        alarms += of_others / others;
+        points.push(Point::new(alarms, found));
+    }
+    let share = |label: &str| Axis::new(label).at_least(0.0, 1.0);
+    let chance = vec![Point::new(0.0, 0.0), Point::new(1.0, 1.0)];
+    let panel = Panel {
+        x: share("false positive rate"),
+        y: share("true positive rate"),
+        series: vec![
+            Series::new("model", Mark::Line, points),
+            Series::new("chance", Mark::Reference, chance),
+        ],
+    };
+    let figure = Figure::new(title("ROC curve", evaluation), panel);
+    Some(figure.note(format!(
+        "AUC {auc:.3} as released; the line is made from the noisy bins of the score"
+    )))
 }
 
 /// What was so against what the model said; `None` for a model of numbers.

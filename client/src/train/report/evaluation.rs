@@ -49,6 +49,7 @@ pub(super) fn section(report: &Report) -> Result<Vec<Block>, Problem> {
     }
     let observed = format!("observed {yes}");
     for (name, figure) in [
+        ("roc", charts::roc_chart(evaluation)),
         ("calibration", charts::calibration_chart(evaluation, &observed)),
         ("scores", charts::scores_chart(evaluation)),
     ] {

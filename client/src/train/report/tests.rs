@@ -209,6 +209,7 @@ fn the_statement_is_whole() {
         "| AUC | ",
         "![Privacy spent by the run of model",
         "(epsilon.png)",
+        "(roc.png)",
         "(calibration.png)",
         "(scores.png)",
     ] {
@@ -271,7 +272,7 @@ fn every_picture_of_the_notes_is_written_beside_them() {
         .skip(1)
         .filter_map(|rest| rest.split(')').next())
         .collect();
-    assert_eq!(linked, ["epsilon.png", "calibration.png", "scores.png"]);
+    assert_eq!(linked, ["epsilon.png", "roc.png", "calibration.png", "scores.png"]);
     for name in linked {
         assert!(
             names.contains(name) && names.contains(&name.replace("png", "svg")),
@@ -292,6 +293,26 @@ fn the_curve_of_epsilon_ends_at_what_the_release_says() {
     let curve = &figure.panels[0].series[0].points;
     assert_eq!((curve.len(), curve[0].y), (13, 0.0));
     assert!((curve[12].y - spent).abs() < 1e-12 && curve.windows(2).all(|pair| pair[0].y < pair[1].y));
+}
+
+#[test]
+fn the_area_under_the_roc_curve_is_the_released_auc_as_far_as_bins_tell() {
+    let report = report(None);
+    let evaluation = &report.evaluated.as_ref().unwrap().evaluation;
+    let points = &charts::roc_chart(evaluation).unwrap().panels[0].series[0].points;
+    let end = points.last().unwrap();
+    assert!((end.x - 1.0).abs() < 1e-9 && (end.y - 1.0).abs() < 1e-9);
+    assert!(
+        points
+            .windows(2)
+            .all(|pair| pair[0].x <= pair[1].x && pair[0].y <= pair[1].y)
+    );
+    let area: f64 = points
+        .windows(2)
+        .map(|pair| (pair[1].x - pair[0].x) * f64::midpoint(pair[0].y, pair[1].y))
+        .sum();
+    let auc = evaluation.overall.auc.unwrap().value.get();
+    assert!((area - auc).abs() < 0.05, "{area} of {auc}");
 }
 
 #[test]
