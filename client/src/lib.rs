@@ -27,6 +27,7 @@ pub mod grants;
 pub mod lineage;
 #[cfg(feature = "agents")]
 pub mod local;
+mod names;
 pub mod output;
 pub mod plot;
 mod problem;
