@@ -27,7 +27,8 @@ pub struct QuestionArgs {
     /// What the answer may cost: the smaller, the more private and the less exact
     #[arg(long, allow_negative_numbers = true)]
     pub epsilon: Option<f64>,
-    /// Half-width of the widest 95 % interval that you can use; Sottovoce finds the epsilon
+    /// Half-width of the widest 95 % interval that you can use; Sottovoce finds the epsilon that gives it if groups are as large as the
+    /// contract allows, and warns where an answer's interval is wider
     #[arg(long, value_name = "X", conflicts_with = "epsilon", allow_negative_numbers = true)]
     pub target_error: Option<f64>,
     /// Dataset, or just one version of it as NAME@VERSION [default: the table after FROM]
