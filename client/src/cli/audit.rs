@@ -96,7 +96,7 @@ struct Scan {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  sotto audit explain 3f9c2b6e8d0a4f1199aa55bb66cc77dd --json")]
 struct Explain {
-    /// A release or job by its id, or the hash of a release or request
+    /// A release or job by its id, or the hash of a release or request; the first eight digits are enough if nothing else begins with them
     release: String,
     #[command(flatten)]
     remote: Remote,
