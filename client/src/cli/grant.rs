@@ -1,12 +1,14 @@
 //! `sotto grant`: who may ask what of whose data, asked for, approved on both sides, stopped and ended by id.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, IsTerminal, stdin};
 
 use clap::{Args, Subcommand};
-use governance::ContentHash;
 use governance::canonical::Real;
 use governance::grant::{Action, Extent, Terms};
+use governance::purpose::Vocabulary;
 use governance::register::GrantView;
+use governance::{ContentHash, Roster};
 use serde_json::{Value, json};
 
 use super::remote::{Remote, Shown};
@@ -14,7 +16,7 @@ use crate::client::now_ms;
 use crate::grants::{Decided, Stop, short, status};
 use crate::output::{Kind, Sheet};
 use crate::released::minute;
-use crate::{Client, Problem};
+use crate::{Client, Exit, Problem, names};
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -22,7 +24,7 @@ const DAY_MS: u64 = 86_400_000;
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
 Examples:
-  sotto grant request --dataset heart --purpose DUO:0000006 --action query --epsilon 2 --days 90 --columns age,chol
+  sotto grant request --dataset heart --purpose DUO:0000006 --action query --epsilon 2
   sotto grant list                                  yours, or those that concern your organisation
   sotto grant approve 3f9c2b6e8d0a                  as a steward of the owner; then the requester's side
   sotto grant approve 3f9c2b6e8d0a --epsilon 1      offers less, which the requester's side must agree to
@@ -61,8 +63,10 @@ enum Act {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  sotto grant request --dataset heart --purpose DUO:0000006 --action query --epsilon 2 --days 90 --columns age,chol")]
+Examples:
+  sotto grant request --dataset heart --purpose DUO:0000006 --action query --epsilon 2
+  sotto grant request --dataset heart --purpose DUO:0000006 --action query \\
+      --epsilon 2 --days 90 --columns age,chol --owner \"Cleveland Clinic\"")]
 struct Request {
     #[arg(long)]
     dataset: String,
@@ -119,7 +123,7 @@ struct Show {
 Examples:
   sotto grant approve 3f9c2b6e8d0a                                        shows the terms and asks
   sotto grant approve 3f9c2b6e8d0a --epsilon 1 --days 30 --columns age    a steward of the owner offers less
-  sotto grant approve 3f9c2b6e8d0a..                                      all 64 digits, as `grant show` prints them: does not ask
+  sotto grant approve 3f9c2b6e8d0a..           all 64 digits, as `grant show` prints them: does not ask
 
 The id is a hash of the terms, so the whole id approves these terms and no others.")]
 struct Approve {
@@ -182,9 +186,11 @@ impl Request {
     async fn run(self, json: bool) -> Result<(), Problem> {
         let (mut client, _) = self.remote.connect().await?;
         let dataset = client.dataset(&self.dataset).await?;
+        let decided = client.decided().await?;
+        grantable(&self.purpose, &dataset.contract.purposes, decided.register.vocabulary())?;
         let mut owners = self.owner;
         if owners.is_empty() {
-            let offers = |site: &&proto::v1::Participant| site.datasets.contains(&self.dataset);
+            let offers = |site: &&proto::v1::Participant| site.datasets.contains(&dataset.name);
             let sites = client.participants().await?;
             owners = sites
                 .iter()
@@ -192,13 +198,15 @@ impl Request {
                 .map(|site| site.organisation.clone())
                 .collect();
         }
+        let owners: BTreeSet<String> = owners.into_iter().collect();
+        answerable(&owners, &client.newest_roster().await?)?;
         let by = client.by();
         let from_ms = now_ms();
         let terms = Terms {
             requester: by.id,
             organisation: by.organisation,
-            dataset: self.dataset,
-            owners: owners.into_iter().collect(),
+            dataset: dataset.name,
+            owners,
             columns: self.columns,
             aggregates: self.aggregates,
             purposes: self.purpose.into_iter().collect(),
@@ -223,6 +231,56 @@ impl Request {
         }
         Ok(())
     }
+}
+
+/// Whether a grant for these purposes could ever admit a question about the dataset.
+fn grantable(wanted: &[String], allowed: &[String], vocabulary: &Vocabulary) -> Result<(), Problem> {
+    let refused = |text: String, remedy: String| Err(Problem::new(Exit::Refused, "SOTTO-7304", text).remedy(remedy));
+    for purpose in wanted {
+        if !vocabulary.contains(purpose) {
+            let known = vocabulary.terms().map(|term| term.id.as_str());
+            let text = format!("unknown purpose `{purpose}`: a grant names purposes of the vocabulary");
+            return refused(
+                text,
+                format!("{} (`sotto purpose list` shows all)", names::instead(purpose, known)),
+            );
+        }
+        let fits = |allowed: &String| vocabulary.subsumes(allowed, purpose) || vocabulary.subsumes(purpose, allowed);
+        if !allowed.iter().any(fits) {
+            let text = format!("the contract allows nothing that `{purpose}` covers");
+            return refused(
+                text,
+                format!("allowed purposes, and what is below them: {}", allowed.join(", ")),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Whether everybody who is asked has somebody who can answer: an agent with the data, and a steward.
+fn answerable(owners: &BTreeSet<String>, roster: &Roster) -> Result<(), Problem> {
+    let refused = |text: String| Problem::new(Exit::Refused, "SOTTO-2021", text);
+    if let Some(unknown) = owners.iter().find(|owner| !roster.has_agent_of(owner)) {
+        let known = roster.agents.iter().map(|agent| agent.organisation.as_str());
+        let text = format!("no agent of `{unknown}` is in the roster");
+        return Err(refused(text).remedy(names::instead(unknown, known)));
+    }
+    let (with, without): (Vec<&String>, Vec<&String>) = owners.iter().partition(|owner| roster.has_steward_of(owner));
+    if without.is_empty() {
+        return Ok(());
+    }
+    let named = |owners: &[&String], each: &str| {
+        let owners: Vec<String> = owners.iter().map(|owner| each.replace("{}", owner)).collect();
+        owners.join(" ")
+    };
+    let text = format!(
+        "no steward speaks for {}, so nobody there can offer a grant",
+        named(&without, "`{}`")
+    );
+    Err(refused(text).remedy(match with.as_slice() {
+        [] => "governance enrols a steward of each owner: `sotto enroll request --role steward`".to_owned(),
+        others => format!("ask the others: {}", named(others, "--owner \"{}\"")),
+    }))
 }
 
 impl Approve {
@@ -379,7 +437,7 @@ fn words(view: &GrantView<'_>) -> String {
     text
 }
 
-fn list(names: &std::collections::BTreeSet<String>) -> String {
+fn list(names: &BTreeSet<String>) -> String {
     names.iter().cloned().collect::<Vec<_>>().join(", ")
 }
 
@@ -412,4 +470,77 @@ fn action(text: &str) -> Result<Action, String> {
 
 fn real(what: &str, value: f64) -> Result<Real, Problem> {
     Real::new(value).ok_or_else(|| Problem::usage(format!("{what} {value}: expected a finite number")))
+}
+
+#[cfg(test)]
+mod tests {
+    use governance::{Agent, CoordinatorEntry, SigningKey, Steward};
+
+    use super::*;
+
+    fn roster(stewards: &[&str]) -> Roster {
+        let (key, tls_key) = (SigningKey::from_seed(&[1; 32]).unwrap().public(), ContentHash([0; 32]));
+        let agent = |organisation: &&str| Agent {
+            id: organisation.to_lowercase(),
+            organisation: (*organisation).to_owned(),
+            signing_key: key,
+            tls_key,
+        };
+        let steward = |organisation: &&str| Steward {
+            id: format!("sue-{organisation}"),
+            organisation: (*organisation).to_owned(),
+            key,
+            tls_key,
+        };
+        Roster {
+            consortium: "three".to_owned(),
+            version: 1,
+            c: 1,
+            min_cohort: 3,
+            agents: ["North", "South", "West"].iter().map(agent).collect(),
+            analysts: Vec::new(),
+            stewards: stewards.iter().map(steward).collect(),
+            coordinator: CoordinatorEntry {
+                id: "hub".to_owned(),
+                organisation: None,
+                tls_key,
+                signing_key: key,
+            },
+            retiring: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn owners_without_a_steward_are_named_and_the_others_can_be_asked() {
+        let all: BTreeSet<String> = ["North", "South", "West"].map(str::to_owned).into();
+        answerable(&all, &roster(&["North", "South", "West"])).unwrap();
+        let problem = answerable(&all, &roster(&["North", "West"])).unwrap_err();
+        assert!(
+            problem.message.contains("`South`") && !problem.message.contains("North"),
+            "{problem}"
+        );
+        assert_eq!(
+            problem.remedy.unwrap(),
+            "ask the others: --owner \"North\" --owner \"West\""
+        );
+        let nobody = answerable(&all, &roster(&[])).unwrap_err();
+        assert!(nobody.remedy.unwrap().contains("--role steward"));
+        let unknown = answerable(&["Nort".to_owned()].into(), &roster(&["North"])).unwrap_err();
+        assert_eq!(unknown.remedy.unwrap(), "did you mean `North`?");
+    }
+
+    #[test]
+    fn a_purpose_that_no_question_under_the_contract_can_have_is_refused() {
+        let (allowed, duo) = (["DUO:0000006".to_owned()], Vocabulary::default());
+        let asked = |purpose: &str| grantable(&[purpose.to_owned()], &allowed, &duo);
+        for good in ["DUO:0000006", "DUO:0000007", "DUO:0000042"] {
+            asked(good).unwrap();
+        }
+        let slip = asked("DUO:000006").unwrap_err();
+        assert!(slip.message.contains("unknown purpose"), "{slip}");
+        assert!(slip.remedy.unwrap().starts_with("did you mean `DUO:0000006`?"));
+        let other = asked("quality").unwrap_err();
+        assert_eq!(other.code, "SOTTO-7304");
+        assert!(other.remedy.unwrap().contains("DUO:0000006"));
+    }
 }
