@@ -122,7 +122,7 @@ impl AuditLog {
 
 /// Verifies a bundle with nothing but the trust file.
 pub fn verify(file: &Path, trust: &Trust) -> Result<Verified, Problem> {
-    let text = std::fs::read_to_string(file).map_err(|error| Problem::local(file.display(), error))?;
+    let text = std::fs::read_to_string(file).map_err(|error| Problem::unread(file, &error))?;
     let bundle = Bundle::parse(&text).map_err(unproven)?;
     bundle.verify(trust).map_err(unproven)
 }
@@ -137,7 +137,7 @@ pub fn rosters_of(verified: &Verified, trust: &Trust) -> Result<Rosters, Problem
 
 /// A trust file that somebody was given.
 pub fn trust_file(file: &Path) -> Result<Trust, Problem> {
-    let text = std::fs::read_to_string(file).map_err(|error| Problem::local(file.display(), error))?;
+    let text = std::fs::read_to_string(file).map_err(|error| Problem::unread(file, &error))?;
     Trust::parse(&text).map_err(unproven)
 }
 

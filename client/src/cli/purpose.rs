@@ -80,7 +80,7 @@ impl Purpose {
 
 impl Publish {
     async fn run(self, json: bool) -> Result<(), Problem> {
-        let text = std::fs::read_to_string(&self.file).map_err(|error| Problem::local(self.file.display(), error))?;
+        let text = std::fs::read_to_string(&self.file).map_err(|error| Problem::unread(&self.file, &error))?;
         let file: File = toml::from_str(&text).map_err(|error| {
             let line = error
                 .span()

@@ -84,15 +84,20 @@ impl QuestionArgs {
         })
     }
 
-    /// A run file instead of a question: `sotto explain run.toml`.
+    /// A run file instead of a question: `sotto explain run.toml`. One word is no question, so it means a file that is not there, too.
     pub fn run_file(&self) -> Option<PathBuf> {
         let path = PathBuf::from(self.sql.as_deref()?);
-        (path.extension().is_some_and(|ending| ending == "toml") && path.is_file()).then_some(path)
+        let word = || {
+            self.sql
+                .as_deref()
+                .is_some_and(|sql| !sql.contains(char::is_whitespace))
+        };
+        (path.extension().is_some_and(|ending| ending == "toml") && (path.is_file() || word())).then_some(path)
     }
 
     fn read_sql(&self) -> Result<String, Problem> {
         let sql = match (&self.sql, &self.file) {
-            (_, Some(file)) => std::fs::read_to_string(file).map_err(|error| Problem::local(file.display(), error))?,
+            (_, Some(file)) => std::fs::read_to_string(file).map_err(|error| Problem::unread(file, &error))?,
             (Some(sql), _) if sql != "-" => sql.clone(),
             (sql, _) => {
                 if sql.is_none() && stdin().is_terminal() {

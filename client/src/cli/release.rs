@@ -114,7 +114,7 @@ impl Verify {
         let given = self.trust.as_deref().map(audit::trust_file).transpose()?;
         let file = Path::new(&self.release);
         let (kept, roster) = if file.is_file() {
-            let text = std::fs::read(file).map_err(|error| Problem::local(&self.release, error))?;
+            let text = std::fs::read(file).map_err(|error| Problem::unread(file, &error))?;
             let kept = serde_json::from_slice(&text).map_err(|error| Problem::local(&self.release, error))?;
             (kept, None)
         } else {
