@@ -18,6 +18,7 @@ pub mod driver;
 pub mod gate;
 mod grants;
 mod link;
+pub mod notices;
 pub mod rules;
 pub mod serving;
 pub mod socket;

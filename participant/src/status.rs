@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::consent;
 use crate::driver::now_ms;
-use crate::grants;
+use crate::{grants, notices};
 
 /// One line of JSON over the local socket.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
@@ -217,7 +217,7 @@ impl Status {
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
-        self.recent.push_back(format!("{event:?}"));
+        self.recent.push_back(notices::words(event));
     }
 }
 
