@@ -29,6 +29,7 @@ pub mod lineage;
 #[cfg(feature = "agents")]
 pub mod local;
 mod names;
+mod notices;
 pub mod output;
 pub mod plot;
 mod problem;

@@ -58,6 +58,13 @@ impl Released {
         }
     }
 
+    /// Marks it as made under a grant that an owner revoked since.
+    #[cfg(test)]
+    pub(crate) fn under_revoked(mut self, grant: ContentHash, owner: &str) -> Self {
+        self.revoked.push((grant, owner.to_owned()));
+        self
+    }
+
     /// Marks it as one that was given before.
     pub(crate) fn again(mut self) -> Self {
         self.repeated = true;

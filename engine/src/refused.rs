@@ -4,6 +4,7 @@
 use std::fmt;
 
 use governance::RegisterError;
+use governance::grant::GrantError;
 use serde::{Deserialize, Serialize};
 
 use crate::codes;
@@ -13,6 +14,10 @@ use crate::workload::Refusal;
 pub(crate) fn of_act(error: &RegisterError) -> Refusal {
     let (code, remedy) = match error {
         RegisterError::UnknownGrant(_) => (codes::UNKNOWN_GRANT, "`sotto grant list` shows yours"),
+        RegisterError::Grant(GrantError::Terms(_)) => (
+            codes::ACT,
+            "correct what is named: `sotto purpose list` and `sotto dataset show` say what there is",
+        ),
         RegisterError::Grant(_) => (codes::ACT, "`sotto grant show` says where it stands"),
         RegisterError::Act(_) => (codes::ACT, "`sotto doctor` compares keys and clocks"),
         RegisterError::Stale { .. } => (codes::ACT, "look again: somebody published meanwhile"),

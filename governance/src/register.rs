@@ -93,7 +93,7 @@ pub enum RegisterError {
     /// Said of a grant that does not exist and of one that is other people's, so that nobody can tell them apart.
     #[error("no grant {0} of yours")]
     UnknownGrant(ContentHash),
-    #[error("a {role:?} may not sign `{what}` here: {who} may")]
+    #[error("{role} may not sign `{what}` here: {who} may")]
     MayNot {
         role: Role,
         what: &'static str,

@@ -17,7 +17,7 @@ use crate::output::{Cell, Format, Kind, Sheet, plain};
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
 Examples:
-  sotto dataset
+  sotto dataset                                  all that you may know of; the same: sotto dataset list
   sotto dataset show heart
   sotto dataset show heart@1.0.0                 one version of several
   sotto dataset mock heart -o heart.csv          made-up rows to develop against")]
@@ -32,10 +32,20 @@ pub struct Dataset {
 
 #[derive(Debug, Subcommand)]
 enum Act {
+    /// Datasets that you may know of, and who serves them
+    List(List),
     /// Columns, types, bounds and rules of one dataset
     Show(Show),
     /// Made-up rows from a contract alone, to develop against; spends nothing
     Mock(Mock),
+}
+
+#[derive(Debug, Args)]
+struct List {
+    #[command(flatten)]
+    remote: Remote,
+    #[command(flatten)]
+    shown: Shown,
 }
 
 #[derive(Debug, Args)]
@@ -54,14 +64,18 @@ struct Show {
 
 impl Dataset {
     pub async fn run(self, json: bool) -> Result<(), Problem> {
-        match self.act {
+        let Self { act, remote, shown } = self;
+        match act {
+            Some(Act::List(list)) => list.run(json).await,
             Some(Act::Show(show)) => show.run(json).await,
             Some(Act::Mock(mock)) => mock.run(json).await,
-            None => self.list(json).await,
+            None => List { remote, shown }.run(json).await,
         }
     }
+}
 
-    async fn list(self, json: bool) -> Result<(), Problem> {
+impl List {
+    async fn run(self, json: bool) -> Result<(), Problem> {
         let (mut client, _) = self.remote.connect().await?;
         self.shown.target(json)?.write(&listing(&client.catalogue().await?))
     }

@@ -110,7 +110,7 @@ enum Command {
     Reinstate(suspend::Reinstate),
     /// Contracts: check a file, compare two; as a steward publish, deprecate and retire versions
     Contract(contract::ContractCommand),
-    /// Policies in files: check, test, explain and sign them
+    /// Policies in files: check, test, explain and publish them
     Policy(policy::PolicyCommand),
     /// Check clock, identity, connection, roster, cohort and contracts; a remedy for whatever is wrong
     Doctor(doctor::Doctor),

@@ -264,13 +264,17 @@ fn listed(models: &Models) -> Sheet {
     sheet
 }
 
-/// Revoked grants that a version, or its figures, stand on.
+/// Revoked grants that a version stands on: its own run's and figures', and those of the models that it was continued from.
 fn flags<'a>(
     models: &'a Models,
     version: &'a Version,
 ) -> impl Iterator<Item = &'a (String, governance::ContentHash, String)> {
-    let own = |release: &String| version.release == *release || version.figures.contains(release);
-    models.revoked.iter().filter(move |(release, ..)| own(release))
+    let line = models.lineage(version);
+    let stands = move |release: &String| {
+        line.iter()
+            .any(|version| version.release == *release || version.figures.contains(release))
+    };
+    models.revoked.iter().filter(move |(release, ..)| stands(release))
 }
 
 /// The ancestors, with what each of them cost.

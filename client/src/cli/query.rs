@@ -137,10 +137,16 @@ fn warn(short: Option<&str>) {
     }
 }
 
-/// The owners' refusal with what their published budgets say about it.
+/// The owners' refusal with what their published budgets say about it, if it is about budgets.
 fn explained(problem: Problem, short: Option<&str>) -> Problem {
+    let refused = matches!(problem.exit, Exit::Refused | Exit::Failed);
     match short {
-        Some(short) if matches!(problem.exit, Exit::Refused | Exit::Failed) => problem.remedy(short),
+        Some(short)
+            if refused
+                && (problem.code == engine::codes::BUDGET || problem.message.contains(engine::codes::BUDGET)) =>
+        {
+            problem.remedy(short)
+        }
         _ => problem,
     }
 }

@@ -43,9 +43,17 @@ impl Remote {
         Ok(profile)
     }
 
+    /// The connection; on the way it is said, on standard error, what became of this person's grants.
     pub async fn connect(&self) -> Result<(Client, Profile), Problem> {
         let profile = self.resolve()?;
-        let client = Client::connect(&profile.coordinator, load_identity(&profile)?).await?;
+        let mut client = Client::connect(&profile.coordinator, load_identity(&profile)?).await?;
+        // Whoever may not read the register has no grants; what is wrong with the connection the command itself will say.
+        for note in crate::notices::news(&mut client, &profile.identity)
+            .await
+            .unwrap_or_default()
+        {
+            eprintln!("note: {note}");
+        }
         Ok((client, profile))
     }
 }

@@ -94,6 +94,11 @@ pub fn contract(contract: &Contract) -> Map<String, Value> {
     ])
 }
 
+/// Grants that it was made under and that were revoked since.
+pub fn revoked(released: &Released) -> Value {
+    own("RevokedFacet", json!({ "grants": released.revoked_json() }))
+}
+
 /// What was claimed for whom, and at which price.
 pub fn privacy(released: &Released) -> Value {
     let receipt = released.receipt();

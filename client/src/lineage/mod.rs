@@ -125,14 +125,18 @@ impl Lineage {
         let request = released.request();
         let plan: String = released.receipt().plan.to_string().chars().take(12).collect();
         let described = contract.map(facets::contract).unwrap_or_default();
+        let mut run_facets = Map::from_iter([
+            ("sottovoce_privacy".to_owned(), facets::privacy(released)),
+            ("sottovoce_request".to_owned(), facets::request(released)),
+        ]);
+        if !released.revoked().is_empty() {
+            run_facets.insert("sottovoce_revoked".to_owned(), facets::revoked(released));
+        }
         Run {
             id: released.id(),
             job: format!("{}.{}.{plan}", request.dataset, request.kind),
             job_facets: Map::from_iter([("jobType".to_owned(), facets::job_type(&request.kind))]),
-            run_facets: Map::from_iter([
-                ("sottovoce_privacy".to_owned(), facets::privacy(released)),
-                ("sottovoce_request".to_owned(), facets::request(released)),
-            ]),
+            run_facets,
             inputs: vec![self.dataset(&request.dataset, described)],
             outputs: Vec::new(),
             request,

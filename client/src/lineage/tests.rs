@@ -186,6 +186,21 @@ fn a_question_is_a_run_from_the_contract_to_the_release() {
 }
 
 #[test]
+fn a_run_whose_grant_was_revoked_since_carries_the_flag() {
+    let lineage = Lineage::of("hearts");
+    let [_, clean] = lineage.release(&answered(), None).unwrap();
+    assert!(clean["run"]["facets"]["sottovoce_revoked"].is_null());
+    let flagged = answered().under_revoked(ContentHash([9; 32]), "North Clinic");
+    for event in lineage.release(&flagged, None).unwrap() {
+        valid(&event);
+        assert_eq!(
+            event["run"]["facets"]["sottovoce_revoked"]["grants"][0]["owner"],
+            "North Clinic"
+        );
+    }
+}
+
+#[test]
 fn a_contract_that_nobody_offers_any_more_is_named_and_not_described() {
     let [_, complete] = Lineage::of("hearts").release(&answered(), None).unwrap();
     valid(&complete);

@@ -63,6 +63,7 @@ async fn a_grant_admits_a_question_and_a_local_revocation_ends_it_with_the_coord
             "its own part alone"
         );
     }
+    world.everybody_allows(COUNT, 0.5).await;
     let answer = world.ask(COUNT, 0.5).await.unwrap();
     assert_eq!(answer.receipt().contributors, 4);
     let outside = world.ask("SELECT AVG(chol) FROM heart", 0.5).await.unwrap_err();

@@ -55,6 +55,21 @@ impl World {
             .expect("an answer or a clear failure in time")
     }
 
+    /// Waits until every owner's agent would answer a question: an act that a quorum has seen may be on its way to one of them.
+    pub async fn everybody_allows(&self, sql: &str, epsilon: f64) {
+        let mut analyst = self.analyst().await;
+        for _ in 0..20 {
+            let dataset = analyst.dataset("heart").await.unwrap();
+            let question = sottovoce::ask::question(&dataset, sql, epsilon, "research", 1);
+            let said = analyst.explain(question).await.unwrap();
+            if said.len() == 4 && said.iter().all(|owner| owner.verdict() != "refuse") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await; // polls a condition, for at most ten seconds
+        }
+        panic!("some owner still refuses");
+    }
+
     /// Waits until so many agents share a live epoch.
     pub async fn agents_in_epoch(&self, agents: u32) {
         for _ in 0..600 {

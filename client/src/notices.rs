@@ -1,0 +1,151 @@
+//! What became of a person's grants since it last looked: said once, by whatever command connects next.
+//!
+//! Nothing of it decides anything: agents heard of it before. Costs one call a command, and a small file in the identity folder; where that
+//! cannot be written it is said again the next time.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use governance::Status;
+
+use crate::grants::{Decided, short, status};
+use crate::{Client, Problem};
+
+/// Lines that the person was told of, one to a line.
+const FILE: &str = "notices.txt";
+
+/// Words for what ended or was held up since the last look, by what `folder` keeps of it.
+pub async fn news(client: &mut Client, folder: &Path) -> Result<Vec<String>, Problem> {
+    let decided = client.decided().await?;
+    let file = folder.join(FILE);
+    let told = std::fs::read_to_string(&file).unwrap_or_default();
+    let (words, holds) = since(&decided, &told.lines().collect());
+    let holds: String = holds.iter().map(|line| format!("{line}\n")).collect();
+    if holds != told {
+        let _ = std::fs::write(&file, holds);
+    }
+    Ok(words)
+}
+
+/// What is news, and everything that stands so now: what is lifted and comes again is news again.
+fn since(decided: &Decided, told: &BTreeSet<&str>) -> (Vec<String>, BTreeSet<String>) {
+    let (mut words, mut holds) = (Vec::new(), BTreeSet::new());
+    for view in decided.register.grants(&decided.by) {
+        let id = short(&view.grant.id);
+        for (owner, line) in &view.lines {
+            let stands = status(line);
+            if !matches!(
+                stands,
+                Status::Suspended | Status::Revoked | Status::Completed | Status::Expired
+            ) {
+                continue;
+            }
+            let stands = stands.spelling();
+            let key = format!("{} {stands} {owner}", view.grant.id);
+            if !told.contains(key.as_str()) {
+                words.push(format!(
+                    "grant {id} of `{owner}` is {stands}, and was not when you last looked: `sotto grant show {id}` says by whom and why"
+                ));
+            }
+            holds.insert(key);
+        }
+    }
+    (words, holds)
+}
+
+#[cfg(test)]
+mod tests {
+    use governance::act::By;
+    use governance::canonical::Real;
+    use governance::grant::{Action, Extent, Terms};
+    use governance::log::event::Role;
+    use governance::{Act, Register, SigningKey, What};
+
+    use super::*;
+
+    fn by(role: Role, id: &str, organisation: &str) -> By {
+        let (id, organisation) = (id.to_owned(), organisation.to_owned());
+        By { role, id, organisation }
+    }
+
+    fn apply(decided: &mut Decided, by: By, at_ms: u64, what: What) -> governance::ContentHash {
+        let act = Act {
+            by,
+            at_ms,
+            note: String::new(),
+            what,
+        };
+        let hash = act.sign(&SigningKey::from_seed(&[1; 32]).unwrap()).unwrap().hash();
+        decided.register.apply(hash, &act).unwrap();
+        hash
+    }
+
+    #[test]
+    fn what_an_owner_takes_back_is_told_once_and_again_if_it_comes_again() {
+        let ana = || by(Role::Analyst, "ana", "university");
+        let nora = || by(Role::Steward, "nora", "north");
+        let mut decided = Decided {
+            register: Register::default(),
+            by: ana(),
+        };
+        let terms = Terms {
+            requester: "ana".into(),
+            organisation: "university".into(),
+            dataset: "heart".into(),
+            owners: ["north".to_owned()].into(),
+            columns: Extent::All,
+            aggregates: Extent::All,
+            purposes: ["research".to_owned()].into(),
+            actions: [Action::Query].into(),
+            epsilon: Real::new(1.0).unwrap(),
+            delta: Real::new(1e-6).unwrap(),
+            from_ms: 0,
+            until_ms: u64::MAX,
+        };
+        let asked = What::GrantRequested {
+            terms: terms.clone(),
+            steward_agrees: false,
+        };
+        let grant = apply(&mut decided, ana(), 1, asked);
+        let owner = "north".to_owned();
+        apply(&mut decided, nora(), 2, What::GrantOffered { grant, owner, terms });
+        let (words, holds) = since(&decided, &BTreeSet::new());
+        assert_eq!(
+            (words, holds),
+            (vec![], BTreeSet::new()),
+            "a grant that stands is no news"
+        );
+
+        let owner = Some("north".to_owned());
+        let suspended = apply(
+            &mut decided,
+            nora(),
+            3,
+            What::GrantSuspended {
+                grant,
+                owner: owner.clone(),
+            },
+        );
+        let (words, holds) = since(&decided, &BTreeSet::new());
+        assert!(words[0].contains("of `north` is suspended"), "{words:?}");
+        let (words, again) = since(&decided, &holds.iter().map(String::as_str).collect());
+        assert_eq!((words, &again), (vec![], &holds));
+
+        let lifts = [suspended].into();
+        apply(
+            &mut decided,
+            nora(),
+            4,
+            What::GrantResumed {
+                grant,
+                owner: owner.clone(),
+                lifts,
+            },
+        );
+        let (_, none) = since(&decided, &holds.iter().map(String::as_str).collect());
+        assert_eq!(none, BTreeSet::new());
+        apply(&mut decided, nora(), 5, What::GrantRevoked { grant, owner });
+        let (words, _) = since(&decided, &none.iter().map(String::as_str).collect());
+        assert!(words[0].contains("of `north` is revoked"), "{words:?}");
+    }
+}
