@@ -42,3 +42,70 @@ impl Tenures {
         passed_on
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use governance::{Analyst, ContentHash, CoordinatorEntry, SigningKey};
+
+    use super::*;
+
+    fn key(seed: u8) -> VerifyingKey {
+        SigningKey::from_seed(&[seed; 32]).unwrap().public()
+    }
+
+    /// A roster with these analysts, by name, organisation and key.
+    fn roster(analysts: &[(&str, &str, u8)]) -> Roster {
+        let analyst = |(id, organisation, seed): &(&str, &str, u8)| Analyst {
+            id: (*id).to_owned(),
+            organisation: (*organisation).to_owned(),
+            key: key(*seed),
+            tls_key: ContentHash([*seed; 32]),
+        };
+        Roster {
+            consortium: "heart".into(),
+            version: 1,
+            c: 1,
+            min_cohort: 3,
+            agents: Vec::new(),
+            analysts: analysts.iter().map(analyst).collect(),
+            stewards: Vec::new(),
+            coordinator: CoordinatorEntry {
+                id: "hub".into(),
+                organisation: None,
+                tls_key: ContentHash([60; 32]),
+                signing_key: key(60),
+            },
+            retiring: Vec::new(),
+        }
+    }
+
+    /// Names that go to somebody else with the last of these rosters.
+    fn after(rosters: &[Roster]) -> Vec<String> {
+        let mut tenures = Tenures::default();
+        let (last, before) = rosters.split_last().unwrap();
+        before.iter().for_each(|roster| drop(tenures.next(roster)));
+        tenures.next(last)
+    }
+
+    #[test]
+    fn a_name_that_comes_back_with_another_key_is_somebody_else() {
+        let (ada, none) = (roster(&[("ada", "university", 1)]), roster(&[]));
+        let other = roster(&[("ada", "university", 2)]);
+        assert_eq!(after(&[ada.clone(), none.clone(), other]), ["ada"]);
+        assert_eq!(after(&[ada.clone(), none, ada]), [""; 0], "its own key is itself");
+    }
+
+    #[test]
+    fn a_member_that_is_given_new_keys_stays_itself_within_its_organisation() {
+        let ada = roster(&[("ada", "university", 1)]);
+        let rotated = roster(&[("ada", "university", 2)]);
+        assert_eq!(after(&[ada.clone(), rotated]), [""; 0]);
+        let moved = roster(&[("ada", "institute", 2)]);
+        assert_eq!(after(&[ada, moved]), ["ada"]);
+    }
+
+    #[test]
+    fn a_first_member_of_a_name_takes_it_from_nobody() {
+        assert_eq!(after(&[roster(&[]), roster(&[("ada", "university", 1)])]), [""; 0]);
+    }
+}

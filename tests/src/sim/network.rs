@@ -181,7 +181,10 @@ impl World {
         }
     }
 
-    pub(super) fn send_to_coordinator(&mut self, agent: usize, message: ToCoordinator) {
+    pub(super) fn send_to_coordinator(&mut self, agent: usize, mut message: ToCoordinator) {
+        if let (ToCoordinator::Accept { grant, .. }, Some(claimed)) = (&mut message, self.claims.get(&agent)) {
+            *grant = Some(*claimed);
+        }
         if !self.links[agent].up {
             return;
         }

@@ -51,6 +51,8 @@ pub struct World {
     pub unlogged: BTreeSet<usize>,
     /// Agents that the coordinator brings no acts, with beats as if there were none.
     pub withheld: BTreeSet<usize>,
+    /// Agents whose Accepts name a grant of the story's.
+    pub claims: BTreeMap<usize, ContentHash>,
     /// Agents that are shown no more of the log.
     pub unshown: BTreeSet<usize>,
     /// What agents were sent, if a story wants to say it again.
@@ -134,6 +136,7 @@ impl World {
             slow: BTreeSet::new(),
             unlogged: BTreeSet::new(),
             withheld: BTreeSet::new(),
+            claims: BTreeMap::new(),
             unshown: BTreeSet::new(),
             overheard: None,
             adversary: Adversary::default(),

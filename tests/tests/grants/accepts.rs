@@ -42,6 +42,18 @@ fn an_accept_under_a_grant_that_was_never_agreed_ends_nobodys_job() {
 }
 
 #[test]
+fn a_vector_whose_accept_names_a_grant_that_was_never_agreed_is_in_no_sum() {
+    let (mut w, grant) = asked();
+    w.world.claims.insert(3, grant);
+    let question = w.question();
+    let job = w.submit(question);
+    w.run();
+    assert_eq!(w.expect_released(job).receipt.contributors, 3);
+    let coordinator = w.world.coordinator.engine.as_ref().unwrap();
+    assert!(coordinator.books().grants_of(&job).is_empty());
+}
+
+#[test]
 fn an_accept_of_an_agent_that_is_not_asked_is_nobodys() {
     let (mut w, grant) = asked();
     w.participant(3).serve_nothing();
