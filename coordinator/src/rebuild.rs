@@ -46,11 +46,19 @@ pub fn rebuild(
         mirrors.push(Mirror::parse(&read).map_err(|error| fatal(format!("{}: {error}", name(place))))?);
     }
     let trust = Trust::of(&membership.roster).map_err(|error| fatal(error.to_string()))?;
-    let restored = restore(mirrors, trust.log(), governance, &membership.signed).map_err(|error| {
+    let restored = restore(
+        mirrors,
+        trust.log(),
+        governance,
+        &membership.signed,
+        crate::driver::now_ms(),
+    )
+    .map_err(|error| {
         fatal(match &error {
             RestoreError::Nothing | RestoreError::Own(_) => error.to_string(),
             RestoreError::Mirror { place, .. }
             | RestoreError::Contradiction { place }
+            | RestoreError::Twice { place, .. }
             | RestoreError::Unlogged { place, .. }
             | RestoreError::Newer { place, .. } => format!("{}: {error}", name(*place)),
         })

@@ -208,8 +208,8 @@ impl Participant {
         self.config.datasets.iter().map(offer).collect()
     }
 
-    /// What an answer is given again under: the state of the data, and of all rules that decide who may ask it. Which rule changed nobody
-    /// learns by it: the data's part is keyed.
+    /// What an answer is given again under: the state of the data, and of all rules that decide who may ask it. A signature keys it, so that
+    /// nobody can try lists until one fits.
     fn snapshot(&self, dataset: &Dataset) -> String {
         let (register, own) = (self.books.heard().register(), self.organisation().to_owned());
         let layers = [Layer::Consortium, Layer::Owner(own)];
@@ -223,7 +223,9 @@ impl Participant {
             [u8::from(dataset.without_noise.is_empty())],
         );
         let parts = [data, &stamp.0, consortium, owner, &vocabulary, &noise];
-        ContentHash::of("snapshot and rules", &parts).to_string()
+        let state = ContentHash::of("snapshot and rules", &parts);
+        let keyed = self.config.actor_key.sign("snapshot", &state.0);
+        ContentHash::of("snapshot", &[&keyed]).to_string()
     }
 
     /// The datasets that are served now, the operator's own view.

@@ -172,11 +172,15 @@ impl Coordinator {
     }
 
     /// Why too few owners can answer this request before somebody lifts a suspension, if that is why: what the agents of those who are stopped would
-    /// say themselves. An owner that does not show the contract to the analyst is not named; one that is away may come back and answer.
+    /// say themselves. An owner that does not show the contract to the analyst is not named; one that is away, or does not serve the dataset at
+    /// the moment, may come back and answer.
     pub(super) fn held_up(&self, request: &Request) -> Option<Refusal> {
         let asking = self.asking(&request.analyst)?;
         let stopped = |owner: &str| self.books.register().stopped(owner, asking, &request.dataset);
-        let away = |agent: &&Agent| self.catalogue.agent(&AgentId::from(agent.id.as_str())).is_none();
+        let away = |agent: &&Agent| {
+            let presence = self.catalogue.agent(&AgentId::from(agent.id.as_str()));
+            presence.is_none_or(|presence| !presence.datasets.contains_key(&request.dataset))
+        };
         let away = self.roster.agents.iter().filter(away);
         let mut could = away.filter(|agent| stopped(&agent.organisation).is_none()).count();
         let mut said: BTreeMap<String, Vec<&str>> = BTreeMap::new();

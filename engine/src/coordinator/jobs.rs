@@ -349,8 +349,8 @@ impl Coordinator {
         }
         let (terms, owners) = match self.terms_of(&request) {
             Ok(found) => found,
-            // To wait for somebody who was stopped is to wait for nothing.
-            Err(refusal) => match self.held_up(&request) {
+            // To wait for somebody who was stopped is to wait for nothing; but what a run has cost is spent, and a suspension may be lifted.
+            Err(refusal) => match self.held_up(&request).filter(|_| progress.round == 0) {
                 Some(held) => return Prepared::Fail(held.into()),
                 None => return Prepared::Wait(refusal),
             },

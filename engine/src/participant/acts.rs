@@ -255,7 +255,14 @@ impl Participant {
                 not_ours(format!("act {hash} only takes away and is heard, but {error}")),
             );
         }
+        let forged = || {
+            let leaf = self.books.log().act(&hash);
+            let then = leaf.and_then(|leaf| self.roster_at(leaf.index).ok().flatten());
+            let verified = signed.verify(then.unwrap_or(&self.roster), &self.config.governance_key);
+            matches!(verified, Err(ActError::Signature(_)))
+        };
         let judged = match is_void {
+            true if forged() => Judged::Refused(format!("act {hash} is not signed by who it names")),
             true => Judged::PassedOver("the request for its grant was passed over".to_owned()),
             false => self.weigh(signed, &act),
         };

@@ -26,6 +26,8 @@ pub enum RestoreError {
     Mirror { place: usize, error: MirrorError },
     #[error("mirror {place} contradicts another one: the coordinator signed two logs")]
     Contradiction { place: usize },
+    #[error("mirror {place} is a second one of `{participant}`: give one of each")]
+    Twice { place: usize, participant: String },
     #[error("mirror {place} has {found} acts that the log does not have: expected at most {most}")]
     Unlogged { place: usize, found: usize, most: usize },
     #[error(
@@ -68,12 +70,13 @@ pub struct Restored {
 }
 
 /// Brings mirrors together. They are numbered from 0, as they are given; each must verify, and none may contradict another. `own` is the
-/// roster that the coordinator has beside its store.
+/// roster that the coordinator has beside its store, `now_ms` its time.
 pub fn restore(
     mirrors: Vec<Mirror>,
     log: &NoteKey,
     governance: &VerifyingKey,
     own: &SignedRoster,
+    now_ms: u64,
 ) -> Result<Restored, RestoreError> {
     let longest = longest(&mirrors, log)?;
     let roster = own.verify(governance).map_err(RestoreError::Own)?;
@@ -97,7 +100,10 @@ pub fn restore(
         let Ok(event) = SignedEvent::peek(leaf.as_bytes()) else {
             continue;
         };
-        last_ms = event.at_ms.max(last_ms);
+        // By clocks that the coordinator looked at: an agent's event says what its agent likes.
+        if event.actor.role != Role::Agent {
+            last_ms = event.at_ms.max(last_ms);
+        }
         let Some((is_act, hash)) = names(&event).filter(|(_, hash)| named.insert(*hash)) else {
             continue;
         };
@@ -117,6 +123,7 @@ pub fn restore(
         governance,
         acts: &acts,
         last_ms,
+        now_ms,
     };
     heard.follow(&mirrors, &named, register, &mut restored)?;
     Ok(restored)
@@ -125,6 +132,11 @@ pub fn restore(
 fn longest(mirrors: &[Mirror], log: &NoteKey) -> Result<usize, RestoreError> {
     let mut longest: Option<usize> = None;
     for (place, mirror) in mirrors.iter().enumerate() {
+        let participant = &mirror.participant;
+        if mirrors[..place].iter().any(|before| before.participant == *participant) {
+            let participant = participant.clone();
+            return Err(RestoreError::Twice { place, participant });
+        }
         let verified = mirror.verify(log);
         verified.map_err(|error| RestoreError::Mirror { place, error })?;
         let held = longest.map(|longest| &mirrors[longest].leaves);

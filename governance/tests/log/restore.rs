@@ -9,6 +9,9 @@ use governance::{Act, Agent, Roster, SignedAct, SignedRoster, SigningKey, What};
 
 use crate::world::*;
 
+/// When the coordinator is rebuilt.
+const NOW: u64 = 2_000_000_000;
+
 /// Somebody suspends the university, and again: acts that are told apart by their time alone.
 fn suspends(by: By, at_ms: u64, key: &SigningKey) -> SignedAct {
     let subject = Subject::Organisation("university".into());
@@ -90,7 +93,7 @@ fn mirror(of: u8, logged: &[&SignedAct], heard: &[&SignedAct]) -> Mirror {
 }
 
 fn restored(mirrors: Vec<Mirror>) -> Result<Restored, RestoreError> {
-    restore(mirrors, &log_key(), &key(GOVERNANCE).public(), &signed(&roster()))
+    restore(mirrors, &log_key(), &key(GOVERNANCE).public(), &signed(&roster()), NOW)
 }
 
 fn times(restored: &Restored) -> Vec<u64> {
@@ -144,8 +147,9 @@ fn a_copy_that_its_signer_did_not_sign_stands_for_nothing() {
         event: Vec::new(),
         ..a.clone()
     };
-    let copies = [&forged, &stripped, &a].map(|copy| mirror(1, &[&a], &[copy]));
-    let back = restored(copies.into()).unwrap();
+    let copies = [&forged, &stripped, &a].into_iter().zip(1..);
+    let copies = copies.map(|(copy, of)| mirror(of, &[&a], &[copy]));
+    let back = restored(copies.collect()).unwrap();
     assert_eq!(back.acts[0].0, a);
     assert_eq!(lacks(&back), [""; 0]);
     // Heard, in no log, and signed by nobody: a coordinator made it up, and the participant that heard it says so.
@@ -165,6 +169,16 @@ fn what_was_heard_before_the_log_had_it_comes_last_in_the_order_in_which_it_was_
 }
 
 #[test]
+fn who_is_no_member_any_more_gives_copies_and_holds_up_nobodys_list() {
+    let (a, b) = (of_governance(10), act(20));
+    let former = mirror(5, &[], &[&a]);
+    let back = restored(vec![mirror(1, &[], &[&b, &a]), former]).unwrap();
+    assert_eq!((times(&back), lacks(&back)), (vec![20, 10], vec![]));
+    let refused = restored(vec![mirror(1, &[], &[]), mirror(1, &[], &[])]).unwrap_err();
+    assert!(matches!(refused, RestoreError::Twice { place: 1, .. }));
+}
+
+#[test]
 fn nobody_is_given_another_list_than_it_heard() {
     let (a, b) = (of_governance(10), of_governance(20));
     let turned = restored(vec![mirror(1, &[], &[&a, &b]), mirror(2, &[], &[&b, &a])]).unwrap();
@@ -178,7 +192,7 @@ fn nobody_is_given_another_list_than_it_heard() {
 
 #[test]
 fn nothing_comes_in_by_a_mirror_that_the_door_would_not_take() {
-    let end = act(1_000_000_000);
+    let end = of_governance(1_000_000_000);
     let (old, former) = (of_governance(10), of_agent(5, 1_000_000_000));
     let back = restored(vec![mirror(1, &[&end], &[&end, &old])]).unwrap();
     assert!(
@@ -195,6 +209,12 @@ fn nothing_comes_in_by_a_mirror_that_the_door_would_not_take() {
     // What an agent stopped while it was cut off it stopped.
     let back = restored(vec![mirror(1, &[&end], &[&end, &act(10)])]).unwrap();
     assert_eq!((times(&back), lacks(&back)), (vec![1_000_000_000, 10], vec![]));
+    // An agent's clock moves nobody's end of the log, and nobody decides ahead of time.
+    let ahead = of_agent(1, u64::MAX);
+    let back = restored(vec![mirror(1, &[&ahead], &[&ahead, &old])]).unwrap();
+    assert_eq!((times(&back), lacks(&back)), (vec![u64::MAX, 10], vec![]));
+    let back = restored(vec![mirror(1, &[], &[&of_governance(u64::MAX)])]).unwrap();
+    assert!(lacks(&back)[0].contains("ahead of now"), "{:?}", lacks(&back));
     let many: Vec<SignedAct> = (0..1_001).map(|at_ms| of_agent(9, at_ms)).collect();
     let mut flood = mirror(1, &[], &[]);
     flood.acts = many.into_iter().chain((0..1_001).map(act)).collect();

@@ -323,6 +323,7 @@ impl World {
             trust.log(),
             &governance,
             &self.consortium.signed_roster,
+            self.now_ms,
         );
         let restored = restored.expect("own mirrors verify");
         let missing = restored.missing.clone();

@@ -20,14 +20,15 @@ pub(super) struct Unlogged<'a> {
     pub roster: &'a Roster,
     pub governance: &'a VerifyingKey,
     pub acts: &'a Acts,
-    /// The log's newest time.
+    /// The log's newest time, and now.
     pub last_ms: u64,
+    pub now_ms: u64,
 }
 
 /// What is left of one participant's list.
 struct List<'a> {
     participant: &'a str,
-    organisation: Option<&'a str>,
+    organisation: &'a str,
     rest: VecDeque<ContentHash>,
     holds: BTreeSet<ContentHash>,
 }
@@ -82,9 +83,13 @@ impl Unlogged<'_> {
         let mut lists = Vec::new();
         for (place, mirror) in mirrors.iter().enumerate() {
             let participant = mirror.participant.as_str();
+            // Whoever is not in the roster is sent no list any more: what it gives are copies.
+            let Some(agent) = self.roster.agent(participant) else {
+                continue;
+            };
             let mut list = List {
                 participant,
-                organisation: self.roster.agent(participant).map(|agent| agent.organisation.as_str()),
+                organisation: &agent.organisation,
                 rest: VecDeque::new(),
                 holds: BTreeSet::new(),
             };
@@ -110,11 +115,7 @@ impl Unlogged<'_> {
         let heads: BTreeSet<ContentHash> = lists.iter().filter_map(|list| list.rest.front().copied()).collect();
         heads.into_iter().find(|hash| {
             let act = self.acts.0[hash].act.read().ok();
-            let concerns = |list: &List<'_>| {
-                act.as_ref()
-                    .zip(list.organisation)
-                    .is_none_or(|(act, organisation)| register.concerns(act, organisation))
-            };
+            let concerns = |list: &List<'_>| act.as_ref().is_none_or(|act| register.concerns(act, list.organisation));
             lists.iter().all(|list| match list.holds.contains(hash) {
                 true => list.rest.front() == Some(hash),
                 false => list.rest.is_empty() || !concerns(list),
@@ -129,6 +130,9 @@ impl Unlogged<'_> {
         let late = act.at_ms.saturating_add(MAX_SKEW_MS) >= self.last_ms;
         if act.by.role != Role::Agent && !(late && copy.is_whole) {
             return Err("it is older than the log's end, or its event is not signed".to_owned());
+        }
+        if act.at_ms > self.now_ms.saturating_add(MAX_SKEW_MS) {
+            return Err("it is dated ahead of now".to_owned());
         }
         match register.at_door(&copy.act, self.roster, self.governance, act.at_ms) {
             Ok(AtDoor::New(_) | AtDoor::Known) => Ok(act.at_ms),
