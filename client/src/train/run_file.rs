@@ -117,7 +117,7 @@ pub struct RunFile {
     #[arg(long)]
     pub evaluate_group: Option<String>,
     /// Epsilon of the evaluation after the run; 0 is none [default: a tenth of epsilon]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub evaluate_epsilon: Option<f64>,
 }
 
@@ -242,10 +242,30 @@ impl RunFile {
         self.non_private.unwrap_or_default()
     }
 
-    /// What the evaluation after the run may cost.
-    pub fn evaluate_epsilon(&self) -> Option<f64> {
+    /// What the evaluation after the run may cost, if one follows: units have to be held out for it. One that was asked for and cannot be
+    /// is refused.
+    pub fn evaluate_epsilon(&self, held_out: bool) -> Result<Option<f64>, Problem> {
         let default = self.epsilon.map(|epsilon| epsilon / 10.0);
-        self.evaluate_epsilon.or(default).filter(|epsilon| *epsilon > 0.0)
+        let epsilon = self.evaluate_epsilon.or(default).unwrap_or_default();
+        if !(epsilon.is_finite() && epsilon >= 0.0) {
+            let message = format!("mismatched evaluate_epsilon: expected a finite number, at least 0, got {epsilon}");
+            return Err(Problem::usage(message).remedy("0 is no evaluation; left out, it is a tenth of epsilon"));
+        }
+        if epsilon > 0.0 && held_out {
+            return Ok(Some(epsilon));
+        }
+        let (asked, why, remedy) = match (&self.evaluate_group, self.evaluate_epsilon) {
+            (_, Some(_)) if epsilon > 0.0 => ("evaluate_epsilon", "no unit is held out", "holdout = 0.25"),
+            (Some(_), _) if epsilon > 0.0 => ("evaluate_group", "no unit is held out", "holdout = 0.25"),
+            (Some(_), _) => (
+                "evaluate_group",
+                "the evaluation has no epsilon",
+                "evaluate_epsilon = 0.3",
+            ),
+            _ => return Ok(None),
+        };
+        let message = format!("{asked} is about an evaluation after the run, and there is none: {why}");
+        Err(Problem::usage(message).remedy(format!("{remedy}, or leave {asked} out")))
     }
 
     /// The task that is signed.
@@ -449,7 +469,10 @@ momentum = 0.9
             (20, 0.9, 0.5)
         );
         assert_eq!(task.algorithm, Algorithm::DpSgd);
-        assert_eq!((run.epsilon().unwrap(), run.evaluate_epsilon()), (3.0, Some(0.3)));
+        assert_eq!(
+            (run.epsilon().unwrap(), run.evaluate_epsilon(true)),
+            (3.0, Ok(Some(3.0 / 10.0)))
+        );
     }
 
     #[test]
@@ -468,6 +491,28 @@ momentum = 0.9
             let line = <Line as clap::Parser>::try_parse_from(std::iter::once("train").chain(flag)).unwrap();
             let task = file.clone().with(line.flags).task().unwrap();
             assert_eq!(task.non_private, expected, "{flag:?}");
+        }
+    }
+
+    #[test]
+    fn an_evaluation_that_was_asked_for_and_cannot_be_is_refused() {
+        let run = |epsilon: Option<f64>, group: Option<&str>| RunFile {
+            epsilon: Some(3.0),
+            evaluate_epsilon: epsilon,
+            evaluate_group: group.map(str::to_owned),
+            ..RunFile::default()
+        };
+        assert_eq!(run(Some(0.0), None).evaluate_epsilon(true), Ok(None));
+        assert_eq!(run(None, None).evaluate_epsilon(false), Ok(None), "nobody asked for it");
+        for (wrong, held_out, says) in [
+            (run(Some(-1.0), None), true, "got -1"),
+            (run(Some(f64::NAN), None), true, "got NaN"),
+            (run(Some(1.0), None), false, "evaluate_epsilon is about"),
+            (run(None, Some("sex")), false, "evaluate_group is about"),
+            (run(Some(0.0), Some("sex")), true, "no epsilon"),
+        ] {
+            let problem = wrong.evaluate_epsilon(held_out).unwrap_err();
+            assert!(problem.message.contains(says) && problem.remedy.is_some(), "{problem}");
         }
     }
 

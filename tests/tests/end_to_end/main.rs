@@ -11,6 +11,7 @@ mod log;
 mod operator;
 mod ordinary;
 mod policies;
+mod runs;
 mod training;
 mod wire;
 mod world;
