@@ -108,7 +108,8 @@ fn above<'p>(path: &Path, starts: impl Iterator<Item = &'p PathBuf>) -> Result<P
     let found = places.find(|place| place.is_file());
     found.ok_or_else(|| {
         let path = path.display();
-        format!("no file {path} here, above this folder or above this program: run in the repository, or name the file").into()
+        format!("no file {path} here, above this folder or above this program: run in the repository, or name the file")
+            .into()
     })
 }
 
