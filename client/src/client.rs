@@ -186,6 +186,25 @@ impl Client {
         self.rpc.cancel(timed(job)).await.map(drop).map_err(refused)
     }
 
+    /// What was signed for a job of this analyst's, open or ended. A job is named by its request, so these are the very words.
+    pub async fn asked(&mut self, job: &str) -> Result<Request, Problem> {
+        let wanted = v1::JobRef { job_id: job.to_owned() };
+        let found = patiently(&self.rpc, |mut rpc| {
+            let wanted = wanted.clone();
+            async move { rpc.get_request(timed(wanted)).await }
+        });
+        let signed = SignedRequest::try_from(found.await?).map_err(unreadable)?;
+        if engine::JobId::of(&signed.hash().0).to_string() != job {
+            return Err(unreadable("the coordinator answered with the words of another job"));
+        }
+        serde_json::from_slice(&signed.body).map_err(unreadable)
+    }
+
+    /// How a job stands: the first thing that the coordinator says of it.
+    pub async fn standing(&mut self, job: &str) -> Result<Option<Event>, Problem> {
+        self.watch(job).await?.next().await
+    }
+
     /// Waits for the release of a job of any kind.
     pub async fn released(&mut self, job: &str) -> Result<Box<Released>, Problem> {
         let mut events = self.watch(job).await?;
@@ -375,7 +394,8 @@ fn failed(failure: v1::Failure) -> Problem {
     };
     let refused = failure.refused.unwrap_or_default();
     let message = format!("{}; {charged}", printable(refused.message));
-    Problem::new(exit, printable(refused.code), message).remedy(printable(refused.remedy.unwrap_or_default()))
+    let problem = Problem::new(exit, printable(refused.code), message).charged(failure.attempts_charged);
+    problem.remedy(printable(refused.remedy.unwrap_or_default()))
 }
 
 /// Makes a call that changes nothing, and makes it once more where the coordinator says that it came too early and may come again soon.
@@ -525,6 +545,6 @@ mod tests {
             problem.message,
             "too few; 2 attempts were charged to the participants' budgets"
         );
-        assert_eq!(problem.exit, Exit::Failed);
+        assert_eq!((problem.exit, problem.charged), (Exit::Failed, 2));
     }
 }

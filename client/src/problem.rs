@@ -36,6 +36,8 @@ pub struct Problem {
     pub exit: Exit,
     /// It stands in the JSON object that is on standard output already.
     pub told: bool,
+    /// Attempts that participants charged for a job that failed.
+    pub charged: u32,
 }
 
 impl Problem {
@@ -46,7 +48,14 @@ impl Problem {
             remedy: None,
             exit,
             told: false,
+            charged: 0,
         }
+    }
+
+    /// Says how many attempts were charged nevertheless.
+    pub(crate) fn charged(mut self, attempts: u32) -> Self {
+        self.charged = attempts;
+        self
     }
 
     /// Says that standard output holds it already, within the command's own object.

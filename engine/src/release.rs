@@ -28,7 +28,7 @@ pub struct Release {
 pub struct Receipt {
     /// What is protected: the contract's unit column, or "row".
     pub unit: String,
-    /// The neighbouring relation in words.
+    /// The neighbouring relation in words; that there is none for "secure aggregation only".
     pub neighbouring: String,
     /// Of the released answer, over all its rounds; none for "secure aggregation only".
     #[serde(with = "exact")]

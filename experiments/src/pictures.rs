@@ -190,13 +190,13 @@ fn dropout(model: &str, found: &Value) -> Result<Figure> {
         number(found, "seeds")?
     );
     Ok(Figure {
-        title: format!("{model}: {metric} and time where sites drop out"),
+        title: format!("{model}: {metric} and computing time where sites drop out (no network)"),
         note,
         panels: vec![
             panel(Axis::new(metric), metric, &spread)?,
             panel(
-                Axis::new("time of a run (ms, one process)").at_least(0.0, 0.0),
-                "time of a run",
+                Axis::new("computing of a run (ms, one process, no network)").at_least(0.0, 0.0),
+                "computing of a run",
                 &time,
             )?,
         ],

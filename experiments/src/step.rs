@@ -1,13 +1,20 @@
 //! `step`: a private gradient (clipped per unit, rounded, summed in integers) against the plain mini-batch gradient of
 //! the same model, interleaved. The figure is the greatest ratio of all cases.
 
+use std::path::PathBuf;
+
 use serde_json::json;
 use tests::learn::step::{CASES, measure};
+
+use crate::measure::keep;
 
 #[derive(clap::Args)]
 pub struct Arguments {
     #[arg(long, default_value_t = 400)]
     runs: usize,
+    /// Where the figures go
+    #[arg(long, default_value = "experiments/results")]
+    results: PathBuf,
 }
 
 pub fn run(arguments: &Arguments) -> serde_json::Value {
@@ -33,8 +40,10 @@ pub fn run(arguments: &Arguments) -> serde_json::Value {
             "ratio_private_to_plain": cost.ratio(),
         }));
     }
-    json!({
+    let figures = json!({
         "ratio_private_to_plain": greatest,
         "cases": cases,
-    })
+    });
+    keep(&arguments.results, "step", &figures).unwrap_or_else(|error| panic!("{error}"));
+    figures
 }

@@ -13,7 +13,7 @@ use workload::training::{ModelKind, TrainTask};
 
 use crate::consortium::Consortium;
 use crate::data::found;
-use crate::measure::median_of;
+use crate::measure::{keep, median_of};
 use crate::watched::Watched;
 
 #[derive(clap::Args)]
@@ -35,6 +35,9 @@ pub struct Arguments {
     /// 10,000 images, one row each: columns p0..p783 and label
     #[arg(long, default_value = "experiments/data/mnist_10k.parquet")]
     pub data: PathBuf,
+    /// Where the figures go
+    #[arg(long, default_value = "experiments/results")]
+    pub results: PathBuf,
 }
 
 /// A number of each row, or none.
@@ -73,6 +76,15 @@ pub fn deal(data: &Path, folder: &Path, participants: usize) -> Result<Vec<PathB
 }
 
 pub fn run(arguments: &Arguments) -> serde_json::Value {
+    let figures = figures(arguments);
+    let model = if arguments.hidden.is_empty() { "softmax" } else { "mlp" };
+    let kept = keep(&arguments.results, &format!("train-rate-{model}"), &figures);
+    kept.unwrap_or_else(|error| panic!("{error}"));
+    figures
+}
+
+/// The figures alone, for measurements that this one is part of.
+pub fn figures(arguments: &Arguments) -> serde_json::Value {
     if let Err(error) = found(&arguments.data) {
         eprintln!("experiments: {error}");
         std::process::exit(1); // nothing was started yet

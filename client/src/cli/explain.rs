@@ -4,11 +4,11 @@
 use clap::Args;
 use serde_json::{Value, json};
 use workload::query::{Method, Prediction, QueryPlan, predict};
-use workload::training::TrainPlan;
 
+use super::planned::{print_run, run_as_json};
 use super::question::{Asked, LADDER, QuestionArgs};
 use super::remote::Shown;
-use super::train::{Ready, ready};
+use super::train::ready;
 use crate::explained::OwnerPath;
 use crate::output::{Cell, Column, Format, Kind, Sheet, plain};
 use crate::profile::Profile;
@@ -178,67 +178,6 @@ impl Tried {
             Some(Err(problem)) => format!("\nno owner could be asked how it would decide:\n{problem}\n"),
         }
     }
-}
-
-/// A training run: what would be learnt, at which cost and with how much traffic.
-pub fn print_run(ready: &Ready, json: bool) {
-    if json {
-        println!("{:#}", run_as_json(ready));
-        return;
-    }
-    let plan = &ready.plan;
-    let (bytes, seconds) = (bytes_up(plan), expected_seconds(plan));
-    let epsilon = (plan.noise.variance > 0).then(|| plan.epsilon_after(plan.task.rounds));
-    println!(
-        "{} numbers from {} encoded features, {} rounds",
-        plan.shape.parameters(),
-        plan.encoder.width(),
-        plan.task.rounds
-    );
-    match epsilon {
-        Some(epsilon) => println!(
-            "epsilon {} of at most {} at delta {:e}, for one {}; noise multiplier {}",
-            plain(epsilon),
-            plain(ready.epsilon),
-            plan.noise.delta.get(),
-            plan.unit.as_deref().unwrap_or("row"),
-            plain(plan.noise_multiplier()),
-        ),
-        None => println!("no noise: sums are hidden and nothing else is claimed; every owner has to allow it"),
-    }
-    println!(
-        "{:.1} MB up per participant; about {} s for all rounds on a local network, more where rows are many or far",
-        bytes / 1e6,
-        plain(seconds),
-    );
-    if let Some(epsilon) = ready.run.evaluate_epsilon() {
-        println!("the evaluation afterwards: epsilon {} of its own", plain(epsilon));
-    }
-    println!("features: {}", plan.task.features.join(", "));
-    println!("nothing was submitted and nothing was spent");
-}
-
-fn run_as_json(ready: &Ready) -> Value {
-    let plan = &ready.plan;
-    let private = plan.noise.variance > 0;
-    json!({
-        "dataset": plan.dataset, "parameters": plan.shape.parameters(), "rounds": plan.task.rounds,
-        "epsilon": private.then(|| plan.epsilon_after(plan.task.rounds)), "epsilon_charged_at_most": ready.epsilon,
-        "delta": plan.noise.delta.get(), "noise_multiplier": private.then(|| plan.noise_multiplier()),
-        "bytes_up_per_participant": bytes_up(plan), "expected_seconds": expected_seconds(plan),
-        "features": plan.encoder.names(), "unit": plan.unit,
-        "cohort": { "members": plan.noise.members, "at_least": plan.noise.s_min, "colluders": plan.noise.silent },
-    })
-}
-
-fn bytes_up(plan: &TrainPlan) -> f64 {
-    (plan.dim() * plan.ring.bytes_per_value()) as f64 * f64::from(plan.task.rounds)
-}
-
-/// Of all rounds, by what ten participants on two cores needed: 16 ms and half a microsecond a number
-/// (`experiments train-rate`, 7,850 and 101,770 numbers).
-fn expected_seconds(plan: &TrainPlan) -> f64 {
-    f64::from(plan.task.rounds) * (0.016 + 4.8e-7 * plan.dim() as f64)
 }
 
 fn words(asked: &Asked, chosen: Option<f64>, plan: Option<&QueryPlan>) -> String {

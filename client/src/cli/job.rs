@@ -143,7 +143,7 @@ impl Job {
         for note in notes(&profile).into_iter().rev().take(self.limit) {
             let state = match answered.contains(&note.job) {
                 true => "answered".to_owned(),
-                false => state(&mut client, &note.job).await,
+                false => state(&mut client, &note.job).await.0,
             };
             let asked = crate::released::minute(note.asked_ms);
             sheet.push([
@@ -192,16 +192,16 @@ fn one_of(found: &BTreeSet<String>, digits: &str) -> Result<String, Problem> {
 /// How long the coordinator may take to say how a job stands.
 const SAID: Duration = Duration::from_millis(500);
 
-/// The first thing that the coordinator says of a job: its end, or where it is.
-pub(super) async fn state(client: &mut Client, job: &str) -> String {
+/// The first thing that the coordinator says of a job: its end, or where it is; and the rounds that it has behind it, if it is open.
+pub(super) async fn state(client: &mut Client, job: &str) -> (String, u32) {
     let Ok(mut events) = client.watch(job).await else {
-        return "not known to the coordinator".to_owned();
+        return ("not known to the coordinator".to_owned(), 0);
     };
     match tokio::time::timeout(SAID, events.next()).await {
-        Ok(Ok(Some(Event::Failed(problem)))) => format!("failed: {}", problem.code),
-        Ok(Ok(Some(Event::Progress(progress)))) => progress.phase,
-        Ok(Ok(Some(Event::Released(_)))) => "answered".to_owned(),
-        _ => "open".to_owned(),
+        Ok(Ok(Some(Event::Failed(problem)))) => (format!("failed: {}", problem.code), problem.charged),
+        Ok(Ok(Some(Event::Progress(progress)))) => (progress.phase, progress.round),
+        Ok(Ok(Some(Event::Released(_)))) => ("answered".to_owned(), 0),
+        _ => ("open".to_owned(), 0),
     }
 }
 

@@ -17,7 +17,9 @@ mod join;
 mod lineage;
 mod mock;
 mod model;
+mod pace;
 mod participant;
+mod planned;
 mod policy;
 #[cfg(feature = "agents")]
 mod predict;

@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 
 use super::question::purpose;
 use super::remote::{Remote, Shown};
+use crate::datasets::Catalogue;
 use crate::output::{Cell, Kind, Sheet};
 use crate::released::minute;
 use crate::train::export::Format;
 use crate::train::registry::{Detailed, Models, detailed, move_to};
+use crate::train::settings::{self, Settings};
 use crate::train::{self, compare, registry};
 use crate::{Client, Problem};
 
@@ -143,9 +145,10 @@ impl Model {
                 let models = client.models().await?;
                 let found = detailed(&mut client, models.find(&show.model)?).await?;
                 let parents = parents(&mut client, &models, &found.version).await?;
+                let contracts = client.catalogue().await?;
                 match json {
                     true => {
-                        let mut json = as_json(&found, &parents);
+                        let mut json = as_json(&found, &parents, &contracts);
                         json["revoked_grants"] = flags(&models, &found.version)
                             .map(
                                 |(release, grant, owner)| json!({ "release": release, "grant": grant, "owner": owner }),
@@ -154,7 +157,7 @@ impl Model {
                         println!("{json:#}");
                     }
                     false => {
-                        print!("{}", words(&found, &parents));
+                        print!("{}", words(&found, &parents, &contracts));
                         for (_, grant, owner) in flags(&models, &found.version) {
                             println!("WARNING: {}", crate::released::revoked_words(grant, owner));
                         }
@@ -214,7 +217,8 @@ impl Evaluate {
         let dataset = client.dataset(&trained.run.dataset).await?;
         let purpose = purpose(self.purpose, &profile, &dataset, &mut client).await?;
         let group = self.group.as_deref();
-        let evaluated = train::evaluate(&mut client, &dataset, &trained, self.epsilon, &purpose, group).await?;
+        let wanted = (self.epsilon, &*purpose, group);
+        let evaluated = super::train::evaluate(&mut client, &dataset, &trained, wanted, None).await?;
         match json {
             true => println!("{:#}", evaluated.to_json()),
             false => println!("{}", evaluated.words()),
@@ -286,7 +290,32 @@ async fn parents(client: &mut Client, models: &Models, version: &Version) -> Res
     Ok(parents)
 }
 
-fn words(found: &Detailed, parents: &[Detailed]) -> String {
+/// The version of the contract that a run was made under, as far as it is still offered.
+fn contract_version<'a>(found: &Detailed, contracts: &'a Catalogue) -> Option<&'a str> {
+    let under = contracts.under(&found.trained.released.request().contract)?;
+    Some(&under.contract.version)
+}
+
+/// What was run: data, model and every setting, and the hashes that name plan and contract.
+fn settings_of(found: &Detailed, contracts: &Catalogue) -> Settings {
+    let (trained, task) = (&found.trained, &found.trained.task);
+    let text = |name: &str, value: String| (name.to_owned(), value);
+    let version = contract_version(found, contracts).map(|version| format!("version {version}, "));
+    let version = version.unwrap_or_else(|| "a version that is not offered any more, ".to_owned());
+    let contract = trained.released.request().contract;
+    let made = vec![
+        text("plan", trained.released.receipt().plan.to_string()),
+        text("contract", format!("{version}{contract}")),
+        text("target", settings::target(task)),
+        text("features", task.features.join(", ")),
+        text("model", settings::model(&task.model)),
+        text("rounds", format!("{} of {}", trained.run.rounds, task.rounds)),
+        text("held out from training", settings::held_out(task)),
+    ];
+    [made, settings::algorithm(task)].concat()
+}
+
+fn words(found: &Detailed, parents: &[Detailed], contracts: &Catalogue) -> String {
     let Detailed {
         version,
         trained,
@@ -300,6 +329,10 @@ fn words(found: &Detailed, parents: &[Detailed]) -> String {
         trained.title(),
         trained.statement()
     );
+    for (name, value) in settings_of(found, contracts) {
+        text += &format!("\n  {name}: {value}");
+    }
+    text.push('\n');
     for evaluated in evaluations {
         text += &format!("\n{}\n", evaluated.words());
     }
@@ -320,8 +353,13 @@ fn words(found: &Detailed, parents: &[Detailed]) -> String {
     text.trim_end().to_owned() + "\n"
 }
 
-fn as_json(found: &Detailed, parents: &[Detailed]) -> Value {
+fn as_json(found: &Detailed, parents: &[Detailed], contracts: &Catalogue) -> Value {
     let mut json = found.trained.to_json(None);
+    json["settings"] = settings::as_json(&found.trained.task);
+    json["plan"] = json!(found.trained.released.receipt().plan);
+    json["contract"] = json!({
+        "hash": found.trained.released.request().contract, "version": contract_version(found, contracts),
+    });
     json["version"] = version_json(&found.version);
     json["evaluations"] = found.evaluations.iter().map(train::Evaluated::to_json).collect();
     let parent =
@@ -342,4 +380,51 @@ fn version_json(version: &Version) -> Value {
 /// The first digits of a hash: enough to name it.
 fn short(hash: &governance::ContentHash) -> String {
     hash.to_string().chars().take(12).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::report::tests::ran;
+
+    #[test]
+    fn a_version_shows_its_settings_its_plan_and_its_contract() {
+        let trained = ran();
+        let (plan, contract) = (trained.released.receipt().plan, trained.released.request().contract);
+        let found = Detailed {
+            version: Version {
+                name: "heart.num".to_owned(),
+                number: 2,
+                model: trained.run.model_hash,
+                parent: None,
+                release: trained.released.id(),
+                figures: Vec::new(),
+                standing: Standing::Candidate,
+                released_at_ms: 0,
+                moves: Vec::new(),
+            },
+            trained,
+            evaluations: Vec::new(),
+        };
+        let text = words(&found, &[], &Catalogue::default());
+        for said in [
+            &format!("\n  plan: {plan}\n"),
+            &format!("not offered any more, {contract}\n"),
+            "\n  algorithm: dp-sgd\n",
+            "\n  learning rate of the server: ",
+            "\n  schedule: constant\n",
+            "\n  clip norm: 1\n",
+            "\n  sampling rate: 1\n",
+            "\n  features: age, sex, trestbps\n",
+        ] {
+            assert!(text.contains(said), "{said}: {text}");
+        }
+        let json = as_json(&found, &[], &Catalogue::default());
+        assert_eq!(json["plan"], plan.to_string());
+        assert_eq!(json["contract"]["hash"], contract.to_string());
+        assert_eq!(
+            (&json["settings"]["algorithm"], &json["settings"]["start"]),
+            (&"dp-sgd".into(), &Value::Null)
+        );
+    }
 }

@@ -4,11 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use workload::training::{TrainPlan, TrainTask};
 
 use super::job::{named, noted, state};
+use super::pace::{self, spent};
+use super::question::terms;
 use super::remote::{Remote, Shown};
 use super::train::print;
-use super::wait::{Noun, wait};
+use crate::client::Event;
 use crate::output::{Kind, Sheet};
 use crate::train::Trained;
 use crate::train::report::Report as RunReport;
@@ -77,19 +80,23 @@ impl Run {
             Some(Act::Watch(watch)) => {
                 let (mut client, profile) = watch.remote.connect().await?;
                 let id = named(&mut client, &profile, &watch.id).await?;
-                let released = wait(&mut client, Noun::Run, &id, watch.timeout.map(Duration::from_secs)).await?;
-                let trained = Trained::of(*released)?;
+                let plan = planned(&mut client, &id).await;
+                let patience = watch.timeout.map(Duration::from_secs);
+                let trained = pace::watch(&mut client, &id, plan.as_ref(), patience).await?;
                 let evaluated = crate::train::report::evaluation_of(&mut client, &trained).await?;
-                print(&trained, evaluated.as_ref(), json)
+                print(&trained, evaluated, json)
             }
             Some(Act::Stop(stop)) => {
                 let (mut client, profile) = stop.remote.connect().await?;
                 let id = named(&mut client, &profile, &stop.id).await?;
+                // Before it ends: afterwards nothing but this is lost if the coordinator goes away.
+                let plan = planned(&mut client, &id).await;
                 client.cancel(&id).await?;
-                match json {
-                    true => println!("{}", serde_json::json!({ "stopped": id })),
-                    false => println!("stopped {id}: what its rounds cost stays charged, and there is no model"),
-                }
+                let attempts = match client.standing(&id).await {
+                    Ok(Some(Event::Failed(problem))) => Some(problem.charged),
+                    _ => None,
+                };
+                told(&id, attempts, plan.as_ref(), json);
                 Ok(())
             }
             Some(Act::Report(wanted)) => {
@@ -124,15 +131,14 @@ impl Run {
         let finished = runs(&mut client).await?;
         for (id, dataset) in noted(&profile, "train ") {
             if !finished.iter().any(|run| run.released.id() == id) {
-                let open = [&*state(&mut client, &id).await, &dataset, "", ""].map(String::from);
-                let [state, dataset, model, cost] = open;
+                let (state, rounds) = state(&mut client, &id).await;
                 sheet.push([
                     id.into(),
                     state.into(),
                     dataset.into(),
-                    model.into(),
-                    0.0.into(),
-                    cost.into(),
+                    "".into(),
+                    f64::from(rounds).into(),
+                    "".into(),
                 ]);
             }
         }
@@ -148,6 +154,42 @@ impl Run {
         }
         self.shown.target(json)?.write(&sheet)
     }
+}
+
+/// The plan of a run that is open or ended without a release, derived from its request, its contract and the cohort as it is now; none if
+/// that is not to be had: the contract is offered no longer, or the coordinator is an older one.
+async fn planned(client: &mut Client, id: &str) -> Option<TrainPlan> {
+    let request = client.asked(id).await.ok()?;
+    let task = TrainTask::from_task(&request.task).ok()?;
+    let catalogue = client.catalogue().await.ok()?;
+    let dataset = catalogue.under(&request.contract)?;
+    let terms = terms(&client.status().await.ok()?, dataset);
+    TrainPlan::new(task, &dataset.contract, &terms, request.epsilon, request.delta).ok()
+}
+
+/// What was stopped, and what it had spent.
+fn told(id: &str, attempts: Option<u32>, plan: Option<&TrainPlan>, json: bool) {
+    let known = attempts.zip(plan);
+    if json {
+        let private = known.filter(|(_, plan)| plan.noise.variance > 0);
+        let at_most = |(attempts, plan): (u32, &TrainPlan)| plan.epsilon_after(attempts + u32::from(attempts > 0));
+        println!(
+            "{}",
+            serde_json::json!({
+                "stopped": id,
+                "attempts_charged": attempts,
+                "epsilon": private.map(|(attempts, plan)| plan.epsilon_after(attempts)),
+                "epsilon_charged_at_most": private.map(at_most),
+            })
+        );
+        return;
+    }
+    let cost = match (known, attempts) {
+        (Some((attempts, plan)), _) => format!(" ({attempts} rounds and repeats: {})", spent(plan, attempts)),
+        (None, Some(attempts)) => format!(" ({attempts} rounds and repeats)"),
+        (None, None) => String::new(),
+    };
+    println!("stopped {id}: what its rounds cost stays charged{cost}, and there is no model");
 }
 
 /// Finished runs, newest first.

@@ -5,20 +5,21 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use proto::v1;
+use engine::CohortTerms;
 use workload::training::{Start, TrainPlan, TrainTask};
 
-use super::explain::print_run;
 use super::job::remember;
+use super::pace::watch;
+use super::planned::print_run;
 use super::question::{purpose, terms};
 use super::remote::Remote;
-use super::wait::{Noun, wait_telling};
+use super::wait::{Noun, wait};
 use crate::datasets::Dataset;
 use crate::output::plain;
 use crate::profile::Profile;
 use crate::train::export::Format;
 use crate::train::{self, Evaluated, RunFile, Trained, registry};
-use crate::{Client, Problem};
+use crate::{Client, Exit, Problem};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -64,6 +65,8 @@ pub struct Ready {
     pub task: TrainTask,
     pub epsilon: f64,
     pub plan: TrainPlan,
+    /// Of the evaluation that follows, if one does: its plan is a good one.
+    pub evaluate_epsilon: Option<f64>,
 }
 
 /// Settings against the contract that they will be run under; nothing is spent.
@@ -80,6 +83,10 @@ pub async fn ready(file: Option<PathBuf>, flags: RunFile, remote: &Remote) -> Re
     let dataset = client.dataset(&name).await?;
     let terms = terms(&client.status().await?, &dataset);
     let plan = train::plan(&dataset, task.clone(), &terms, epsilon)?;
+    let evaluate_epsilon = run.evaluate_epsilon(task.holdout.is_some())?;
+    if let Some(epsilon) = evaluate_epsilon {
+        check_evaluation(&dataset, &plan, &terms, epsilon, &run)?;
+    }
     Ok(Ready {
         client,
         profile,
@@ -88,20 +95,29 @@ pub async fn ready(file: Option<PathBuf>, flags: RunFile, remote: &Remote) -> Re
         task,
         epsilon,
         plan,
+        evaluate_epsilon,
     })
 }
 
-/// A request is at most 4 MiB; the rest of it is small.
-const LARGEST_START: usize = 4_000_000;
+/// What is wrong with the evaluation is said before the run costs anything.
+fn check_evaluation(
+    dataset: &Dataset,
+    plan: &TrainPlan,
+    terms: &CohortTerms,
+    epsilon: f64,
+    run: &RunFile,
+) -> Result<(), Problem> {
+    let planned = train::evaluation_plan(dataset, plan, terms, epsilon, run.evaluate_group.as_deref());
+    planned.map(drop).map_err(|mut problem| {
+        problem.message = format!("the evaluation after the run: {}", problem.message);
+        problem
+    })
+}
 
 /// Puts a parent's parameters into the task. Its holdout stays held back: what one run learnt from is no test of the next.
 async fn continue_from(client: &mut Client, parent: &str, chosen: bool, task: &mut TrainTask) -> Result<(), Problem> {
     let (_, parent) = registry::trained(client, parent).await?;
-    let size = parent.run.model.parameters.len();
-    if size > LARGEST_START {
-        let message = format!("the parent's parameters take {size} bytes of a request that may have {LARGEST_START}");
-        return Err(Problem::usage(message).remedy("start afresh, or continue a smaller model"));
-    }
+    train::fits(&parent.run.model).map_err(|problem| problem.remedy("start afresh, or continue a smaller model"))?;
     let fraction = |holdout: Option<workload::training::Holdout>| holdout.map(|holdout| holdout.fraction);
     if chosen && fraction(task.holdout) != fraction(parent.task.holdout) {
         return Err(Problem::usage(
@@ -157,52 +173,138 @@ impl Train {
                 true => println!("{}", serde_json::json!({ "job": job })),
                 false => println!("{job}"),
             }
-            if ready.run.evaluate_epsilon().is_some() {
-                eprintln!(
-                    "note: nothing is evaluated after a detached run: `sotto model evaluate` does, once there is a model"
-                );
+            if let Some(asking) = ready.asking_for_evaluation(&job) {
+                eprintln!("note: nothing is evaluated after a detached run: `{asking}` does, once there is a model");
             }
             return Ok(());
         }
         let patience = self.timeout.map(Duration::from_secs);
-        let trained = watch(&mut ready.client, &job, &ready.plan, patience).await?;
-        let evaluated = match ready.run.evaluate_epsilon() {
-            Some(epsilon) if trained.task.holdout.is_some() => {
-                let group = ready.run.evaluate_group.as_deref();
-                Some(train::evaluate(&mut ready.client, &ready.dataset, &trained, epsilon, &purpose, group).await?)
-            }
-            _ => None,
-        };
-        if let Some((file, format)) = self.output.as_deref().zip(format) {
-            train::save(&trained, file, format)?;
+        let deadline = patience.map(|patience| Instant::now() + patience);
+        let trained = watch(&mut ready.client, &job, Some(&ready.plan), patience).await;
+        let trained = trained.map_err(|problem| unfollowed(problem, ready.asking_for_evaluation(&job)))?;
+        // The model first: whatever becomes of the rest, it is there and it was paid for.
+        let file = self.output.as_deref().zip(format);
+        let saved = file.map_or(Ok(()), |(file, format)| train::save(&trained, file, format));
+        if !json {
+            print_model(&trained);
         }
-        print(&trained, evaluated.as_ref(), json)
+        let evaluated = match (saved, ready.evaluate_epsilon) {
+            (Err(problem), _) => Err(unsaved(problem, &trained)),
+            (Ok(()), None) => Ok(None),
+            (Ok(()), Some(epsilon)) => {
+                let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+                let group = ready.run.evaluate_group.as_deref();
+                let wanted = (epsilon, &*purpose, group);
+                let evaluated = evaluate(&mut ready.client, &ready.dataset, &trained, wanted, left).await;
+                let asking = ready.asking_for_evaluation(&job).unwrap_or_default();
+                evaluated
+                    .map(Some)
+                    .map_err(|problem| unevaluated(problem, &trained, epsilon, &asking))
+            }
+        };
+        print_rest(&trained, evaluated, json)
     }
 }
 
-/// Follows a run to its end.
-pub async fn watch(
+impl Ready {
+    /// What asks for the evaluation later that would follow at once; none if none would.
+    fn asking_for_evaluation(&self, run: &str) -> Option<String> {
+        let epsilon = self.evaluate_epsilon?;
+        let group = self.run.evaluate_group.as_deref();
+        let group = group.map(|group| format!(" --group {group}")).unwrap_or_default();
+        let epsilon = plain(epsilon);
+        Some(format!("sotto model evaluate {run} --epsilon {epsilon}{group}"))
+    }
+}
+
+/// Asks for the evaluation of a run's model (at which epsilon, for which purpose, over which groups) and waits as for the run.
+pub async fn evaluate(
     client: &mut Client,
-    job: &str,
-    plan: &TrainPlan,
+    dataset: &Dataset,
+    trained: &Trained,
+    (epsilon, purpose, group): (f64, &str, Option<&str>),
     patience: Option<Duration>,
-) -> Result<Trained, Problem> {
-    let mut pace = Pace::new(plan);
-    let released = wait_telling(client, Noun::Run, job, patience, &mut |progress| pace.tell(progress)).await?;
-    Trained::of(*released)
+) -> Result<Evaluated, Problem> {
+    let submitted = train::ask_evaluation(client, dataset, trained, epsilon, purpose, group).await?;
+    let run = trained.released.id();
+    let released = match submitted.repeated {
+        Some(released) => released,
+        None => wait(client, Noun::EvaluationOf(&run), &submitted.job, patience).await?,
+    };
+    Evaluated::of(*released)
 }
 
-pub fn print(trained: &Trained, evaluated: Option<&Evaluated>, json: bool) -> Result<(), Problem> {
+/// Whoever stops waiting for a run hears that nobody will ask for its evaluation.
+fn unfollowed(problem: Problem, asking: Option<String>) -> Problem {
+    let goes_on = matches!(problem.exit, Exit::Interrupted | Exit::TimedOut | Exit::Unreachable);
+    let Some(asking) = asking.filter(|_| goes_on) else {
+        return problem;
+    };
+    let remedy = problem.remedy.clone().unwrap_or_default();
+    problem.remedy(format!(
+        "{remedy}; no evaluation will follow: `{asking}` asks for it, once there is a model"
+    ))
+}
+
+fn unsaved(problem: Problem, trained: &Trained) -> Problem {
+    let (run, cost) = (trained.released.id(), trained.released.cost());
+    let message = format!(
+        "run {run} is finished ({cost}), and its model is not in the file: {}",
+        problem.message
+    );
+    Problem::new(Exit::Local, problem.code, message).remedy(format!(
+        "sotto model export {run} -o FILE writes it at no cost; nothing was evaluated"
+    ))
+}
+
+/// The run was paid for and stands, whatever its evaluation ran into: this is no refusal before anything was spent.
+fn unevaluated(problem: Problem, trained: &Trained, epsilon: f64, asking: &str) -> Problem {
+    let (run, cost) = (trained.released.id(), trained.released.cost());
+    let each = match problem.charged {
+        0 => String::new(),
+        _ => format!(" (epsilon {} each)", plain(epsilon)),
+    };
+    let message = format!(
+        "run {run} is finished and spent {cost}; its evaluation is not: {}{each}",
+        problem.message
+    );
+    let told = problem.remedy.unwrap_or_default();
+    let (exit, remedy) = match problem.exit {
+        Exit::Interrupted | Exit::TimedOut => (problem.exit, told),
+        _ if told.is_empty() => (Exit::Failed, format!("`{asking}` asks again")),
+        _ => (Exit::Failed, format!("{told}; `{asking}` asks again")),
+    };
+    Problem::new(exit, problem.code, message).remedy(remedy)
+}
+
+fn print_model(trained: &Trained) {
+    println!("{}\n{}", trained.title(), trained.statement());
+}
+
+/// What comes after the model; for a script all of it as one object, why there are no figures included.
+fn print_rest(trained: &Trained, evaluated: Result<Option<Evaluated>, Problem>, json: bool) -> Result<(), Problem> {
+    let (evaluated, problem) = match evaluated {
+        Ok(evaluated) => (evaluated, None),
+        Err(problem) => (None, Some(problem)),
+    };
     if json {
-        println!("{:#}", trained.to_json(evaluated));
-        return Ok(());
+        let mut object = trained.to_json(evaluated.as_ref());
+        if let Some(problem) = &problem {
+            object["error"] = problem.to_json()["error"].take();
+        }
+        println!("{object:#}");
+    } else if let Some(evaluated) = evaluated {
+        println!("\n{}", evaluated.words());
     }
-    println!("{}", trained.title());
-    if let Some(evaluated) = evaluated {
-        println!("{}", evaluated.words());
+    problem.map_or(Ok(()), |problem| Err(problem.told(json)))
+}
+
+/// A finished run and the figures that were paid for.
+pub fn print(trained: &Trained, evaluated: Option<Evaluated>, json: bool) -> Result<(), Problem> {
+    if !json {
+        print_model(trained);
     }
-    println!("{}", trained.statement());
-    Ok(())
+    print_rest(trained, Ok(evaluated), json)
 }
 
 /// What lists call a run.
@@ -210,87 +312,55 @@ fn title(task: &TrainTask) -> String {
     format!("train {} from {}", task.target, task.features.join(", "))
 }
 
-/// Rounds a second, epsilon so far and time left, said at most five times a second.
-struct Pace<'a> {
-    plan: &'a TrainPlan,
-    began: Option<(Instant, u32)>,
-    said: Option<Instant>,
-}
-
-const BAR: usize = 24;
-
-impl<'a> Pace<'a> {
-    fn new(plan: &'a TrainPlan) -> Self {
-        Self {
-            plan,
-            began: None,
-            said: None,
-        }
-    }
-
-    fn tell(&mut self, progress: &v1::Progress) -> Option<String> {
-        let now = Instant::now();
-        let (began, first) = *self.began.get_or_insert((now, progress.round));
-        if self.said.is_some_and(|said| now - said < Duration::from_millis(200)) {
-            return None;
-        }
-        self.said = Some(now);
-        let rounds = self.plan.task.rounds.max(1);
-        let done = progress.round.min(rounds);
-        let filled = BAR * done as usize / rounds as usize;
-        let pace = f64::from(done.saturating_sub(first)) / (now - began).as_secs_f64().max(1e-3);
-        let left = match pace > 0.0 {
-            true => format!("{:.0} s left", f64::from(rounds - done) / pace),
-            false => progress.phase.clone(),
-        };
-        let cost = match self.plan.noise.variance {
-            0 => "no noise".to_owned(),
-            _ => format!("epsilon {} so far", plain(self.plan.epsilon_after(done))),
-        };
-        let loss = progress
-            .figure
-            .map(|loss| format!("  loss {loss:.2}"))
-            .unwrap_or_default();
-        Some(format!(
-            "[{}{}] {done}/{rounds}{loss}  {pace:.1} rounds/s  {cost}  {} of {} participants  {left}",
-            "=".repeat(filled),
-            " ".repeat(BAR - filled),
-            progress.contributors,
-            progress.cohort,
-        ))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::CohortTerms;
-    use governance::Contract;
-    use workload::training::ModelKind;
+    use crate::train::report::tests::ran;
 
     #[test]
-    fn the_bar_tells_the_loss_once_there_is_one() {
-        let contract = Contract::parse(include_str!("../../../governance/contracts/heart.toml")).unwrap();
-        let mut task = TrainTask::dp_sgd(&["age"], "num", ModelKind::Softmax, 12);
-        task.expected_units = Some(900);
-        let terms = CohortTerms { n: 4, c: 1, s_min: 3 };
-        let plan = TrainPlan::new(task, &contract, &terms, 3.0, 1e-5).unwrap();
-        let told = |figure| {
-            let progress = v1::Progress {
-                round: 6,
-                rounds: 12,
-                contributors: 4,
-                cohort: 4,
-                figure,
-                ..Default::default()
-            };
-            Pace::new(&plan).tell(&progress).unwrap()
-        };
+    fn a_refused_evaluation_is_no_refusal_of_the_run() {
+        let trained = ran();
+        let refused = Problem::new(Exit::Refused, "SOTTO-4001", "the budget is spent; nothing was charged")
+            .remedy("ask the owner");
+        let told = unevaluated(refused, &trained, 0.3, "sotto model evaluate 3f9c --epsilon 0.3");
+        let (run, cost) = (trained.released.id(), trained.released.cost());
+        assert_eq!(told.exit, Exit::Failed);
         assert!(
-            told(Some(0.5349)).contains("6/12  loss 0.53  "),
-            "{}",
-            told(Some(0.5349))
+            told.message
+                .starts_with(&format!("run {run} is finished and spent {cost};")),
+            "{told}"
         );
-        assert!(!told(None).contains("loss"));
+        assert_eq!(
+            told.remedy.unwrap(),
+            "ask the owner; `sotto model evaluate 3f9c --epsilon 0.3` asks again"
+        );
+        let failed = Problem::new(Exit::Failed, "SOTTO-4008", "2 attempts were charged").charged(2);
+        let told = unevaluated(failed, &trained, 0.3, "sotto model evaluate 3f9c");
+        assert!(
+            told.message.ends_with("2 attempts were charged (epsilon 0.3 each)"),
+            "{told}"
+        );
+        let left = Problem::new(Exit::Interrupted, "SOTTO-7005", "stopped waiting").remedy("sotto run watch 3f9c");
+        let told = unevaluated(left, &trained, 0.3, "sotto model evaluate 3f9c");
+        assert_eq!(
+            (told.exit, told.remedy.as_deref()),
+            (Exit::Interrupted, Some("sotto run watch 3f9c"))
+        );
+    }
+
+    #[test]
+    fn who_detaches_hears_that_no_evaluation_follows_and_who_failed_does_not() {
+        let asking = || Some("sotto model evaluate 3f9c --epsilon 0.3".to_owned());
+        let detached = |exit| Problem::new(exit, "SOTTO-7303", "stopped waiting").remedy("sotto run watch 3f9c");
+        let told = unfollowed(detached(Exit::TimedOut), asking()).remedy.unwrap();
+        assert!(
+            told.starts_with("sotto run watch 3f9c; no evaluation will follow"),
+            "{told}"
+        );
+        assert_eq!(unfollowed(detached(Exit::Failed), asking()), detached(Exit::Failed));
+        assert_eq!(
+            unfollowed(detached(Exit::Interrupted), None),
+            detached(Exit::Interrupted)
+        );
     }
 }

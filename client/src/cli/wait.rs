@@ -16,23 +16,35 @@ const RECONNECT: Duration = Duration::from_millis(500);
 
 /// What is waited for, as its own commands call it.
 #[derive(Clone, Copy)]
-pub enum Noun {
+pub enum Noun<'a> {
     Job,
     Run,
+    /// Of the model of this run.
+    EvaluationOf(&'a str),
 }
 
-impl Noun {
+impl Noun<'_> {
     fn word(self) -> &'static str {
         match self {
             Self::Job => "job",
             Self::Run => "run",
+            Self::EvaluationOf(_) => "evaluation",
         }
     }
 
-    fn ending(self) -> &'static str {
+    /// How to get the answer later.
+    fn coming_back(self, job: &str) -> String {
         match self {
-            Self::Job => "sotto job cancel",
-            Self::Run => "sotto run stop",
+            Self::Job => format!("sotto job watch {job}"),
+            Self::Run => format!("sotto run watch {job}"),
+            Self::EvaluationOf(run) => format!("sotto run watch {run} shows its figures once they are there"),
+        }
+    }
+
+    fn ending(self, job: &str) -> String {
+        match self {
+            Self::Job | Self::EvaluationOf(_) => format!("sotto job cancel {job}"),
+            Self::Run => format!("sotto run stop {job}"),
         }
     }
 }
@@ -40,7 +52,7 @@ impl Noun {
 /// Follows `job` to its end. The job goes on when the waiting ends.
 pub async fn wait(
     client: &mut Client,
-    noun: Noun,
+    noun: Noun<'_>,
     job: &str,
     patience: Option<Duration>,
 ) -> Result<Box<Released>, Problem> {
@@ -50,7 +62,7 @@ pub async fn wait(
 /// The same in the caller's words, where none leaves the last ones.
 pub async fn wait_telling(
     client: &mut Client,
-    noun: Noun,
+    noun: Noun<'_>,
     job: &str,
     patience: Option<Duration>,
     words: Words<'_>,
@@ -67,9 +79,9 @@ pub async fn wait_telling(
     let outcome = tokio::select! {
         outcome = follow(client, job, &mut spinner, words) => outcome,
         () = end => Err(Problem::new(Exit::TimedOut, "SOTTO-7303", format!("no answer yet to {word} {job}; it goes on"))
-            .remedy(format!("sotto {word} watch {job}"))),
+            .remedy(noun.coming_back(job))),
         _ = tokio::signal::ctrl_c() => Err(super::interrupted(format!("stopped waiting; {word} {job} goes on"))
-            .remedy(format!("sotto {word} watch {job}, or {} {job}", noun.ending()))),
+            .remedy(format!("{}, or {}", noun.coming_back(job), noun.ending(job)))),
     };
     spinner.clear();
     outcome
@@ -191,6 +203,14 @@ impl Spinner {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_stops_waiting_for_an_evaluation_hears_how_to_get_it_and_how_to_end_it() {
+        let evaluation = Noun::EvaluationOf("3f9c");
+        assert!(evaluation.coming_back("aa55").starts_with("sotto run watch 3f9c "));
+        assert_eq!(evaluation.ending("aa55"), "sotto job cancel aa55");
+        assert_eq!(Noun::Run.coming_back("3f9c"), "sotto run watch 3f9c");
+    }
 
     #[test]
     fn progress_is_told_in_words() {

@@ -39,11 +39,7 @@ fn facts(of: &Detailed) -> Result<Facts, Problem> {
     let run = &of.trained.run;
     let value = |value: serde_json::Result<Value>| value.map_err(crate::released::unreadable);
     let mut facts = Facts::new();
-    let mut task = value(serde_json::to_value(&of.trained.task))?;
-    if let Some(task) = task.as_object_mut() {
-        task.remove("start");
-    }
-    flatten("", &task, &mut facts);
+    flatten("", &super::settings::as_json(&of.trained.task), &mut facts);
     flatten("privacy", &value(serde_json::to_value(&run.privacy))?, &mut facts);
     flatten("dataset", &Value::from(run.dataset.as_str()), &mut facts);
     flatten("rounds made", &Value::from(run.rounds), &mut facts);

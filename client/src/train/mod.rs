@@ -9,18 +9,21 @@ pub mod predict;
 pub mod registry;
 pub mod report;
 mod run_file;
+pub mod settings;
 mod trained;
 
 use std::path::Path;
 use std::time::Duration;
 
 use engine::CohortTerms;
-use workload::training::{EVALUATE_KIND, EvaluateTask, KIND, Part, TrainPlan, TrainTask};
+use workload::training::{
+    EVALUATE_KIND, EvaluatePlan, EvaluateTask, Holdout, KIND, Part, State, TrainPlan, TrainTask, TrainedModel,
+};
 
 pub use run_file::{Falls, Method, Model, RunFile};
 pub use trained::{Evaluated, Trained};
 
-use crate::client::Question;
+use crate::client::{Question, Submitted};
 use crate::datasets::Dataset;
 use crate::{Client, Exit, Problem};
 
@@ -28,6 +31,8 @@ use crate::{Client, Exit, Problem};
 const VALID: Duration = Duration::from_secs(6 * 24 * 3600);
 /// Score bins of an evaluation: enough for an AUC, few enough for little noise.
 const BINS: u32 = 20;
+/// A request is at most 4 MiB; all of it but a model's parameters is small.
+const LARGEST: usize = 4_000_000;
 
 /// The plan that every party would derive; spends nothing.
 pub fn plan(dataset: &Dataset, task: TrainTask, terms: &CohortTerms, epsilon: f64) -> Result<TrainPlan, Problem> {
@@ -50,6 +55,43 @@ pub fn evaluation(dataset: &Dataset, task: &EvaluateTask, epsilon: f64, purpose:
         purpose,
         crate::ask::ATTEMPTS,
     )
+}
+
+/// The plan of the evaluation that would follow a run: what can be wrong with one is known before the run costs anything. Its model is the
+/// run's before the first round, which has all but the right numbers.
+pub fn evaluation_plan(
+    dataset: &Dataset,
+    plan: &TrainPlan,
+    terms: &CohortTerms,
+    epsilon: f64,
+    group: Option<&str>,
+) -> Result<EvaluatePlan, Problem> {
+    let contract = &dataset.contract;
+    let model = TrainedModel::new(plan, &State::initial(plan).parameters);
+    fits(&model).map_err(|problem| problem.remedy("evaluate_epsilon = 0, or a smaller model"))?;
+    let task = evaluation_task(model, plan.task.holdout, group);
+    EvaluatePlan::new(task, contract, terms, epsilon, contract.delta.get()).map_err(refused)
+}
+
+/// Over the units that no step saw; over all units if the run held none back.
+fn evaluation_task(model: TrainedModel, holdout: Option<Holdout>, group: Option<&str>) -> EvaluateTask {
+    EvaluateTask {
+        model,
+        part: if holdout.is_some() { Part::Held } else { Part::All },
+        holdout,
+        group: group.map(str::to_owned),
+        bins: BINS,
+    }
+}
+
+/// Whether a request has room for a model's parameters.
+pub fn fits(model: &TrainedModel) -> Result<(), Problem> {
+    let size = model.parameters.len();
+    if size <= LARGEST {
+        return Ok(());
+    }
+    let message = format!("the model's parameters take {size} bytes of a request that may have {LARGEST}");
+    Err(Problem::usage(message).remedy("a smaller model"))
 }
 
 fn asked(dataset: &Dataset, kind: &str, task: String, epsilon: f64, purpose: &str, max_attempts: u32) -> Question {
@@ -89,21 +131,28 @@ pub async fn evaluate(
     purpose: &str,
     group: Option<&str>,
 ) -> Result<Evaluated, Problem> {
-    let holdout = trained.task.holdout;
-    let task = EvaluateTask {
-        model: trained.run.model.clone(),
-        part: if holdout.is_some() { Part::Held } else { Part::All },
-        holdout,
-        group: group.map(str::to_owned),
-        bins: BINS,
-    };
-    let request = client.sign(evaluation(dataset, &task, epsilon, purpose))?;
-    let submitted = client.submit(request).await?;
+    let submitted = ask_evaluation(client, dataset, trained, epsilon, purpose, group).await?;
     let released = match submitted.repeated {
         Some(released) => released,
         None => client.released(&submitted.job).await?,
     };
     Evaluated::of(*released)
+}
+
+/// Submits the same and does not wait.
+pub async fn ask_evaluation(
+    client: &mut Client,
+    dataset: &Dataset,
+    trained: &Trained,
+    epsilon: f64,
+    purpose: &str,
+    group: Option<&str>,
+) -> Result<Submitted, Problem> {
+    let model = trained.run.model.clone();
+    fits(&model)?;
+    let task = evaluation_task(model, trained.task.holdout, group);
+    let request = client.sign(evaluation(dataset, &task, epsilon, purpose))?;
+    client.submit(request).await
 }
 
 /// Writes a model for other programs to read.

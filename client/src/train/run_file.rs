@@ -6,6 +6,7 @@ use std::path::Path;
 use clap::{Args, ValueEnum};
 use governance::canonical::Real;
 use serde::{Deserialize, Serialize};
+use workload::query::nearest;
 use workload::training::{Algorithm, Holdout, LocalWork, ModelKind, Schedule, TrainTask};
 
 use crate::Problem;
@@ -103,10 +104,9 @@ pub struct RunFile {
     /// Units at all participants together, as far as the public knows; scales the mean, never a claim
     #[arg(long)]
     pub expected_units: Option<u64>,
-    /// No noise: sums are hidden and nothing else is claimed; every owner has to allow it
-    #[arg(long)]
-    #[serde(default)]
-    pub non_private: bool,
+    /// No noise: sums are hidden and nothing else is claimed; every owner has to allow it (--non-private=false takes a file's back)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub non_private: Option<bool>,
     /// What the registry calls the model [default: DATASET.TARGET]
     #[arg(long)]
     pub name: Option<String>,
@@ -117,7 +117,7 @@ pub struct RunFile {
     #[arg(long)]
     pub evaluate_group: Option<String>,
     /// Epsilon of the evaluation after the run; 0 is none [default: a tenth of epsilon]
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub evaluate_epsilon: Option<f64>,
 }
 
@@ -173,7 +173,6 @@ impl RunFile {
             ($($field:ident),*) => { Self {
                 features: if flags.features.is_empty() { self.features } else { flags.features },
                 hidden: if flags.hidden.is_empty() { self.hidden } else { flags.hidden },
-                non_private: flags.non_private || self.non_private,
                 $($field: flags.$field.or(self.$field)),*
             } };
         }
@@ -205,6 +204,7 @@ impl RunFile {
             seed,
             holdout,
             expected_units,
+            non_private,
             name,
             parent,
             evaluate_group,
@@ -219,7 +219,7 @@ impl RunFile {
 
     /// The epsilon, which has no default; without noise it is a placeholder that nobody reads.
     pub fn epsilon(&self) -> Result<f64, Problem> {
-        match (self.epsilon, self.non_private) {
+        match (self.epsilon, self.non_private()) {
             (Some(epsilon), _) if epsilon.is_finite() && epsilon > 0.0 => Ok(epsilon),
             (Some(epsilon), _) => Err(Problem::usage(format!(
                 "mismatched epsilon: expected a finite number above 0, got {epsilon}"
@@ -238,10 +238,34 @@ impl RunFile {
         self.rounds.unwrap_or(15)
     }
 
-    /// What the evaluation after the run may cost.
-    pub fn evaluate_epsilon(&self) -> Option<f64> {
+    pub fn non_private(&self) -> bool {
+        self.non_private.unwrap_or_default()
+    }
+
+    /// What the evaluation after the run may cost, if one follows: units have to be held out for it. One that was asked for and cannot be
+    /// is refused.
+    pub fn evaluate_epsilon(&self, held_out: bool) -> Result<Option<f64>, Problem> {
         let default = self.epsilon.map(|epsilon| epsilon / 10.0);
-        self.evaluate_epsilon.or(default).filter(|epsilon| *epsilon > 0.0)
+        let epsilon = self.evaluate_epsilon.or(default).unwrap_or_default();
+        if !(epsilon.is_finite() && epsilon >= 0.0) {
+            let message = format!("mismatched evaluate_epsilon: expected a finite number, at least 0, got {epsilon}");
+            return Err(Problem::usage(message).remedy("0 is no evaluation; left out, it is a tenth of epsilon"));
+        }
+        if epsilon > 0.0 && held_out {
+            return Ok(Some(epsilon));
+        }
+        let (asked, why, remedy) = match (&self.evaluate_group, self.evaluate_epsilon) {
+            (_, Some(_)) if epsilon > 0.0 => ("evaluate_epsilon", "no unit is held out", "holdout = 0.25"),
+            (Some(_), _) if epsilon > 0.0 => ("evaluate_group", "no unit is held out", "holdout = 0.25"),
+            (Some(_), _) => (
+                "evaluate_group",
+                "the evaluation has no epsilon",
+                "evaluate_epsilon = 0.3",
+            ),
+            _ => return Ok(None),
+        };
+        let message = format!("{asked} is about an evaluation after the run, and there is none: {why}");
+        Err(Problem::usage(message).remedy(format!("{remedy}, or leave {asked} out")))
     }
 
     /// The task that is signed.
@@ -251,6 +275,7 @@ impl RunFile {
         }
         let target = self.target.clone().ok_or_else(|| missing("target", "\"num\""))?;
         let algorithm = self.algorithm.unwrap_or(Method::DpSgd);
+        self.applies(algorithm)?;
         let local = LocalWork {
             steps: self.local_steps.unwrap_or(10),
             batch: self.local_batch.unwrap_or(32),
@@ -305,10 +330,66 @@ impl RunFile {
                 }),
             },
             expected_units: self.expected_units,
-            non_private: self.non_private,
+            non_private: self.non_private(),
             name: self.name.clone(),
             start: None,
         })
+    }
+
+    /// No setting is dropped in silence: one that means nothing here is refused with what it is for. A momentum of 0 means the same everywhere.
+    fn applies(&self, algorithm: Method) -> Result<(), Problem> {
+        use Method::{DpSgd, FedAdam, FedAvgM, FedProx, FedYogi};
+        let (model, schedule) = (
+            self.model.unwrap_or(Model::Logistic),
+            self.schedule.unwrap_or(Falls::Constant),
+        );
+        let local = algorithm != DpSgd;
+        let adaptive = matches!(algorithm, FedAdam | FedYogi);
+        let averaging = "fedavg, fedprox, fedavgm, fedadam, fedyogi and scaffold";
+        for (setting, given, applies, is_for) in [
+            (
+                "momentum",
+                self.momentum.is_some_and(|momentum| momentum != 0.0),
+                matches!(algorithm, DpSgd | FedAvgM),
+                "dp-sgd and fedavgm",
+            ),
+            ("mu", self.mu.is_some(), algorithm == FedProx, "fedprox"),
+            ("beta1", self.beta1.is_some(), adaptive, "fedadam and fedyogi"),
+            ("beta2", self.beta2.is_some(), adaptive, "fedadam and fedyogi"),
+            ("tau", self.tau.is_some(), adaptive, "fedadam and fedyogi"),
+            ("local_steps", self.local_steps.is_some(), local, averaging),
+            ("local_batch", self.local_batch.is_some(), local, averaging),
+            (
+                "local_learning_rate",
+                self.local_learning_rate.is_some(),
+                local,
+                averaging,
+            ),
+            (
+                "hidden",
+                !self.hidden.is_empty(),
+                model == Model::Mlp,
+                "model = \"mlp\"",
+            ),
+            (
+                "schedule_every",
+                self.schedule_every.is_some(),
+                schedule == Falls::Step,
+                "schedule = \"step\"",
+            ),
+            (
+                "schedule_factor",
+                self.schedule_factor.is_some(),
+                schedule == Falls::Step,
+                "schedule = \"step\"",
+            ),
+        ] {
+            if given && !applies {
+                let problem = Problem::usage(format!("{setting} means nothing in this run: it is for {is_for}"));
+                return Err(problem.remedy(format!("leave {setting} out, or choose {is_for}")));
+            }
+        }
+        Ok(())
     }
 
     fn method(&self, algorithm: Method) -> Result<Algorithm, Problem> {
@@ -354,23 +435,9 @@ fn malformed(path: &Path, text: &str, error: &toml::de::Error) -> Problem {
     else {
         return problem.remedy("`sotto train --help` lists all settings and what each expects");
     };
-    let near = known.iter().max_by_key(|name| likeness(unknown, name));
-    match near {
-        Some(near) => problem.remedy(format!(
-            "did you mean `{near}`? `sotto train --help` lists all settings"
-        )),
-        None => problem,
-    }
-}
-
-/// Letters in common, in order: enough to find a slip of the pen.
-fn likeness(a: &str, b: &str) -> usize {
-    let mut rest = b.chars();
-    let common = a
-        .chars()
-        .filter(|c| rest.clone().any(|d| d == *c) && rest.any(|d| d == *c))
-        .count();
-    2 * common + usize::from(a.len() == b.len()) - common.min(a.len().abs_diff(b.len()))
+    let meant = nearest(unknown, known.iter().copied());
+    let meant = meant.map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
+    problem.remedy(format!("{meant}`sotto train --help` lists all settings"))
 }
 
 #[cfg(test)]
@@ -402,7 +469,80 @@ momentum = 0.9
             (20, 0.9, 0.5)
         );
         assert_eq!(task.algorithm, Algorithm::DpSgd);
-        assert_eq!((run.epsilon().unwrap(), run.evaluate_epsilon()), (3.0, Some(0.3)));
+        assert_eq!(
+            (run.epsilon().unwrap(), run.evaluate_epsilon(true)),
+            (3.0, Ok(Some(3.0 / 10.0)))
+        );
+    }
+
+    #[test]
+    fn a_flag_takes_back_what_the_file_says_of_noise() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            flags: RunFile,
+        }
+        let file: RunFile = toml::from_str(&format!("{FILE}non_private = true\n")).unwrap();
+        for (flag, expected) in [
+            (None, true),
+            (Some("--non-private=false"), false),
+            (Some("--non-private"), true),
+        ] {
+            let line = <Line as clap::Parser>::try_parse_from(std::iter::once("train").chain(flag)).unwrap();
+            let task = file.clone().with(line.flags).task().unwrap();
+            assert_eq!(task.non_private, expected, "{flag:?}");
+        }
+    }
+
+    #[test]
+    fn an_evaluation_that_was_asked_for_and_cannot_be_is_refused() {
+        let run = |epsilon: Option<f64>, group: Option<&str>| RunFile {
+            epsilon: Some(3.0),
+            evaluate_epsilon: epsilon,
+            evaluate_group: group.map(str::to_owned),
+            ..RunFile::default()
+        };
+        assert_eq!(run(Some(0.0), None).evaluate_epsilon(true), Ok(None));
+        assert_eq!(run(None, None).evaluate_epsilon(false), Ok(None), "nobody asked for it");
+        for (wrong, held_out, says) in [
+            (run(Some(-1.0), None), true, "got -1"),
+            (run(Some(f64::NAN), None), true, "got NaN"),
+            (run(Some(1.0), None), false, "evaluate_epsilon is about"),
+            (run(None, Some("sex")), false, "evaluate_group is about"),
+            (run(Some(0.0), Some("sex")), true, "no epsilon"),
+        ] {
+            let problem = wrong.evaluate_epsilon(held_out).unwrap_err();
+            assert!(problem.message.contains(says) && problem.remedy.is_some(), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_setting_that_means_nothing_in_a_run_is_refused_with_what_it_is_for() {
+        let file =
+            |more: &str| toml::from_str::<RunFile>(&format!("{}{more}\n", FILE.replace("momentum = 0.9", ""))).unwrap();
+        for (more, setting, is_for) in [
+            (
+                "algorithm = \"fedavg\"\nmomentum = 0.9",
+                "momentum",
+                "dp-sgd and fedavgm",
+            ),
+            ("mu = 0.1", "mu", "fedprox"),
+            ("algorithm = \"scaffold\"\nbeta2 = 0.9", "beta2", "fedadam and fedyogi"),
+            ("local_steps = 5", "local_steps", "fedavg, fedprox"),
+            ("hidden = [8]", "hidden", "mlp"),
+            ("schedule_every = 3", "schedule_every", "step"),
+        ] {
+            let problem = file(more).task().unwrap_err();
+            assert!(problem.message.starts_with(&format!("{setting} means")), "{problem}");
+            assert!(problem.message.contains(is_for), "{problem}");
+        }
+        for fine in [
+            "algorithm = \"fedavgm\"\nmomentum = 0.9\nlocal_batch = 0",
+            "algorithm = \"fedavg\"\nmomentum = 0",
+            "model = \"mlp\"\nhidden = [8]\nschedule = \"step\"\nschedule_factor = 0.9",
+        ] {
+            assert!(file(fine).task().is_ok(), "{fine}");
+        }
     }
 
     #[test]
@@ -413,6 +553,10 @@ momentum = 0.9
         let problem = RunFile::read(&path).unwrap_err();
         assert!(problem.message.contains("run.toml:7"), "{problem}");
         assert!(problem.remedy.unwrap().contains("`rounds`"));
+        std::fs::write(&path, format!("{FILE}lr = 1\n")).unwrap();
+        let problem = RunFile::read(&path).unwrap_err();
+        assert!(problem.message.contains("run.toml:9"), "{problem}");
+        assert!(!problem.remedy.unwrap().contains("did you mean"));
         assert!(RunFile::default().dataset().is_err() && RunFile::default().epsilon().is_err());
     }
 }

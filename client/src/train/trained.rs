@@ -1,8 +1,9 @@
 //! A finished run: the model, what the run cost and covers, and figures that an evaluation paid for.
 
 use serde_json::{Value, json};
-use workload::training::{Covers, Evaluation, Part, TrainPrivacy, TrainRelease, TrainTask};
+use workload::training::{Estimate, Evaluation, GroupFigures, Part, Rise, TrainPrivacy, TrainRelease, TrainTask};
 
+use super::settings::covered;
 use crate::output::plain;
 use crate::released::{Released, unreadable};
 use crate::{Exit, Problem};
@@ -53,16 +54,7 @@ impl Trained {
     /// The privacy statement in a few lines for people: what is covered is said first and never blurred.
     pub fn statement(&self) -> String {
         let privacy = &self.run.privacy;
-        let covers = match privacy.covers {
-            Covers::Unit => format!("covers each privacy unit ({})", privacy.unit),
-            Covers::Site => format!(
-                "covers each privacy unit ({}) through \"replace one site's data\": a participant's whole update is clipped and hidden",
-                privacy.unit
-            ),
-            Covers::Nothing => {
-                "secure aggregation only: NO differential privacy is claimed, for units or for participants".to_owned()
-            }
-        };
+        let covers = covered(privacy.covers, &privacy.unit);
         let cost = match privacy.epsilon {
             Some(epsilon) => format!("epsilon {}, delta {:e}; ", plain(epsilon.get()), privacy.delta.get()),
             None => String::new(),
@@ -78,14 +70,38 @@ impl Trained {
         if let Some(above) = on_top_of(privacy) {
             text += &format!("{above}\n");
         }
-        if self.run.diverged {
-            text += "the next step left the finite numbers: this is the last good model; a smaller learning rate may help\n";
+        for symptom in self.symptoms() {
+            text += &format!("WARNING: {symptom}\n");
         }
         text += &format!("release {}", self.released.id());
         if !self.released.verified() {
             text += "\nWARNING: the release is not signed by the coordinator of your roster";
         }
         text
+    }
+
+    /// What the run shows of a learning rate that was too large, a sentence each; read off what was released, so it costs nothing.
+    pub fn symptoms(&self) -> Vec<String> {
+        let mut said = Vec::new();
+        if self.run.diverged {
+            said.push(
+                "the next step left the finite numbers, and this is the last good model: try a smaller learning rate"
+                    .to_owned(),
+            );
+        }
+        if let Some(Rise { start, end, .. }) = self.run.loss_rose() {
+            said.push(format!(
+                "the loss rose from {start:.2} to {end:.2}, further than the noise explains (95 %): try a smaller learning rate"
+            ));
+        }
+        if let Some(largest) = self.run.overgrown() {
+            said.push(format!(
+                "the largest number of the model is {}, where features lie within [-1, 1], so it is certain of everything that it says: \
+                 try a smaller learning rate",
+                plain(largest)
+            ));
+        }
+        said
     }
 
     pub fn to_json(&self, evaluation: Option<&Evaluated>) -> Value {
@@ -100,6 +116,8 @@ impl Trained {
             "rounds": self.run.rounds,
             "losses": self.run.losses,
             "diverged": self.run.diverged,
+            "loss_rose": self.run.loss_rose(),
+            "overgrown": self.run.overgrown(),
             "epsilon": self.run.privacy.epsilon.map(|e| e.get()),
             "privacy": self.run.privacy,
             "receipt": self.released.receipt_json(),
@@ -118,40 +136,29 @@ impl Evaluated {
     /// The figures in a few lines for people.
     pub fn words(&self) -> String {
         let evaluation = &self.evaluation;
-        let figure = |name: &str, estimate: &Option<workload::training::Estimate>| {
-            estimate.as_ref().map(|e| {
-                let (value, low, high) = (e.value.get(), e.low.get(), e.high.get());
-                // A share that may be anything is no figure.
-                match name != "log loss" && low <= 0.0 && high >= 1.0 {
-                    true => format!("{name} lost in the noise"),
-                    false => format!("{name} {value:.3} [{low:.3}, {high:.3}]"),
-                }
-            })
-        };
         let overall = &evaluation.overall;
         let figures = [
-            figure("AUC", &overall.auc),
-            figure("accuracy", &overall.accuracy),
-            figure("log loss", &overall.log_loss),
+            overall.auc.map(|auc| share("AUC", &auc)),
+            overall.accuracy.map(|accuracy| share("accuracy", &accuracy)),
+            overall.log_loss.map(|loss| bounded("log loss", &loss)),
         ];
         let mut text = figures.into_iter().flatten().collect::<Vec<_>>().join(", ");
         if text.is_empty() {
             text = "the noise left no figure: a larger epsilon of the evaluation would".to_owned();
         }
-        let gaps = [
-            ("accuracy", evaluation.accuracy_gap),
-            ("true positive rate", evaluation.true_positive_gap),
-            ("false positive rate", evaluation.false_positive_gap),
-        ];
-        for (name, gap) in gaps.into_iter().filter_map(|(name, gap)| Some((name, gap?))) {
-            text += &format!(
-                "\n  gap between groups in {name}: {:.3} (no interval: see those of the groups)",
-                gap.get()
-            );
+        for (name, gap) in self.gaps() {
+            let gap = gap.map_or("lost in the noise".to_owned(), |gap| {
+                format!("{gap:.3} (no interval: see those of the groups)")
+            });
+            text += &format!("\n  gap between groups in {name}: {gap}");
         }
         for group in &evaluation.groups {
-            let of_group = figure("accuracy", &group.accuracy).unwrap_or_else(|| "no figures".to_owned());
-            text += &format!("\n  {}: {of_group}", group.name);
+            let said = rates(group)
+                .into_iter()
+                .filter_map(|(name, rate)| Some(share(name, &rate?)));
+            let said = said.collect::<Vec<_>>().join(", ");
+            let said = if said.is_empty() { "no figures".to_owned() } else { said };
+            text += &format!("\n  {}: {said}", group.name);
         }
         let units = match evaluation.part {
             Part::Held => "units that no step saw",
@@ -164,6 +171,23 @@ impl Evaluated {
         )
     }
 
+    /// Of each share that some group has: how far the groups with a figure lie apart, or that fewer than two have one.
+    pub fn gaps(&self) -> Vec<(&'static str, Option<f64>)> {
+        let evaluation = &self.evaluation;
+        let gaps = [
+            evaluation.accuracy_gap,
+            evaluation.true_positive_gap,
+            evaluation.false_positive_gap,
+        ];
+        let all = evaluation.groups.iter().chain([&evaluation.overall]);
+        let known = |i: usize| all.clone().any(|group| rates(group)[i].1.is_some());
+        let named = (0..3).zip(rates(&evaluation.overall)).zip(gaps);
+        let wanted = named.filter(|((i, _), _)| !evaluation.groups.is_empty() && known(*i));
+        wanted
+            .map(|((_, (name, _)), gap)| (name, gap.map(|gap| gap.get())))
+            .collect()
+    }
+
     pub fn to_json(&self) -> Value {
         json!({
             "release": self.released.id(),
@@ -172,6 +196,28 @@ impl Evaluated {
             "receipt": self.released.receipt_json(),
         })
     }
+}
+
+/// Shares that groups are compared by.
+fn rates(group: &GroupFigures) -> [(&'static str, Option<Estimate>); 3] {
+    [
+        ("accuracy", group.accuracy),
+        ("true positive rate", group.true_positive_rate),
+        ("false positive rate", group.false_positive_rate),
+    ]
+}
+
+/// A share that may be anything is no figure.
+fn share(name: &str, found: &Estimate) -> String {
+    match found.is_lost_share() {
+        true => format!("{name} lost in the noise"),
+        false => bounded(name, found),
+    }
+}
+
+fn bounded(name: &str, found: &Estimate) -> String {
+    let (value, low, high) = (found.value.get(), found.low.get(), found.high.get());
+    format!("{name} {value:.3} [{low:.3}, {high:.3}]")
 }
 
 /// What is said wherever a statement of a continued model is.

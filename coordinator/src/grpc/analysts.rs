@@ -115,6 +115,16 @@ impl Analysts for AnalystsDoor {
         Ok(Response::new(v1::Cancelled {}))
     }
 
+    async fn get_request(&self, request: Request<v1::JobRef>) -> Result<Response<v1::SignedRequest>, Status> {
+        let caller = self.admission.analyst(&request, Call::Read)?;
+        let job = job_id(request.into_inner().job_id).map_err(malformed)?;
+        let look = move |desk: &Desk<'_>| answers::request(desk, &job, &caller.id);
+        let found = self.admission.read(&self.driver, &caller.organisation, look).await?;
+        found
+            .map(Response::new)
+            .ok_or_else(|| status(&answers::unknown_job(&job)))
+    }
+
     async fn explain(&self, request: Request<v1::SignedTrial>) -> Result<Response<v1::Explained>, Status> {
         let analyst = self.admission.analyst(&request, Call::Read)?.id;
         let signed = SignedTrial::try_from(request.into_inner()).map_err(malformed)?;

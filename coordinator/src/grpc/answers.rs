@@ -38,6 +38,12 @@ pub fn release_or_why_not(desk: &Desk<'_>, job: &JobId, analyst: &str) -> Result
     })
 }
 
+/// What the analyst signed for an own job, open or ended.
+pub fn request(desk: &Desk<'_>, job: &JobId, analyst: &str) -> Option<v1::SignedRequest> {
+    let own = desk.engine.books().job_of(job, analyst)?;
+    Some(own.signed.as_ref().into())
+}
+
 /// The newest releases of an analyst.
 pub fn releases(desk: &Desk<'_>, analyst: &str, limit: usize) -> Vec<v1::Release> {
     let jobs = desk.engine.jobs_of(analyst);

@@ -38,7 +38,8 @@ async fn a_foreign_job_release_or_model_reads_like_one_that_never_was() {
     let hub = Hub::start(&consortium).await;
     let mut ann = analyst(&hub, &consortium.identity("ann")).await;
     let mut bob = analyst(&hub, &consortium.identity("bob")).await;
-    let open = ann.submit(signed("ann", 2, 9)).await.unwrap().into_inner().job_id;
+    let asked = signed("ann", 2, 9);
+    let open = ann.submit(asked.clone()).await.unwrap().into_inner().job_id;
 
     let own = v1::ReleaseRef { id: of_bob.to_string() };
     assert!(bob.get_release(own).await.is_ok(), "bob has one of his own");
@@ -49,6 +50,7 @@ async fn a_foreign_job_release_or_model_reads_like_one_that_never_was() {
         let release = v1::ReleaseRef { id: id.clone() };
         let refusals = [
             bob.watch(job.clone()).await.err().unwrap(),
+            bob.get_request(job.clone()).await.err().unwrap(),
             bob.cancel(job).await.err().unwrap(),
             bob.get_release(release).await.err().unwrap(),
         ];
@@ -74,7 +76,10 @@ async fn a_foreign_job_release_or_model_reads_like_one_that_never_was() {
         said.push(told(&refused, &model.to_string()));
     }
     assert_eq!(said[0], said[1]);
-    ann.cancel(v1::JobRef { job_id: open }).await.unwrap();
+    let own = v1::JobRef { job_id: open };
+    let words = ann.get_request(own.clone()).await.unwrap().into_inner();
+    assert_eq!(words, asked, "an own one, as it was signed");
+    ann.cancel(own).await.unwrap();
     hub.stop().await;
 }
 

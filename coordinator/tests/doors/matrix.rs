@@ -20,6 +20,7 @@ const CALLS: &[(&str, &[Role])] = &[
     ("Analysts.Submit", &[Role::Analyst]),
     ("Analysts.Watch", &[Role::Analyst]),
     ("Analysts.Cancel", &[Role::Analyst]),
+    ("Analysts.GetRequest", &[Role::Analyst]),
     ("Analysts.Explain", &[Role::Analyst]),
     ("Analysts.ListReleases", &[Role::Analyst]),
     ("Analysts.GetRelease", &[Role::Analyst]),

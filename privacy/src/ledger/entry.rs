@@ -57,7 +57,8 @@ pub enum LedgerEvent {
         charge: Charge,
         tokens: u32,
     },
-    /// The owner opted in to `tokens` releases without noise: the charge is infinite, and every later statement says so.
+    /// The owner opted in to `tokens` releases without noise: the charge is infinite and stands beside the caps. It is counted for the owner;
+    /// statements of other releases are about those alone (`proofs/no-noise.md`).
     ReservedWithoutNoise {
         id: ReservationId,
         analyst: String,

@@ -263,7 +263,8 @@ impl Ledger {
         }
     }
 
-    /// Releases made without noise over these people. If not 0, every later privacy statement about them must say so.
+    /// Releases made without noise over these people, for the owner to see. If not 0, what was claimed for releases with noise is a claim about
+    /// those alone: nothing bounds all of them together.
     pub fn releases_without_noise(&self) -> u64 {
         self.without_noise
     }

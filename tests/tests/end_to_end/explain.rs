@@ -7,7 +7,7 @@ use sottovoce::explained::OwnerPath;
 use crate::COUNT;
 use crate::world::World;
 
-async fn run(arguments: &[&str], environment: &[(&str, &std::path::Path)]) -> (bool, String, String) {
+pub async fn run(arguments: &[&str], environment: &[(&str, &std::path::Path)]) -> (bool, String, String) {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_party"));
     command.args(arguments);
     for (name, value) in environment {

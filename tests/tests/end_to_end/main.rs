@@ -12,6 +12,7 @@ mod mistakes;
 mod operator;
 mod ordinary;
 mod policies;
+mod runs;
 mod training;
 mod wire;
 mod world;

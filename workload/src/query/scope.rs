@@ -154,12 +154,7 @@ impl Scope<'_> {
     }
 
     fn nearest(&self, asked: &str) -> Option<&str> {
-        let asked = asked.to_lowercase();
-        let near = self
-            .names()
-            .map(|name| (distance(&asked, &name.to_lowercase()), name))
-            .min()?;
-        (near.0 <= 1 + asked.len() / 4).then_some(near.1)
+        nearest(asked, self.names())
     }
 }
 
@@ -210,6 +205,15 @@ pub(crate) fn scan(column: &Column) -> ScanColumn {
     }
 }
 
+/// The known name that was meant by an unknown one, if a finger slipped: one edit, and one more for every four letters.
+pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = unknown.to_lowercase();
+    let far = |name: &'a str| (distance(&lower, &name.to_lowercase()), name);
+    let near = known.into_iter().map(far).min();
+    near.filter(|(far, _)| *far <= 1 + unknown.len() / 4)
+        .map(|(_, name)| name)
+}
+
 /// Edits (insert, delete, replace, swap neighbours) between two short names.
 pub fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
@@ -239,5 +243,7 @@ mod tests {
         assert_eq!(distance("chlo", "chol"), 1);
         assert_eq!(distance("cholesterol", "chol"), 7);
         assert_eq!(distance("", "age"), 3);
+        assert_eq!(nearest("chole", ["age", "chol"]), Some("chol"));
+        assert_eq!(nearest("lr", ["evaluate_group", "mu"]), None);
     }
 }

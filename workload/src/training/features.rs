@@ -3,7 +3,7 @@
 //! same order at every site, and nothing about data is spent on it. One pass over the columns.
 
 use super::error::FEATURE;
-use crate::query::{ScanColumn, distance, scan_column};
+use crate::query::{ScanColumn, nearest, scan_column};
 use engine::Refusal;
 use governance::canonical::Real;
 use governance::{Column, Contract, LogicalType, NullRule, Scalar};
@@ -243,12 +243,8 @@ pub(super) fn scans(contract: &Contract, names: &[&str]) -> Vec<ScanColumn> {
 /// A column that training may read, or why it may not: the rules of queries.
 pub(super) fn usable<'a>(contract: &'a Contract, name: &str, role: &str) -> Result<&'a Column, Refusal> {
     let Some(column) = contract.column(name) else {
-        let lower = name.to_lowercase();
-        let near = open(contract)
-            .map(|c| (distance(&lower, &c.name.to_lowercase()), &c.name))
-            .min();
-        let message = match near.filter(|(far, _)| *far <= 1 + name.len() / 4) {
-            Some((_, near)) => format!("unknown {role} `{name}`: did you mean `{near}`?"),
+        let message = match nearest(name, open(contract).map(|c| c.name.as_str())) {
+            Some(near) => format!("unknown {role} `{name}`: did you mean `{near}`?"),
             None => format!("unknown {role} `{name}`"),
         };
         return Err(Refusal::new(FEATURE, message).remedy(open_columns(contract)));

@@ -5,6 +5,7 @@ use super::budget::{Fitted, Wish};
 use super::error::{BUDGET, PLAN};
 use super::features::{self, Encoder};
 use super::model::{FIGURES, Shape, UnitLattice};
+use super::release::Covers;
 use super::target::Target;
 use super::task::{ModelKind, TrainTask};
 use crate::query::ScanColumn;
@@ -141,6 +142,23 @@ impl TrainPlan {
     pub fn model_name(&self) -> String {
         let named = self.task.name.clone();
         named.unwrap_or_else(|| format!("{}.{}", self.dataset, self.task.target))
+    }
+
+    /// What the run's privacy statement is about, before it and after it.
+    pub fn covers(&self) -> Covers {
+        match (self.noise.variance > 0, self.task.is_unit_level()) {
+            (false, _) => Covers::Nothing,
+            (true, true) => Covers::Unit,
+            (true, false) => Covers::Site,
+        }
+    }
+
+    /// What a unit is: `one row`, or all rows of one value of a column.
+    pub fn unit_words(&self) -> String {
+        match &self.unit {
+            None => "one row".into(),
+            Some(unit) => format!("all rows of one `{unit}`"),
+        }
     }
 
     /// Numbers of one contribution: gradient or update, control variates, then loss and count.

@@ -179,11 +179,7 @@ impl TrainRelease {
     pub(super) fn new(plan: &TrainPlan, state: &State, charged: u32, contributors: u32) -> Result<Self, Refusal> {
         let model = TrainedModel::new(plan, &state.parameters);
         let private = plan.noise.variance > 0;
-        let covers = match (private, plan.task.is_unit_level()) {
-            (false, _) => Covers::Nothing,
-            (true, true) => Covers::Unit,
-            (true, false) => Covers::Site,
-        };
+        let covers = plan.covers();
         let if_private = |x: f64| Real::new(x).filter(|_| private);
         Ok(Self {
             dataset: plan.dataset.clone(),
@@ -200,10 +196,7 @@ impl TrainRelease {
             privacy: TrainPrivacy {
                 covers,
                 on_top_of: plan.task.start.as_ref().map(|start| start.model),
-                unit: match &plan.unit {
-                    None => "one row".into(),
-                    Some(unit) => format!("all rows of one `{unit}`"),
-                },
+                unit: plan.unit_words(),
                 epsilon: if_private(plan.epsilon_after(charged)),
                 delta: plan.noise.delta,
                 epsilon_planned: if_private(plan.noise.epsilon.get()),

@@ -131,6 +131,28 @@ fn with_noise_the_intervals_hold_the_truth() {
 }
 
 #[test]
+fn a_gap_is_between_groups_whose_share_the_noise_left() {
+    let (release, sites) = trained("label", ModelKind::Logistic);
+    // Nearly everybody is of the second class; of the first is one row, and nobody of the third.
+    let few: Vec<Vec<Option<u32>>> = sites
+        .iter()
+        .enumerate()
+        .map(|(site, (x, _))| (0..x.nrows()).map(|row| Some(u32::from(site + row > 0))).collect())
+        .collect();
+    let many: Vec<Vec<Option<u32>>> = sites
+        .iter()
+        .map(|(x, _)| x.column(2).iter().map(|c| Some(u32::from(*c > 0.0))).collect())
+        .collect();
+    let gap = |groups| evaluate(&task(&release, Some("class")), &sites, groups, 1.0);
+    let lost = gap(&few);
+    let known = |found: Option<workload::training::Estimate>| found.is_some_and(|share| !share.is_lost_share());
+    let left = lost.groups.iter().filter(|group| known(group.accuracy)).count();
+    assert_eq!((left, lost.accuracy_gap), (1, None), "{:?}", lost.groups);
+    let found = gap(&many);
+    assert!(found.accuracy_gap.is_some_and(|gap| gap < real(0.2)), "{found:?}");
+}
+
+#[test]
 fn a_model_of_another_contract_is_refused() {
     let (release, _) = trained("label", ModelKind::Logistic);
     let mut other = task(&release, None);

@@ -32,6 +32,56 @@ fn fedavg(rounds: u32) -> TrainTask {
 }
 
 #[test]
+fn a_private_run_that_diverged_within_the_finite_numbers_shows_it_and_a_sound_one_shows_nothing() {
+    let sites = rows(3, 4, 300, "label");
+    let run_at = |rate: f64, target: &str, model| {
+        let task = TrainTask {
+            learning_rate: real(rate),
+            target: target.to_owned(),
+            model,
+            ..logistic(15)
+        };
+        run(&task, &points(), 3.0, &data(&sites), 1)
+    };
+    let sound = run_at(1.0, "label", ModelKind::Logistic);
+    assert_eq!(
+        (sound.diverged, sound.loss_rose(), sound.overgrown()),
+        (false, None, None)
+    );
+    // Not out of the finite numbers, and its loss, cut at its bound, need not have risen.
+    let wild = run_at(1000.0, "label", ModelKind::Logistic);
+    assert!(
+        !wild.diverged && wild.overgrown().unwrap() > 50.0,
+        "{:?}",
+        wild.overgrown()
+    );
+    let losses = |release: &TrainRelease| {
+        release
+            .losses
+            .iter()
+            .map(|p| p.loss.map(|x| x.get()))
+            .collect::<Vec<_>>()
+    };
+    println!("{:?}\n{:?} {:?}", losses(&sound), losses(&wild), wild.loss_rose());
+}
+
+#[test]
+fn steps_that_are_far_too_long_make_the_loss_rise() {
+    let sites = rows(3, 4, 300, "value");
+    let task = |rate: f64| TrainTask {
+        learning_rate: real(rate),
+        momentum: real(0.0),
+        target: "value".to_owned(),
+        model: ModelKind::Linear,
+        ..logistic(15)
+    };
+    let run_at = |rate| run(&task(rate), &points(), 8.0, &data(&sites), 1);
+    assert_eq!(run_at(0.5).loss_rose(), None);
+    let rose = run_at(50.0).loss_rose().unwrap();
+    assert!(rose.end > rose.start + rose.margin, "{rose:?}");
+}
+
+#[test]
 fn without_noise_the_curve_is_the_loss_of_the_model_before_each_round() {
     let sites = rows(2, 4, 100, "label");
     for task in [logistic(20), fedavg(20)] {

@@ -9,6 +9,7 @@ use super::run::signature;
 use super::{Report, charts};
 use crate::Problem;
 use crate::output::{estimate, plain};
+use crate::train::Evaluated;
 
 pub(super) fn section(report: &Report) -> Result<Vec<Block>, Problem> {
     let mut blocks = vec![Block::heading("Evaluation")];
@@ -59,7 +60,7 @@ pub(super) fn section(report: &Report) -> Result<Vec<Block>, Problem> {
     }
     blocks.extend(calibration(evaluation, &observed));
     blocks.extend(confusion(evaluation, &report.trained.run.model.target.labels()));
-    blocks.extend(groups(evaluation));
+    blocks.extend(groups(evaluated));
     Ok(blocks)
 }
 
@@ -71,6 +72,11 @@ fn over(part: Part) -> &'static str {
     }
 }
 
+/// A share and its interval; one that may be anything is no figure.
+fn share(found: Option<Estimate>) -> [String; 2] {
+    shown(found.filter(|share| !share.is_lost_share()))
+}
+
 /// A value and its interval, or what stands for one that noise left nothing of.
 fn shown(found: Option<Estimate>) -> [String; 2] {
     match found {
@@ -80,6 +86,11 @@ fn shown(found: Option<Estimate>) -> [String; 2] {
         }
         None => ["lost in noise".to_owned(), String::new()],
     }
+}
+
+/// Which of the listed figures are shares.
+fn is_share(name: &str) -> bool {
+    !matches!(name, "rows" | "log loss" | "mean error")
 }
 
 fn listed(group: &GroupFigures) -> [(&'static str, Option<Estimate>); 7] {
@@ -96,7 +107,8 @@ fn listed(group: &GroupFigures) -> [(&'static str, Option<Estimate>); 7] {
 
 fn figures(overall: &GroupFigures) -> Block {
     let row = |(name, found): (&str, Option<Estimate>)| {
-        let [value, interval] = shown(Some(found?));
+        let found = Some(found?);
+        let [value, interval] = if is_share(name) { share(found) } else { shown(found) };
         Some(vec![name.to_owned(), value, interval])
     };
     let mut rows: Vec<Vec<String>> = listed(overall).into_iter().filter_map(row).collect();
@@ -112,8 +124,8 @@ fn figures(overall: &GroupFigures) -> Block {
 
 fn calibration(evaluation: &Evaluation, observed: &str) -> Option<Block> {
     let rows = evaluation.calibration.iter().map(|bin| {
-        let ([share, between], [rows, around]) = (shown(bin.observed), shown(bin.rows));
-        vec![plain(bin.predicted.get()), share, between, rows, around]
+        let ([observed, between], [rows, around]) = (share(bin.observed), shown(bin.rows));
+        vec![plain(bin.predicted.get()), observed, between, rows, around]
     });
     let head = ["predicted", observed, "95 % interval", "rows", "95 % interval"];
     (!evaluation.calibration.is_empty()).then(|| Block::table(head, rows.collect()))
@@ -140,7 +152,8 @@ fn confusion(evaluation: &Evaluation, labels: &[String]) -> Vec<Block> {
     ]
 }
 
-fn groups(evaluation: &Evaluation) -> Vec<Block> {
+fn groups(evaluated: &Evaluated) -> Vec<Block> {
+    let evaluation = &evaluated.evaluation;
     if evaluation.groups.is_empty() {
         return Vec::new();
     }
@@ -157,21 +170,21 @@ fn groups(evaluation: &Evaluation) -> Vec<Block> {
     );
     let row = |(group, figures): &(&GroupFigures, [(&str, Option<Estimate>); 7])| {
         let mut row = vec![group.name.clone()];
-        row.extend(
-            kept.iter()
-                .map(|i| shown(figures[*i].1).join(" ").trim_end().to_owned()),
-        );
+        row.extend(kept.iter().map(|i| {
+            let (name, found) = figures[*i];
+            let words = if is_share(name) { share(found) } else { shown(found) };
+            words.join(" ").trim_end().to_owned()
+        }));
         row
     };
     let rows = each.iter().map(row).collect();
-    let gap = |gap: Option<Real>| gap.map_or("not measured".to_owned(), |gap| plain(gap.get()));
+    let gap = |(name, gap): (&str, Option<f64>)| {
+        let words = gap.map_or("lost in noise".to_owned(), plain);
+        (format!("gap in {name}, greatest less least"), words)
+    };
     vec![
         Block::heading("Groups"),
         Block::Table { head, rows },
-        Block::facts([
-            ("gap in accuracy, greatest less least", gap(evaluation.accuracy_gap)),
-            ("gap in true positive rate", gap(evaluation.true_positive_gap)),
-            ("gap in false positive rate", gap(evaluation.false_positive_gap)),
-        ]),
+        Block::Facts(evaluated.gaps().into_iter().map(gap).collect()),
     ]
 }

@@ -15,13 +15,18 @@ pub(super) fn section(report: &Report) -> Result<Vec<Block>, Problem> {
     let privacy = &trained.run.privacy;
     let claimed = |x: Option<f64>| x.map_or("none claimed".to_owned(), plain);
     let real = |x: Option<Real>| claimed(x.map(|x| x.get()));
+    // Receipts of earlier versions name a relation also where nothing is claimed.
+    let neighbouring = match privacy.covers {
+        Covers::Nothing => "none: nothing is claimed".to_owned(),
+        Covers::Unit | Covers::Site => receipt.neighbouring.clone(),
+    };
     let mut blocks = vec![
         Block::heading("Privacy"),
         Block::Text(covered(privacy.covers, &privacy.unit)),
         Block::facts([
             ("covered", spelled(&privacy.covers)),
             ("privacy unit", privacy.unit.clone()),
-            ("neighbouring data", receipt.neighbouring.clone()),
+            ("neighbouring data", neighbouring),
             ("epsilon planned", real(privacy.epsilon_planned)),
             ("epsilon spent by this run", real(privacy.epsilon)),
             (

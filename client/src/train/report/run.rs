@@ -1,13 +1,10 @@
 //! What was run: data, model, algorithm with every setting, rounds, and what the receipt says.
 
-use serde::Serialize;
-use serde_json::Value;
-
 use super::charts;
 use super::document::{Block, Picture};
 use crate::Problem;
-use crate::output::plain;
 use crate::train::Trained;
+use crate::train::settings::{self, named};
 
 /// The run in short, and what a reader must know before anything else.
 pub(super) fn opening(trained: &Trained) -> Vec<Block> {
@@ -29,11 +26,7 @@ pub(super) fn opening(trained: &Trained) -> Vec<Block> {
         let words = "The release is not signed by the coordinator of your roster: believe nothing below.";
         blocks.push(Block::Warning(words.to_owned()));
     }
-    if trained.run.diverged {
-        let words = "The step after the last good model left the finite numbers: this is the last good model. A smaller learning \
-                     rate may help.";
-        blocks.push(Block::Warning(words.to_owned()));
-    }
+    blocks.extend(trained.symptoms().into_iter().map(Block::Warning));
     blocks
 }
 
@@ -67,19 +60,12 @@ pub(super) fn losses(trained: &Trained) -> Result<Vec<Block>, Problem> {
 
 fn data(trained: &Trained) -> Block {
     let task = &trained.task;
-    let above = task
-        .positive_above
-        .map(|above| format!(", class 1 above {}", plain(above.get())));
-    let held = |h: workload::training::Holdout| format!("{} of the units, split {}", plain(h.fraction.get()), h.seed);
     Block::facts([
         ("dataset", trained.run.dataset.clone()),
         ("contract", trained.released.request().contract.to_string()),
         ("features", task.features.join(", ")),
-        ("target", format!("{}{}", task.target, above.unwrap_or_default())),
-        (
-            "held out from training",
-            task.holdout.map_or("nothing".to_owned(), held),
-        ),
+        ("target", settings::target(task)),
+        ("held out from training", settings::held_out(task)),
         (
             "units, as far as the public knows",
             task.expected_units.map_or("not stated".to_owned(), |n| n.to_string()),
@@ -117,30 +103,7 @@ fn model(trained: &Trained) -> Block {
 }
 
 fn algorithm(trained: &Trained) -> Block {
-    let task = &trained.task;
-    let (name, settings) = named(&task.algorithm);
-    let mut facts = vec![("algorithm".to_owned(), name)];
-    facts.extend(settings);
-    if let Some(local) = task.local {
-        let batch = if local.batch == 0 {
-            "all rows".to_owned()
-        } else {
-            format!("{} rows", local.batch)
-        };
-        facts.push(("local steps between rounds".into(), local.steps.to_string()));
-        facts.push(("local batch".into(), batch));
-        facts.push(("local learning rate".into(), plain(local.learning_rate.get())));
-    }
-    let (schedule, falls) = named(&task.schedule);
-    facts.push(("learning rate of the server".into(), plain(task.learning_rate.get())));
-    facts.push(("schedule".into(), schedule));
-    facts.extend(falls);
-    facts.push(("momentum".into(), plain(task.momentum.get())));
-    facts.push(("weight decay".into(), plain(task.weight_decay.get())));
-    facts.push(("clip norm".into(), plain(task.clip_norm.get())));
-    facts.push(("sampling rate".into(), plain(task.sampling_rate.get())));
-    facts.push(("seed of the initial weights".into(), task.seed.to_string()));
-    Block::Facts(facts)
+    Block::Facts(settings::algorithm(&trained.task))
 }
 
 fn rounds(trained: &Trained) -> Block {
@@ -182,19 +145,4 @@ fn receipt(trained: &Trained) -> Block {
                 .map_or("no earlier release".to_owned(), |id| id.to_string()),
         ),
     ])
-}
-
-/// An enum as its name and its settings.
-fn named(value: &impl Serialize) -> (String, Vec<(String, String)>) {
-    let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    match serde_json::to_value(value).unwrap_or_default() {
-        Value::Object(one) => one
-            .into_iter()
-            .next()
-            .map_or_else(Default::default, |(name, settings)| {
-                let settings = settings.as_object().into_iter().flatten();
-                (name, settings.map(|(key, value)| (key.clone(), word(value))).collect())
-            }),
-        other => (word(&other), Vec::new()),
-    }
 }

@@ -225,10 +225,76 @@ fn groups_and_the_gaps_between_them_are_shown() {
         "| Female | ",
         "| Male | ",
         "- gap in accuracy, greatest less least: ",
+        "- gap in true positive rate, greatest less least: ",
         "## Confusion",
     ] {
         assert!(text.contains(said), "{said}\n{text}");
     }
+}
+
+#[test]
+fn a_group_that_the_noise_ate_has_no_share_and_makes_no_gap() {
+    let mut report = report(Some("sex"));
+    let evaluated = report.evaluated.as_mut().unwrap();
+    assert!(evaluated.words().contains("Male: accuracy 0."), "{}", evaluated.words());
+    assert!(
+        evaluated.words().contains(", false positive rate 0."),
+        "{}",
+        evaluated.words()
+    );
+    let real = |x: f64| Real::new(x).unwrap();
+    evaluated.evaluation.groups[0].accuracy = Some(workload::training::Estimate {
+        value: real(0.97),
+        low: real(0.0),
+        high: real(1.0),
+    });
+    evaluated.evaluation.accuracy_gap = None;
+    let words = evaluated.words();
+    for said in [
+        "gap between groups in accuracy: lost in the noise",
+        "Female: accuracy lost in the noise",
+    ] {
+        assert!(words.contains(said), "{said}\n{words}");
+    }
+    let text = report.document().unwrap().markdown();
+    assert!(
+        text.contains("- gap in accuracy, greatest less least: lost in noise"),
+        "{text}"
+    );
+    assert!(text.contains("± 0.21 | lost in noise |"), "{text}");
+}
+
+#[test]
+fn a_loss_that_rose_and_numbers_beyond_all_use_are_told_everywhere() {
+    let mut trained = ran();
+    let real = |x: f64| Real::new(x);
+    let point = |round: u32, loss: f64| LossPoint {
+        from_round: round,
+        to_round: round,
+        loss: real(loss),
+        deviation: real(0.01),
+    };
+    trained.run.losses = vec![point(0, 0.69), point(1, 0.6)];
+    assert!(trained.to_json(None)["loss_rose"].is_null() && !trained.statement().contains("the loss rose"));
+    trained.run.losses = vec![point(0, 0.69), point(1, 0.92)];
+    let json = trained.to_json(None);
+    assert_eq!(
+        (&json["loss_rose"]["start"], &json["loss_rose"]["end"]),
+        (&0.69.into(), &0.92.into())
+    );
+    let statement = trained.statement();
+    assert!(
+        statement.contains("WARNING: the loss rose from 0.69 to 0.92"),
+        "{statement}"
+    );
+    assert!(statement.contains("try a smaller learning rate"), "{statement}");
+    let report = Report {
+        trained,
+        evaluated: None,
+        plan: None,
+    };
+    let text = report.document().unwrap().markdown();
+    assert!(text.contains("> **the loss rose from 0.69 to 0.92"), "{text}");
 }
 
 #[test]
@@ -339,6 +405,10 @@ fn a_run_without_noise_is_not_dressed_up() {
     report.plan = None;
     let text = report.document().unwrap().markdown();
     assert!(text.contains("NO differential privacy is claimed") && text.contains("epsilon planned: none claimed"));
+    assert!(
+        text.contains("- neighbouring data: none") && !text.contains("added or removed"),
+        "{text}"
+    );
     assert!(!text.contains("epsilon.png") && !text.contains("price counts on"));
 }
 

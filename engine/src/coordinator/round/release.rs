@@ -212,10 +212,12 @@ fn receipt(head: &Head, contract: &Contract, plain: &PlainSum, cohort: u32, sum:
         ),
     };
     Receipt {
-        neighbouring: match (plan.neighbours, &contract.privacy_unit) {
-            (Neighbours::Sites, _) => "all data of one participant replaced".to_owned(),
-            (Neighbours::Units, Some(unit)) => format!("all rows of one {unit} added or removed at {sites}"),
-            (Neighbours::Units, None) => format!("one row added or removed at {sites}"),
+        neighbouring: match (plan.variance, plan.neighbours, &contract.privacy_unit) {
+            // Between no two datasets is anything claimed.
+            (0, ..) => "none: nothing is claimed about neighbouring data".to_owned(),
+            (_, Neighbours::Sites, _) => "all data of one participant replaced".to_owned(),
+            (_, Neighbours::Units, Some(unit)) => format!("all rows of one {unit} added or removed at {sites}"),
+            (_, Neighbours::Units, None) => format!("one row added or removed at {sites}"),
         },
         unit,
         epsilon: epsilon(&whole, delta),

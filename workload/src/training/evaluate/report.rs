@@ -33,7 +33,8 @@ pub struct Evaluation {
     /// Rows of a class (outer) found as a class (inner).
     pub confusion: Vec<Vec<Real>>,
     pub groups: Vec<GroupFigures>,
-    /// Greatest less least over the groups: accuracy, true and false positive rate.
+    /// Greatest less least over the groups: accuracy, true and false positive rate. Groups whose share is lost in the noise are left out;
+    /// `None` with fewer than two others.
     pub accuracy_gap: Option<Real>,
     pub true_positive_gap: Option<Real>,
     pub false_positive_gap: Option<Real>,
@@ -70,6 +71,11 @@ pub struct CalibrationBin {
 }
 
 impl Estimate {
+    /// Of a share: the noise left it anything from 0 to 1, so its value says nothing.
+    pub fn is_lost_share(&self) -> bool {
+        self.low.get() <= 0.0 && self.high.get() >= 1.0
+    }
+
     /// `None` if a number is not finite.
     pub(super) fn new(value: f64, half: f64, (least, most): (f64, f64)) -> Option<Self> {
         let inside = |x: f64| Real::new(x.max(least).min(most));
@@ -106,7 +112,9 @@ pub(super) fn report(plan: &EvaluatePlan, sum: &PlainSum) -> Result<Evaluation, 
         .map(|(name, cells)| figures(plan, name, &Noisy { cells, sd }))
         .collect();
     let gap = |of: fn(&GroupFigures) -> Option<Estimate>| {
-        let values: Vec<f64> = each.iter().filter_map(|g| of(g).map(|e| e.value.get())).collect();
+        // A share that may be anything would make a gap out of nothing but noise.
+        let known = each.iter().filter_map(of).filter(|share| !share.is_lost_share());
+        let values: Vec<f64> = known.map(|share| share.value.get()).collect();
         let (low, high) = values
             .iter()
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(*x), h.max(*x)));
