@@ -14,6 +14,8 @@ pub fn words(event: &E) -> String {
         E::BudgetUnchanged { population, reason } => {
             format!("{BUDGET_UNCHANGED} of population `{population}`: {reason}")
         }
+        E::Approved { what, by } => format!("{what}: signed by {}, and in force", by.join(" and ")),
+        E::ApproversUnchanged { reason } => format!("approvers unchanged: {reason}"),
         E::ActHolds { act, what } => format!(
             "{}: in force here by act {}",
             what.replace('-', " "),
