@@ -105,6 +105,11 @@ pub const LOG_FORKED: &str = "SOTTO-3031";
 /// The log holds charges that this ledger does not: it was put back to an older state.
 pub const LEDGER_BEHIND: &str = "SOTTO-3032";
 
+/// A cap of the configuration allows more than the ledger's, and two people did not sign that.
+pub const CAP_UNAPPROVED: &str = "SOTTO-3041";
+/// The configuration lists other approvers than the store, and two of those did not sign that.
+pub const LIST_UNAPPROVED: &str = "SOTTO-3042";
+
 /// The analyst tried more questions in a minute than this owner answers.
 pub const TRIALS: &str = "SOTTO-3051";
 
@@ -180,7 +185,10 @@ pub fn remedy(code: &str) -> &'static str {
         OTHER_STATE | ABORT => "keep the logs, and tell the governance holder",
         TRIALS => "try again in a minute",
         LOG_FORKED => "show governance the evidence: `sotto-participant status`",
-        LEDGER_BEHIND => "two people replay the charges: `sotto-participant ledger replay`",
+        LEDGER_BEHIND => "two people sign what is charged again: `sotto-participant ledger replay` says what",
+        CAP_UNAPPROVED | LIST_UNAPPROVED => {
+            "`sotto-participant budget propose` writes what two approvers sign; list the signed file in `approvals` and restart"
+        }
         ROSTER => "install the newest roster.json",
         code if code.starts_with("SOTTO-1") => "`sotto dataset show` and `sotto explain` say what can be asked",
         code if is_transient(code) => "nothing: it is tried again; if it repeats, that participant's log says why",

@@ -9,6 +9,7 @@
 //! Deliberately absent: sockets, files, clocks, ambient randomness, SQL, models, and any way out for data but a round.
 #![forbid(unsafe_code)]
 
+pub mod approval;
 mod bucket;
 pub mod codes;
 mod context;

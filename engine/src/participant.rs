@@ -8,6 +8,7 @@ mod acts;
 mod asked;
 mod books;
 mod budget;
+mod caps;
 mod config;
 mod consent;
 mod epoch;
@@ -26,11 +27,13 @@ use secagg::Entropy;
 
 pub use acts::Heard;
 pub use books::{Books, Inconsistent, Tokens};
+pub use caps::to_be_signed;
 pub use config::{Budget, ComputeFailed, Config, Dataset, Input, Limits};
 pub use consent::{Consent, ConsentTerms, NotAsked, Published, Stamp};
 pub use log::{LogBooks, ReplayRefused};
 pub use mirror::mirror;
 
+use crate::approval::EVERYBODY;
 use crate::codes;
 use crate::ids::{EpochSeq, SlotId};
 use crate::message::{BudgetView, Join, Offer, ToAgent, ToCoordinator};
@@ -50,6 +53,7 @@ pub struct Participant {
     /// What is served, with the hash of each contract.
     datasets: Vec<(ContentHash, Dataset)>,
     budgets_aligned: bool,
+    unapproved: Vec<Refusal>,
     log: log::Log,
     pulse: acts::Pulse,
     asked: asked::Asked,
@@ -106,6 +110,7 @@ impl Participant {
             runs: BTreeMap::new(),
             datasets: hashed(&config.datasets),
             budgets_aligned: false,
+            unapproved: Vec::new(),
             pulse: acts::Pulse::default(),
             asked: asked::Asked::default(),
             trials: trial::Trials::default(),
@@ -156,7 +161,7 @@ impl Participant {
                 let reply = self.make_act(signed, &mut turn);
                 turn.step.reply = Some(reply);
             }
-            Input::Replay { approvals } => self.replay_or_say(approvals, &mut turn),
+            Input::Replay { approval } => self.replay_or_say(&approval, &mut turn),
             Input::Connected => {
                 self.log_connected(true, now_ms);
                 self.connected(&mut turn);
@@ -248,16 +253,12 @@ impl Participant {
             return BTreeMap::new();
         };
         let left = |analyst: &governance::Analyst| {
-            let known = budget.analysts.get(&analyst.id).or_else(|| budget.analysts.get("*"));
-            let left = match (known, ledger.left_for(&analyst.id, now_ms)) {
-                (None, _) => 0.0,
-                (Some(_), Some(left)) => left.epsilon,
-                (Some(cap), None) => {
-                    let all = ledger.left(now_ms).map_or(0.0, |left| left.epsilon);
-                    all.min(cap.epsilon())
-                }
-            };
-            (analyst.id.clone(), left)
+            let named = budget.analysts.contains_key(&analyst.id);
+            let own = || ledger.left_for(&analyst.id, now_ms);
+            let everybodys = || ledger.left_for(EVERYBODY, now_ms).filter(|_| !named);
+            let known = named || budget.analysts.contains_key(EVERYBODY);
+            let left = known.then(|| own().or_else(everybodys)).flatten();
+            (analyst.id.clone(), left.map_or(0.0, |left| left.epsilon))
         };
         self.roster.analysts.iter().map(left).collect()
     }

@@ -11,6 +11,7 @@ use governance::log::{Frontier, Payload, View};
 use governance::{Addition, ContentHash, Request, SignedAct, SignedMove, SignedRequest, SignedRoster};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::approval::{Approval, Approvers};
 use crate::ids::{EpochSeq, JobId};
 use crate::refused::Refused;
 use crate::release::SignedRelease;
@@ -143,6 +144,10 @@ pub enum ParticipantRecord {
     Behind { leaf: String },
     /// Two people brought the ledger up to what the log says.
     Replayed { approvals: Vec<String> },
+    /// Whose signatures count here, from now on. The first list is believed; every later one rests on an `Approved`.
+    ApproversSet { version: u64, people: Approvers },
+    /// What two people signed, as they signed it: what follows in the same transaction rests on it.
+    Approved { approval: Approval },
     /// A roster of before, signed by governance and named by the log.
     RosterKept { roster: SignedRoster },
     /// What is left of a `Logged` when its payload was erased with its salt; it takes that row's place.

@@ -171,6 +171,15 @@ pub enum ParticipantEvent {
         population: String,
         reason: String,
     },
+    /// Two people signed it, and it holds; the first list of approvers nobody signs.
+    Approved {
+        what: String,
+        by: Vec<String>,
+    },
+    /// The configuration lists others as approvers than the store, and two of those did not sign that.
+    ApproversUnchanged {
+        reason: String,
+    },
     /// An act holds here: heard from the coordinator, or made by this agent's operator.
     ActHolds {
         act: governance::ContentHash,

@@ -115,6 +115,8 @@ fn plain_serving(drops: bool, stewards: BTreeSet<governance::VerifyingKey>) -> S
         rules: rules.into(),
         stewards,
         budgets: [("nobody".to_owned(), budget)].into(),
+        approvers: BTreeMap::new(),
+        approvals: Vec::new(),
         executor: Arc::new(PlainExecutor { drops }),
         consents: None,
         watch: None,

@@ -47,6 +47,10 @@ pub struct Config {
     pub stewards: BTreeSet<VerifyingKey>,
     /// Nothing is answered until the consortium's layer of policies is in force here.
     pub consortium_required: bool,
+    /// Who signs that a cap allows more, by name: nobody, or two people at least.
+    pub approvers: BTreeMap<String, VerifyingKey>,
+    /// Files that they signed.
+    pub approvals: Vec<PathBuf>,
     pub populations: Vec<Population>,
     pub datasets: Vec<Dataset>,
 }
@@ -67,7 +71,7 @@ pub struct Population {
     pub epsilon: f64,
     pub delta: f64,
     pub renews: Renews,
-    /// Two local people who agreed to this budget; a first cap and a raised one are not accepted without.
+    /// Two local people who agreed to this budget: what the first caps of a store stand on. Later ones that allow more are signed.
     pub approved_by: Vec<String>,
     /// Caps of single analysts within the population's cap; `*` stands for everyone not named; no line, no budget.
     pub analysts: BTreeMap<String, f64>,

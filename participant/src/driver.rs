@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use crate::gate::{Gate, Shutting};
+use crate::problem::Problem;
 use crate::status::{Command, Reply, Status};
 use crate::watch::Served;
 
@@ -108,9 +109,9 @@ pub fn run<S: Store>(
                     ordered = Some(reply);
                     Input::Pause { dataset, paused }
                 }
-                Reply::Replay { approvals } => {
+                Reply::Replay { approval } => {
                     ordered = Some(reply);
-                    Input::Replay { approvals }
+                    Input::Replay { approval }
                 }
                 Reply::Act(signed) => {
                     ordered = Some(reply);
@@ -159,7 +160,7 @@ pub fn run<S: Store>(
             // Durable now, and nothing of it is on its way: an operator who was told "done" may rely on it.
             let _ = reply.send(match refused {
                 None => serde_json::json!({ "done": true }),
-                Some(refusal) => serde_json::json!({ "error": refusal.to_string() }),
+                Some(refusal) => Problem::from(refusal).to_json(),
             });
         }
     }

@@ -6,6 +6,8 @@ use governance::grant::Unlogged;
 use governance::{Act, ContentHash, What};
 use serde_json::{Value, json};
 
+use crate::problem::{Problem, UNKNOWN};
+
 /// Digits of an id that are enough, if no other grant begins with them.
 const FEWEST_DIGITS: usize = 8;
 
@@ -44,14 +46,15 @@ pub fn stopped(
     note: String,
     now_ms: u64,
     what: impl FnOnce(ContentHash, Option<String>) -> What,
-) -> Result<Act, String> {
+) -> Result<Act, Problem> {
     let (register, by) = (engine.books().heard().register(), engine.by());
-    let unknown =
-        || format!("no grant `{wanted}` concerns this organisation: `sotto-participant grants` lists those that do");
+    let problem =
+        |text: String| Problem::new(UNKNOWN, text).remedy("`sotto-participant grants` lists those that concern it");
+    let unknown = || problem(format!("no grant `{wanted}` concerns this organisation"));
     if wanted.len() < FEWEST_DIGITS {
-        return Err(format!(
-            "`{wanted}` is too short: give at least {FEWEST_DIGITS} digits of the grant's id"
-        ));
+        return Err(problem(format!(
+            "`{wanted}` is too short: expected at least {FEWEST_DIGITS} digits of the grant's id"
+        )));
     }
     let reader = by.clone();
     let mut found = register
@@ -59,7 +62,9 @@ pub fn stopped(
         .filter(|view| view.grant.id.to_string().starts_with(wanted));
     let view = found.next().ok_or_else(unknown)?;
     if found.next().is_some() {
-        return Err(format!("several grants begin with `{wanted}`: give more digits"));
+        return Err(problem(format!(
+            "several grants begin with `{wanted}`: give more digits"
+        )));
     }
     let owns = view.grant.lines.contains_key(&by.organisation);
     let owner = owns.then(|| by.organisation.clone());

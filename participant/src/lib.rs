@@ -4,12 +4,14 @@
 //! - [`consent`]: whose rows may be used, and what for
 //! - [`config`]: the operator's file; [`data`]: local files as a contract's columns; [`compute`]: plans over them, with polars
 //! - [`serving`]: what this agent offers, from configuration and files; [`watch`]: whether it still can; [`rules`]: who may ask
+//! - [`budget`]: how two people raise a cap; [`problem`]: why an order was not carried out
 //! - `link`: the one outbound stream; `driver`: records, then messages, then data; `socket`: the local operator's door
 //!
 //! Deliberately absent: a network listener, a path with a scheme, a log line with data, and any way for a vector to leave without the
 //! engine having masked it. Idle it costs a few megabytes and one keepalive every 15 s.
 #![forbid(unsafe_code)]
 
+pub mod budget;
 pub mod compute;
 pub mod config;
 pub mod consent;
@@ -18,6 +20,7 @@ pub mod driver;
 pub mod gate;
 mod grants;
 mod link;
+pub mod problem;
 pub mod rules;
 pub mod serving;
 pub mod socket;

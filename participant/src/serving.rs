@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::AgentId;
+use engine::approval::{Approval, Approvers};
 use engine::coordinator::Workloads;
 use engine::participant::{self, Budget, ComputeFailed, Limits, NotAsked};
 use engine::record::ParticipantRecord;
@@ -26,6 +27,7 @@ use crate::config::{self, Config, Population, Renews};
 use crate::consent::{self, Consents, Terms};
 use crate::data::{Dataset, Version, versions};
 use crate::driver::{Executor, now_ms};
+use crate::problem::Problem;
 use crate::rules::{self, PolicyError, Rules};
 use crate::watch::{Served, Watch};
 
@@ -40,6 +42,9 @@ pub struct Serving {
     /// Whose word counts here beside the operator's.
     pub stewards: BTreeSet<VerifyingKey>,
     pub budgets: BTreeMap<String, Budget>,
+    /// Who signs that one of them allows more than the ledger, and what they signed.
+    pub approvers: Approvers,
+    pub approvals: Vec<Approval>,
     /// Patience, and how often this owner lets itself be asked.
     pub limits: Limits,
     pub executor: Arc<dyn Executor>,
@@ -98,18 +103,17 @@ impl Serving {
             }
             watch.add(entry, contract, opened);
         }
-        let budgets = config
-            .populations
-            .iter()
-            .filter_map(|p| budget(p).transpose())
-            .collect::<Result<_, _>>()?;
+        let approvals = config.approvals.iter().map(|file| crate::budget::read(file));
+        let approvals = approvals.collect::<Result<_, _>>()?;
         let Served { datasets, refused } = watch.served();
         Ok(Self {
             datasets,
             refused,
             rules: Rules::new(owner, policies),
             stewards: config.stewards.clone(),
-            budgets,
+            budgets: budgets(config)?,
+            approvers: config.approvers.clone(),
+            approvals,
             limits: Limits {
                 requests_per_hour: config.limits.requests_per_hour,
                 organisation_requests_per_hour: config.limits.organisation_requests_per_hour,
@@ -144,6 +148,8 @@ impl Serving {
             },
             datasets: self.datasets,
             budgets: self.budgets,
+            approvers: self.approvers,
+            approvals: self.approvals,
             limits: Limits {
                 tick_ms: (tick_ms > 0).then_some(tick_ms),
                 ..self.limits
@@ -225,6 +231,12 @@ fn bounding_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, ServingError> {
     Ok(key)
 }
 
+/// What each population of a configuration may spend.
+pub(crate) fn budgets(config: &Config) -> Result<BTreeMap<String, Budget>, ServingError> {
+    let granted = config.populations.iter().filter_map(|p| budget(p).transpose());
+    granted.collect()
+}
+
 /// `None` where the configuration grants nothing.
 fn budget(population: &Population) -> Result<Option<(String, Budget)>, ServingError> {
     if population.epsilon == 0.0 || population.delta == 0.0 {
@@ -275,6 +287,8 @@ pub enum ServingError {
     },
     #[error("{}: the key that chooses a unit's rows cannot be read or made: {error}", .path.display())]
     BoundingKey { path: PathBuf, error: io::Error },
+    #[error(transparent)]
+    Approval(#[from] Problem),
     #[error(transparent)]
     Terms(#[from] consent::BadTerms),
     #[error(transparent)]

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::consent::{Consents, Order};
 use crate::driver::{Event, now_ms};
+use crate::problem::{LOCAL, OTHER_VERSION, Problem};
 use crate::status::Command;
 
 const LONGEST_LINE: u64 = 4096;
@@ -81,7 +82,7 @@ impl Socket {
                     let _ = tokio::time::timeout(PATIENCE, answered).await;
                 }
                 (Err(error), _) => {
-                    let refusal = serde_json::json!({ "error": error.to_string() });
+                    let refusal = Problem::new(OTHER_VERSION, error.to_string()).to_json();
                     let _ = tokio::time::timeout(PATIENCE, say(writing, &refusal)).await;
                 }
             }
@@ -136,7 +137,7 @@ async fn say(mut writing: OwnedWriteHalf, answer: &Value) -> io::Result<()> {
 }
 
 fn stopping() -> Value {
-    serde_json::json!({ "error": "the agent is stopping" })
+    Problem::new(LOCAL, "the agent is stopping").to_json()
 }
 
 async fn asked(command: Command, orders: &mpsc::Sender<Event>) -> Value {
@@ -154,7 +155,7 @@ async fn ordered(consents: Arc<Consents>, order: Order, orders: &mpsc::Sender<Ev
     let waited = (orders.send(Event::Barrier(passed)).await, barrier.await);
     match (carried_out, waited) {
         (Ok(Ok(answer)), (Ok(()), Ok(()))) => answer,
-        (Ok(Err(error)), _) => serde_json::json!({ "error": error.to_string() }),
+        (Ok(Err(error)), _) => Problem::from(error).to_json(),
         _ => stopping(),
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use engine::approval::{Approval, Approvers};
 use engine::participant::{Dataset, Input, Participant};
 use engine::step::ParticipantEvent;
 use governance::{ContentHash, SignedAct, SigningKey, What};
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 use crate::consent;
 use crate::driver::now_ms;
 use crate::grants;
+use crate::problem::{CONFIGURED, LOCAL, Problem, UNKNOWN};
 
 /// One line of JSON over the local socket.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
@@ -33,9 +35,9 @@ pub enum Command {
     Consent {
         order: consent::Order,
     },
-    /// Charge again what the ledger forgot.
+    /// Charge again what the ledger forgot, as two people signed; without an approval, say what they would have to sign.
     Replay {
-        approvals: Vec<String>,
+        approval: Option<Approval>,
     },
     /// Grants that concern this organisation, as this agent knows them.
     Grants,
@@ -60,7 +62,7 @@ pub enum Reply {
         paused: bool,
     },
     Replay {
-        approvals: Vec<String>,
+        approval: Approval,
     },
     /// The same, signed by this agent.
     Act(SignedAct),
@@ -124,16 +126,24 @@ impl Status {
                 "rounds_refused": self.rounds_refused,
                 "datasets": engine.datasets().iter().map(|d| dataset_view(d, engine, now_ms)).collect::<Vec<_>>(),
                 "refused_datasets": self.refused_datasets,
+                "approvers": approvers(engine),
+                "not_approved": engine.unapproved().iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "log": log_view(engine),
                 "recent": self.recent,
             }),
             Command::Ledger { population } => ledgers(population.as_deref(), engine, now_ms),
             Command::Pause { dataset } => return self.order(dataset, true, engine),
             Command::Resume { dataset } => return self.order(dataset, false, engine),
-            Command::Consent { .. } => json!({ "error": consent::OrderError::NotRequired.to_string() }),
-            Command::Replay { approvals } => match engine.can_replay(&approvals) {
-                Ok(()) => return Reply::Replay { approvals },
-                Err(refused) => json!({ "error": refused.to_string() }),
+            Command::Consent { .. } => Problem::from(consent::OrderError::NotRequired).to_json(),
+            Command::Replay { approval: None } => match engine.to_be_replayed() {
+                Ok(proposal) => json!({ "proposal": proposal, "approvers": approvers(engine) }),
+                Err(refused) => Problem::from(refused).to_json(),
+            },
+            Command::Replay {
+                approval: Some(approval),
+            } => match engine.can_replay(&approval) {
+                Ok(_) => return Reply::Replay { approval },
+                Err(refused) => Problem::from(refused).to_json(),
             },
             Command::Grants => grants::listed(engine, now_ms),
             Command::Revoke { grant, note } => {
@@ -157,10 +167,10 @@ impl Status {
     ) -> Reply {
         match grants::stopped(engine, grant, note, now_ms(), what).and_then(|act| {
             let signed = act.sign(&self.key);
-            signed.map_err(|error| error.to_string())
+            signed.map_err(|error| Problem::new(LOCAL, error.to_string()))
         }) {
             Ok(signed) => Reply::Act(signed),
-            Err(text) => Reply::Known(json!({ "error": text })),
+            Err(problem) => Reply::Known(problem.to_json()),
         }
     }
 
@@ -172,7 +182,7 @@ impl Status {
         if !paused && engine.datasets().iter().any(|served| configured(&served)) {
             let text =
                 format!("`{dataset}` is paused by the configuration: set paused = false there and restart the agent");
-            return Reply::Known(json!({ "error": text }));
+            return Reply::Known(Problem::new(CONFIGURED, text).to_json());
         }
         Reply::Pause { dataset, paused }
     }
@@ -219,6 +229,12 @@ impl Status {
         }
         self.recent.push_back(format!("{event:?}"));
     }
+}
+
+/// Whose signatures count, by the store and not by the file.
+fn approvers(engine: &Participant) -> Approvers {
+    let pinned = engine.books().approvers();
+    pinned.map(|(_, people)| people.clone()).unwrap_or_default()
 }
 
 /// What this witness has seen of the log, and why it answers nothing, if so. A fork is shown whole: it is evidence.
@@ -273,7 +289,7 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a String>) 
     } else {
         known.join(", ")
     };
-    json!({ "error": format!("unknown {what} `{name}`: known here: {known}") })
+    Problem::new(UNKNOWN, format!("unknown {what} `{name}`: known here: {known}")).to_json()
 }
 
 /// Indented lines, one a fact.

@@ -471,6 +471,9 @@ fn what_a_grant_paid_for_these_people_it_cannot_pay_again_under_another_name() {
     w.run();
     w.expect_released(job);
     w.world.consortium.population = "patients".to_owned();
+    // A name that is new is a cap that is new: two people sign it, and the grant does not pay from it all the same.
+    let approval = w.participant(0).to_be_approved(&[0, 1]);
+    w.world.consortium.approvals.push(approval);
     w.participant(0).restart();
     w.wait(20_000);
     w.mark();
@@ -487,6 +490,8 @@ fn what_a_grant_paid_for_these_people_it_cannot_pay_again_under_another_name() {
         ledger.left_for(&line, w.world.now_ms)
     };
     assert!(spent("people").is_some() && spent("patients").is_none());
+    let patients = engine.books().ledger("patients").unwrap();
+    assert!(patients.cap().is_some() && engine.unapproved().is_empty());
 }
 
 /// Who took part in the rounds before a restart of the coordinator took part in the run.

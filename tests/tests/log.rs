@@ -10,6 +10,7 @@ mod weight;
 
 use std::sync::Arc;
 
+use engine::approval::Change;
 use engine::codes;
 use engine::coordinator::JobPhase;
 use engine::message::{LogGrown, ToAgent};
@@ -394,9 +395,16 @@ fn a_ledger_that_was_put_back_is_found_and_two_people_bring_it_up_to_the_log() {
     assert!(w.heard(codes::LEDGER_BEHIND));
     assert_eq!(w.expect_released(second).receipt.contributors, 3);
     assert_eq!(w.tokens(2, second), 0);
-    let one = vec!["owner".to_owned(), " owner ".to_owned()];
+    let of_one = w.participant(2).to_be_replayed(&[0, 0]);
+    let mut other = w.participant(2).to_be_replayed(&[0, 1]);
     let engine = w.world.participants[2].engine.as_ref().unwrap();
-    assert!(engine.can_replay(&one).is_err(), "two names, two people");
+    assert!(engine.can_replay(&other).is_ok());
+    assert!(engine.can_replay(&of_one).is_err(), "one key, one person");
+    let Change::Replay { events, .. } = &mut other.proposal.changes[0] else {
+        panic!("{other:?}");
+    };
+    *events += 1;
+    assert!(engine.can_replay(&other).is_err(), "they signed something else");
 
     w.participant(2).replay();
     assert!(spent(&w) >= paid, "{} of {paid}", spent(&w));

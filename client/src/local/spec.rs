@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -76,6 +76,9 @@ struct Participant {
     dataset: Vec<Table>,
     #[serde(default)]
     population: Vec<Table>,
+    approvers: Option<Table>,
+    #[serde(default)]
+    approvals: Vec<PathBuf>,
     tick_ms: Option<i64>,
     reopen_s: Option<i64>,
     metrics_port: Option<i64>,
@@ -167,6 +170,14 @@ impl Participant {
             "population".into(),
             Value::Array(self.population.into_iter().map(Value::Table).collect()),
         );
+        if let Some(approvers) = self.approvers {
+            config.insert("approvers".into(), Value::Table(approvers));
+        }
+        if !self.approvals.is_empty() {
+            let files = self.approvals.iter().map(|file| folder.join(file));
+            let files = files.map(|file| Value::String(file.to_string_lossy().into_owned()));
+            config.insert("approvals".into(), Value::Array(files.collect()));
+        }
         let numbers = [
             ("tick_ms", self.tick_ms),
             ("reopen_s", self.reopen_s),

@@ -10,6 +10,7 @@ use privacy::{Ledger, PopulationId};
 
 use super::acts::Heard;
 use super::log::LogBooks;
+use crate::approval::Approvers;
 use crate::record::ParticipantRecord;
 
 /// Everything that survives a restart.
@@ -23,6 +24,8 @@ pub struct Books {
     paused: BTreeSet<String>,
     log: LogBooks,
     heard: Heard,
+    /// Whose signatures count, and which list that is; none in a store of before there were lists.
+    approvers: Option<(u64, Approvers)>,
 }
 
 /// What was used of one request. A token is one attempt at one round; its index is `round + attempt`, which only rises.
@@ -119,6 +122,9 @@ impl Books {
             ParticipantRecord::Witnessed { view, frontier, leaves } => self.log.witnessed(view, frontier, leaves),
             ParticipantRecord::Behind { leaf } => self.log.behind(leaf),
             ParticipantRecord::Replayed { .. } => self.log.replayed(),
+            ParticipantRecord::ApproversSet { version, people } => self.approvers = Some((*version, people.clone())),
+            // Evidence for whoever reads the store: what it allowed follows.
+            ParticipantRecord::Approved { .. } => {}
             ParticipantRecord::ActHeard { signed, counts } => self.heard.hear(signed, *counts),
             ParticipantRecord::ActMade { signed } => self.heard.make(signed),
             ParticipantRecord::Paused { dataset, paused: true } => {
@@ -164,6 +170,16 @@ impl Books {
     /// What people decided, as this agent knows it.
     pub fn heard(&self) -> &Heard {
         &self.heard
+    }
+
+    /// Who may sign that a cap is raised, and which list that is; none where no agent of a version with lists ever ran.
+    pub fn approvers(&self) -> Option<(u64, &Approvers)> {
+        self.approvers.as_ref().map(|(version, people)| (*version, people))
+    }
+
+    /// Whether first caps stand on names: there is none yet, or none was ever held against signatures.
+    pub fn is_founding(&self) -> bool {
+        self.approvers.is_none() || self.ledgers.values().all(|ledger| ledger.cap().is_none())
     }
 
     pub fn is_paused(&self, dataset: &str) -> bool {

@@ -1,4 +1,4 @@
-//! The participant's own ledger at work: caps as configured, tokens set aside at Accept, committed before data is touched, given back
+//! The participant's own ledger at work (`caps` says under which caps): tokens set aside at Accept, committed before data is touched, given back
 //! only where it never was.
 //!
 //! A token is one attempt at one round of one request. A job of T rounds that allows A attempts has T + A - 1 of them, so no schedule of
@@ -24,27 +24,6 @@ use crate::step::ParticipantEvent;
 use crate::workload::{Plan, Refusal};
 
 impl Participant {
-    /// Brings the ledgers' caps in line with the configuration. Lowering always works; raising needs the names of two people.
-    pub(super) fn align_budgets(&mut self, turn: &mut Turn<'_>) {
-        if std::mem::replace(&mut self.budgets_aligned, true) {
-            return;
-        }
-        for (population, budget) in self.config.budgets.clone() {
-            let ledger = self.ledger(&population);
-            if ledger.cap() != Some(budget.cap) {
-                let entry = ledger.set_cap(turn.now_ms, budget.cap, &budget.approvals);
-                self.write(&population, entry, turn);
-            }
-            for (analyst, cap) in budget.analysts.iter().filter(|(analyst, _)| *analyst != "*") {
-                let ledger = self.ledger(&population);
-                if ledger.analyst_cap(analyst) != Some(*cap) {
-                    let entry = ledger.set_analyst_cap(turn.now_ms, analyst, *cap, &budget.approvals);
-                    self.write(&population, entry, turn);
-                }
-            }
-        }
-    }
-
     /// Sets tokens aside if none is left for this price: all rounds still to come at first, one more for each failed attempt.
     pub(super) fn reserve(
         &mut self,

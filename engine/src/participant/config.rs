@@ -7,6 +7,7 @@ use governance::decision::Decide;
 use governance::{Contract, SignedAct, SignedRoster};
 
 use super::consent::Consent;
+use crate::approval::{Approval, Approvers};
 use crate::coordinator::Workloads;
 use crate::ids::{AgentId, SlotId};
 use crate::message::ToAgent;
@@ -33,6 +34,10 @@ pub struct Config {
     pub datasets: Vec<Dataset>,
     /// What each population may spend. No entry, no budget.
     pub budgets: BTreeMap<String, Budget>,
+    /// Who signs that a cap allows more; a store that has a list believes its own.
+    pub approvers: Approvers,
+    /// What they signed.
+    pub approvals: Vec<Approval>,
     pub limits: Limits,
 }
 
@@ -59,7 +64,7 @@ pub struct Budget {
     pub cap: privacy::Cap,
     /// Caps of single analysts inside it; `*` stands for everyone who is not named.
     pub analysts: BTreeMap<String, privacy::Cap>,
-    /// The two local people behind these caps: raising one takes both.
+    /// The two local people behind the first caps. A later one that allows more takes signatures: [`Config::approvals`].
     pub approvals: Vec<String>,
 }
 
@@ -125,7 +130,7 @@ pub enum Input {
     /// The datasets that can be served now: files came, went, or stopped matching their contract.
     Datasets(Vec<Dataset>),
     /// Two people replay what the ledger forgot; [`super::Participant::can_replay`] says whether they can.
-    Replay { approvals: Vec<String> },
+    Replay { approval: Approval },
     /// A newer roster from a file.
     Roster(SignedRoster),
     /// Time passed.

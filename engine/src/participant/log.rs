@@ -26,6 +26,7 @@ pub(super) use events::{Contributions, price};
 pub use replay::ReplayRefused;
 
 use super::{Participant, Turn};
+use crate::approval::Approval;
 use crate::codes;
 use crate::message::{LogGrown, LogSeen, ToCoordinator};
 use crate::record::ParticipantRecord;
@@ -121,7 +122,7 @@ impl Participant {
             let text =
                 format!("the ledger is older than the log: {missing} own events of the log are not in the store");
             return Err(Refusal::new(codes::LEDGER_BEHIND, text)
-                .remedy("two people replay them: `sotto-participant ledger replay --approve A --approve B`"));
+                .remedy("two people sign what is charged again: `sotto-participant ledger replay` says what"));
         }
         Ok(())
     }
@@ -303,8 +304,8 @@ impl Participant {
         [again, held, self.contributions_due()].into_iter().flatten().min()
     }
 
-    pub(super) fn replay_or_say(&mut self, approvals: Vec<String>, turn: &mut Turn<'_>) {
-        if let Err(refused) = self.replay(approvals, turn) {
+    pub(super) fn replay_or_say(&mut self, approval: &Approval, turn: &mut Turn<'_>) {
+        if let Err(refused) = self.replay(approval, turn) {
             turn.suspicious(None, Refusal::new(codes::LEDGER_BEHIND, refused.to_string()));
         }
     }

@@ -6,6 +6,7 @@ use governance::{ContentHash, Request};
 use privacy::{Cap, Charge, Entry, Ledger, PopulationId, Renewal};
 
 use super::{Participant, Turn};
+use crate::approval::EVERYBODY;
 use crate::codes;
 use crate::step::ParticipantEvent;
 use crate::workload::Refusal;
@@ -60,9 +61,18 @@ impl Participant {
         let (cap, approvals) = match &payer.grant {
             None => {
                 let budget = self.config.budgets.get(population)?;
-                let named = budget.analysts.contains_key(&payer.request.analyst);
-                let cap = budget.analysts.get("*").filter(|_| !named)?;
-                (*cap, budget.approvals.clone())
+                let listed = |analyst: &str| budget.analysts.contains_key(analyst);
+                if listed(&payer.request.analyst) || !listed(EVERYBODY) {
+                    return None;
+                }
+                let ledger = self.ledger(population);
+                let cap = ledger.analyst_cap(EVERYBODY)?;
+                // Nobody's line grows because its name was taken out of the file.
+                let own = ledger.analyst_cap(&payer.request.analyst);
+                if own.is_some_and(|own| own.is_raised_by(&cap)) {
+                    return None;
+                }
+                (cap, ledger.cap_approvals(Some(EVERYBODY)).to_vec())
             }
             Some(grant) => {
                 let grant = self.books.heard().register().any_grant(grant)?;

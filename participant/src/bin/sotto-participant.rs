@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use sotto_participant::config::Config;
 use sotto_participant::data::{self, Version, versions};
-use sotto_participant::{consent, driver, rules, serving, socket, status::Command as Local};
+use sotto_participant::problem::{self, Problem};
+use sotto_participant::{budget, consent, driver, rules, serving, socket, status::Command as Local};
 
 #[derive(Parser)]
 #[command(
@@ -57,6 +58,11 @@ enum Act {
     Pause { dataset: String },
     /// Answer again
     Resume { dataset: String },
+    /// How two people raise a cap: a key for each, what is to be signed, and signing it
+    Budget {
+        #[command(subcommand)]
+        order: budget::Order,
+    },
     /// Whose rows may be used, and what for; with the running agent, or on its file while it does not run
     Consent {
         #[command(subcommand)]
@@ -87,26 +93,53 @@ enum Act {
 #[derive(Subcommand)]
 enum LedgerAct {
     /// After the store was put back to an older state: charge again what the log says was charged
-    #[command(after_help = "Example:\n  sotto-participant ledger replay --approve \"Ada King\" --approve \"Bo Berg\"")]
+    #[command(
+        after_help = "Example:\n  sotto-participant ledger replay -o replay.json     says what two people sign: sotto-participant budget sign\n  sotto-participant ledger replay replay.json        does it"
+    )]
     Replay {
-        /// Who stands for it: two people
-        #[arg(long = "approve", required = true)]
-        approvals: Vec<String>,
+        /// What two people signed; without it, this says what they would have to sign
+        signed: Option<PathBuf>,
+        /// Where to write what is to be signed
+        #[arg(short, long, conflicts_with = "signed")]
+        output: Option<PathBuf>,
     },
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_understood(&error),
+    };
+    let json = cli.json;
     match act(cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("sotto-participant: {error}");
+        Err(problem) => {
+            if json {
+                println!("{}", problem.to_json());
+            }
+            eprintln!("sotto-participant: {problem}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn act(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
+/// clap's own words for people; for a script the same parts as of every other error. Help and version are no errors.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    // A closed standard error is nobody's loss.
+    let _ = error.print();
+    let exit = u8::try_from(error.exit_code()).unwrap_or(2);
+    if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+        let text = error.render().to_string();
+        let first = text.split("\n\n").next().unwrap_or_default();
+        let mut told = Problem::new(problem::USAGE, first.trim_start_matches("error: ").trim()).to_json();
+        told["error"]["exit"] = exit.into();
+        println!("{told}");
+    }
+    ExitCode::from(exit)
+}
+
+fn act(cli: Cli) -> Result<(), Problem> {
+    let mut replayed = None;
     let local = match cli.act.unwrap_or(Act::Run) {
         _ if cli.check_config => {
             rules::policies(&Config::load(&cli.config)?)?;
@@ -118,12 +151,17 @@ fn act(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
         Act::Status => Local::Status,
         Act::Mirror { file } => return mirror(&cli.config, &file),
         Act::Ledger {
-            act: Some(LedgerAct::Replay { approvals }),
+            act: Some(LedgerAct::Replay { signed, output }),
             ..
-        } => Local::Replay { approvals },
+        } => {
+            let approval = signed.as_deref().map(budget::read).transpose()?;
+            replayed = output;
+            Local::Replay { approval }
+        }
         Act::Ledger { population, act: None } => Local::Ledger { population },
         Act::Pause { dataset } => Local::Pause { dataset },
         Act::Resume { dataset } => Local::Resume { dataset },
+        Act::Budget { order } => return told(&order.carry_out(&cli.config)?, cli.json),
         Act::Consent { order } => return consent(&cli.config, order.located()?, cli.json),
         Act::Grants => Local::Grants,
         Act::Revoke { grant, note } => Local::Revoke { grant, note },
@@ -132,17 +170,22 @@ fn act(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
     let path = Config::load(&cli.config)?.socket;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let answer = runtime.block_on(socket::ask(&path, &local)).map_err(|error| {
-        format!(
-            "no running agent answers at {}: {error}; start it with `sotto-participant run`",
-            path.display()
-        )
+        let text = format!("no running agent answers at {}: {error}", path.display());
+        Problem::new(problem::NOT_RUNNING, text)
     })?;
-    told(&answer, cli.json)
+    match answer.get("proposal") {
+        Some(proposal) => {
+            let proposal = serde_json::from_value(proposal.clone())?;
+            let people = serde_json::from_value(answer["approvers"].clone())?;
+            told(&budget::written(proposal, &people, replayed.as_deref())?, cli.json)
+        }
+        None => told(&answer, cli.json),
+    }
 }
 
-fn told(answer: &serde_json::Value, json: bool) -> Result<(), Box<dyn std::error::Error>> {
-    if let Some(error) = answer.get("error") {
-        return Err(error.as_str().unwrap_or("refused").to_owned().into());
+fn told(answer: &serde_json::Value, json: bool) -> Result<(), Problem> {
+    if let Some(problem) = Problem::of_answer(answer) {
+        return Err(problem);
     }
     if json {
         println!("{answer}");
@@ -153,7 +196,7 @@ fn told(answer: &serde_json::Value, json: bool) -> Result<(), Box<dyn std::error
 }
 
 /// Whoever answers at the socket holds the file; where nobody does, the file is free. Its lock says so if that is wrong.
-fn consent(config: &std::path::Path, order: consent::Order, json: bool) -> Result<(), Box<dyn std::error::Error>> {
+fn consent(config: &std::path::Path, order: consent::Order, json: bool) -> Result<(), Problem> {
     let config = Config::load(config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let command = Local::Consent { order: order.clone() };
@@ -163,11 +206,14 @@ fn consent(config: &std::path::Path, order: consent::Order, json: bool) -> Resul
             let consents = serving::consents_of(&config)?.ok_or(consent::OrderError::NotRequired)?;
             told(&consents.order(&order, driver::now_ms())?, json)
         }
-        Err(error) => Err(format!("the agent at {} did not answer: {error}", config.socket.display()).into()),
+        Err(error) => {
+            let text = format!("the agent at {} did not answer: {error}", config.socket.display());
+            Err(Problem::new(problem::LOCAL, text))
+        }
     }
 }
 
-fn run(config: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
+fn run(config: &std::path::Path) -> Result<(), Problem> {
     proto::identity::install_crypto_provider();
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("SOTTO_LOG").unwrap_or_else(|_| "info".into()))
@@ -182,7 +228,7 @@ fn run(config: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Works beside a running agent and without one.
-fn mirror(config: &std::path::Path, file: &std::path::Path) -> Result<(), Box<dyn std::error::Error>> {
+fn mirror(config: &std::path::Path, file: &std::path::Path) -> Result<(), Problem> {
     let mirror = sotto_participant::mirror(&Config::load(config)?.store)?;
     let leaves = mirror.leaves.len();
     std::fs::write(file, serde_json::to_vec(&mirror)?)?;
@@ -190,7 +236,7 @@ fn mirror(config: &std::path::Path, file: &std::path::Path) -> Result<(), Box<dy
     Ok(())
 }
 
-fn check(config: &std::path::Path, json: bool) -> Result<(), Box<dyn std::error::Error>> {
+fn check(config: &std::path::Path, json: bool) -> Result<(), Problem> {
     let config = Config::load(config)?;
     rules::policies(&config)?;
     let mut bad = 0;
@@ -208,7 +254,8 @@ fn check(config: &std::path::Path, json: bool) -> Result<(), Box<dyn std::error:
         }
     }
     if bad > 0 {
-        return Err(format!("{bad} of {count} datasets would be refused").into());
+        let text = format!("{bad} of {count} datasets would be refused");
+        return Err(Problem::new(problem::WOULD_BE_REFUSED, text));
     }
     Ok(())
 }

@@ -57,6 +57,7 @@ fn checked(file: &File) -> Result<(), Fault> {
             local(&path.get_ref().to_string_lossy(), path.span())?;
         }
     }
+    check_approvers(file)?;
     check_times(file)?;
     check_paths(file)?;
     let mut populations = BTreeSet::new();
@@ -71,6 +72,24 @@ fn checked(file: &File) -> Result<(), Fault> {
     }
     for dataset in &file.datasets {
         check_dataset(dataset, &populations)?;
+    }
+    Ok(())
+}
+
+/// One key twice would be one person twice.
+fn check_approvers(file: &File) -> Result<(), Fault> {
+    for path in &file.approvals {
+        local(&path.get_ref().to_string_lossy(), path.span())?;
+    }
+    let Some(approvers) = &file.approvers else {
+        return Ok(());
+    };
+    let people = approvers.get_ref();
+    let keys: BTreeSet<_> = people.values().collect();
+    if keys.len() < 2 || keys.len() < people.len() || people.contains_key("") {
+        let message =
+            "[approvers]: expected two people at least, each with a key of their own (`sotto-participant budget key`)";
+        return Err((approvers.span(), message.into()));
     }
     Ok(())
 }
@@ -143,6 +162,8 @@ fn check_paths(file: &File) -> Result<(), Fault> {
     }
     let policies = file.policy.iter().filter_map(|policy| policy.get_ref().local.as_ref());
     read.extend(policies.map(|path| (path.get_ref().to_string_lossy().into_owned(), path.span())));
+    let approvals = file.approvals.iter();
+    read.extend(approvals.map(|path| (path.get_ref().to_string_lossy().into_owned(), path.span())));
     for (path, span) in read {
         let pattern = glob::Pattern::new(&path).ok();
         let meets = |used: &Path| {

@@ -30,6 +30,9 @@ pub(super) struct File {
     pub policy: Option<Spanned<PolicyFile>>,
     #[serde(default)]
     pub stewards: BTreeSet<VerifyingKey>,
+    pub approvers: Option<Spanned<BTreeMap<String, VerifyingKey>>>,
+    #[serde(default)]
+    pub approvals: Vec<Spanned<PathBuf>>,
     #[serde(default, rename = "population")]
     pub populations: Vec<Spanned<PopulationFile>>,
     #[serde(default, rename = "dataset")]
@@ -256,6 +259,8 @@ pub(super) fn resolve(file: File, folder: &Path) -> Config {
             requests_per_hour: file.limits.requests_per_hour.get(),
             organisation_requests_per_hour: file.limits.organisation_requests_per_hour.get(),
         },
+        approvers: file.approvers.map(Spanned::into_inner).unwrap_or_default(),
+        approvals: file.approvals.iter().map(|path| at(path.get_ref())).collect(),
         payload_days: file.retention.payload_days,
         consent: consent(file.consent.map(Spanned::into_inner)),
         stewards: file.stewards,

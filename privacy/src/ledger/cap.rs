@@ -3,9 +3,10 @@
 //! A cap is (epsilon, delta) with one Renyi order, fixed when the cap is made; a charge is accepted iff the sum at that order fits with the
 //! deltas taken off delta. That is what the adaptive filter theorem covers (`proofs/caps.md`); "some order still fits" is not.
 
-use super::Renewal;
+use super::{EntryHash, Renewal};
 use crate::cost::{Charge, Delta, Order, cap_order, cap_room, epsilon_at_rho};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What may be spent in one window of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +43,7 @@ impl Cap {
     }
 
     /// Whether `new` allows anything that this one does not.
-    pub(super) fn is_raised_by(&self, new: &Cap) -> bool {
+    pub fn is_raised_by(&self, new: &Cap) -> bool {
         new.epsilon_nano > self.epsilon_nano
             || new.delta > self.delta
             || new.renews.windows_a_year() > self.renews.windows_a_year()
@@ -104,7 +105,18 @@ pub enum CapError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Book {
     pub(super) cap: Option<Cap>,
+    /// What set the cap; none where there is none.
+    pub(super) set: Option<Set>,
     sums: [Sum; 4],
+}
+
+/// How a cap came to stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Set {
+    /// The entry that set it, a lowering too.
+    pub(super) entry: EntryHash,
+    /// Who stood for it when it was last raised.
+    pub(super) approvals: Arc<[String]>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,8 +135,20 @@ impl Book {
         };
         Self {
             cap: None,
+            set: None,
             sums: [Renewal::Never, Renewal::Year, Renewal::Quarter, Renewal::Month].map(sum),
         }
+    }
+
+    /// A lowered cap still stands on the word of those who raised it: whoever lowers needs no name.
+    pub(super) fn set_cap(&mut self, cap: Cap, entry: EntryHash, approvals: &[String]) {
+        let before = self.set.take().map(|set| set.approvals);
+        let approvals = match before {
+            Some(before) if approvals.is_empty() => before,
+            _ => approvals.into(),
+        };
+        self.cap = Some(cap);
+        self.set = Some(Set { entry, approvals });
     }
 
     /// Turns to the windows of `at_ms`. What is still `open` (reserved, neither committed nor voided) counts again in the new window, as

@@ -6,7 +6,8 @@
 //!
 //! reserve -> commit or void. A reservation counts as spent from its entry on; a crash after it changes nothing. `Committed` must be durable
 //! *before* the data of its tokens is touched: then what is not committed was never touched, also after a crash, and may be voided.
-//! No cap is a cap of zero. Raising takes two people, lowering none to wait for. Costs: an entry is about 1 KiB as JSON, microseconds to apply.
+//! No cap is a cap of zero. Raising takes two people, lowering none to wait for; a ledger holds their names, and that they signed is the
+//! caller's to see to (`engine::approval`). Costs: an entry is about 1 KiB as JSON, microseconds to apply.
 //!
 //! Deliberately absent: refunds of touched data, budgets without a population, deleting or editing entries.
 
@@ -110,7 +111,7 @@ impl Ledger {
         }
         self.books = books;
         self.last_ms = entry.at_ms;
-        self.fold(&entry.event);
+        self.fold(&entry.event, entry.hash);
         self.entries += 1;
         self.head = entry.hash;
         Ok(())
@@ -227,6 +228,26 @@ impl Ledger {
 
     pub fn analyst_cap(&self, analyst: &str) -> Option<Cap> {
         self.books.analysts.get(analyst).and_then(|book| book.cap)
+    }
+
+    /// The entry that set the cap of everybody together, or of one analyst: a name for this state of it, which no later state has
+    /// again. Where none was ever set, what stands before the first entry.
+    pub fn cap_set_by(&self, analyst: Option<&str>) -> EntryHash {
+        let set = self.book_of(analyst).and_then(|book| book.set.as_ref());
+        set.map_or_else(|| EntryHash::empty(&self.population), |set| set.entry)
+    }
+
+    /// Who stood for that cap when it was last raised.
+    pub fn cap_approvals(&self, analyst: Option<&str>) -> &[String] {
+        let set = self.book_of(analyst).and_then(|book| book.set.as_ref());
+        set.map_or(&[], |set| &set.approvals)
+    }
+
+    fn book_of(&self, analyst: Option<&str>) -> Option<&Book> {
+        match analyst {
+            None => Some(&self.books.whole),
+            Some(analyst) => self.books.analysts.get(analyst),
+        }
     }
 
     /// Spent by everybody in the cap's window at `at_ms`, reservations included.

@@ -16,7 +16,7 @@ pub enum Refusal {
     Unknown { id: ReservationId },
     #[error("mismatched tokens of reservation {}: expected 1..={left}, got {found}", id.as_str())]
     Tokens { id: ReservationId, left: u32, found: u32 },
-    #[error("raising a cap takes the names of 2 local people, got {found}")]
+    #[error("a cap that allows more takes 2 local people, got {found}")]
     Approvals { found: usize },
     #[error("a release without noise takes the owner's opt-in, got no name")]
     NotOptedIn,

@@ -1,7 +1,7 @@
 //! The rules of the ledger: what may happen next, and what it changes. Pure; costs a copy of the books for each entry.
 
 use super::cap::Book;
-use super::{Cap, Ledger, LedgerEvent, Refusal, ReservationId, Whose};
+use super::{Cap, EntryHash, Ledger, LedgerEvent, Refusal, ReservationId, Whose};
 use crate::cost::Charge;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -125,10 +125,14 @@ impl Ledger {
     }
 
     /// What the event changes; it was permitted.
-    pub(super) fn fold(&mut self, event: &LedgerEvent) {
+    pub(super) fn fold(&mut self, event: &LedgerEvent, entry: EntryHash) {
         match event {
-            LedgerEvent::CapSet { cap, .. } => self.books.whole.cap = Some(*cap),
-            LedgerEvent::AnalystCapSet { analyst, cap, .. } => self.book(analyst).cap = Some(*cap),
+            LedgerEvent::CapSet { cap, approvals } => self.books.whole.set_cap(*cap, entry, approvals),
+            LedgerEvent::AnalystCapSet {
+                analyst,
+                cap,
+                approvals,
+            } => self.book(analyst).set_cap(*cap, entry, approvals),
             LedgerEvent::Reserved {
                 id,
                 analyst,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use engine::approval::Approval;
 use engine::coordinator::{self, Limits, Workloads};
 use engine::participant::{self, Budget, Consent, Dataset, Stamp};
 use engine::{AgentId, Entropy};
@@ -67,6 +68,10 @@ pub struct Consortium {
     pub log_key: Arc<governance::SigningKey>,
     pub actor_keys: Vec<Arc<governance::SigningKey>>,
     pub steward_keys: Vec<governance::SigningKey>,
+    /// Every owner's two people, by name: who raises a cap.
+    pub approvers: Vec<(&'static str, governance::SigningKey)>,
+    /// What every owner's configuration shows of what they signed, from its agent's next start on.
+    pub approvals: Vec<Approval>,
     pub names: Vec<AgentId>,
     pub consents: Vec<Arc<Consents>>,
     /// What every owner's configuration calls the people of its dataset, from its agent's next start on.
@@ -144,6 +149,10 @@ impl Consortium {
             log_key,
             actor_keys,
             steward_keys,
+            approvers: [("owner", [0x0a; 32]), ("officer", [0x0b; 32])]
+                .map(|(name, seed)| (name, person(seed)))
+                .into(),
+            approvals: Vec::new(),
             names,
             consents: (0..agents).map(|_| Arc::default()).collect(),
             population: "people".to_owned(),
@@ -206,6 +215,10 @@ impl Consortium {
                 show_budget: true,
             }],
             budgets: BTreeMap::from([(self.population.clone(), budget)]),
+            approvers: (self.approvers.iter())
+                .map(|(name, key)| ((*name).to_owned(), key.public()))
+                .collect(),
+            approvals: self.approvals.clone(),
             limits: participant::Limits {
                 tick_ms: options.tick_ms,
                 beat_ms: options.beat_ms,

@@ -1,9 +1,10 @@
 //! Words for tests that read like stories: `w.participant(3).crash(); w.submit(q); w.run(); w.expect_released(job)`. A quiet world, no
 //! dice: what happens is what the story says.
 
+use engine::approval::{Approval, Proposal};
 use engine::coordinator::{self, Explained};
 use engine::message::{RoundStart, ToAgent};
-use engine::participant::Input;
+use engine::participant::{Input, to_be_signed};
 use engine::{JobId, Refusal, Release};
 use governance::Request;
 
@@ -246,10 +247,40 @@ impl Site<'_> {
         self.world.participants[self.place].disk.restore(rows);
     }
 
-    /// Two of its people replay what its ledger forgot.
+    /// Two of its people sign what its ledger forgot, and it is replayed.
     pub fn replay(self) {
-        let approvals = vec!["owner".to_owned(), "officer".to_owned()];
-        self.world.tell_participant(self.place, Input::Replay { approvals });
+        let approval = self.to_be_replayed(&[0, 1]);
+        self.world.tell_participant(self.place, Input::Replay { approval });
+    }
+
+    /// What its ledger forgot, signed by some of its people.
+    pub fn to_be_replayed(&self, people: &[usize]) -> Approval {
+        let engine = self.world.participants[self.place].engine.as_ref();
+        let proposal = engine.and_then(|engine| engine.to_be_replayed().ok());
+        self.signed(proposal.expect("something to replay"), people)
+    }
+
+    /// What its configuration wants of its caps and its ledger does not allow yet, signed by some of its people.
+    pub fn to_be_approved(&self, people: &[usize]) -> Approval {
+        let config = self.world.consortium.participant(self.place, &self.world.options);
+        let engine = self.world.participants[self.place].engine.as_ref();
+        let books = engine.expect("it runs").books();
+        let proposal = Proposal {
+            agent: config.agent.to_string(),
+            key: config.actor_key.public(),
+            changes: to_be_signed(books, &config.budgets, &config.approvers),
+        };
+        self.signed(proposal, people)
+    }
+
+    fn signed(&self, proposal: Proposal, people: &[usize]) -> Approval {
+        let signatures = Vec::new();
+        let mut approval = Approval { proposal, signatures };
+        for person in people {
+            let (_, key) = &self.world.consortium.approvers[*person];
+            approval.sign(key).expect("a proposal is JSON");
+        }
+        approval
     }
 
     /// Its owner pauses the dataset.

@@ -1,6 +1,7 @@
 //! The real thing over real sockets: five processes, mutual TLS, SQLite, kill -9. The world of every story is built anew, in
 //! a second or two, over the four hospitals of the heart data.
 
+mod caps;
 mod consent;
 mod contracts;
 mod explain;

@@ -1,4 +1,5 @@
-//! A store that was put back to an older state is brought up to what the log says, by two people.
+//! A store that was put back to an older state is brought up to what the log says, by two people of its approvers, who sign which
+//! events these are.
 //!
 //! The log holds this agent's own signed charges. Each that the store does not know is charged again, at a price that covers it at every
 //! order and outside of the caps, since it was spent; what came back unused is not given back. Requests that they belong to are closed: a
@@ -12,6 +13,7 @@ use governance::log::{Event, Kind, SignedEvent, TreeHash};
 use privacy::{Charge, ReservationId};
 
 use super::events::analyst_hash;
+use crate::approval::{Approval, Approved, Change, Proposal, Unapproved};
 use crate::participant::acts::line;
 use crate::participant::{Participant, Turn};
 use crate::record::ParticipantRecord;
@@ -21,8 +23,8 @@ use crate::record::ParticipantRecord;
 pub enum ReplayRefused {
     #[error("nothing is to be replayed: the log holds no event of this agent that the store lacks")]
     Nothing,
-    #[error("replaying takes the names of two people: found {found}")]
-    Approvals { found: usize },
+    #[error("two people sign what is charged again, and these events are others or not signed so: {0}")]
+    Unapproved(#[from] Unapproved),
     #[error(
         "a missing charge is over contract {0}, which is not served now: serve it again, so that its population is known"
     )]
@@ -42,18 +44,42 @@ struct Lost {
 }
 
 impl Participant {
-    /// Whether these people can replay what is missing now.
-    pub fn can_replay(&self, approvals: &[String]) -> Result<(), ReplayRefused> {
-        self.lost(approvals).map(drop)
+    /// What two people sign to have charged again what is missing now.
+    pub fn to_be_replayed(&self) -> Result<Proposal, ReplayRefused> {
+        self.lost()?;
+        Ok(Proposal {
+            agent: self.config.agent.to_string(),
+            key: self.config.actor_key.public(),
+            changes: vec![self.replaying()],
+        })
+    }
+
+    /// Whether two people signed that, and it can be done now.
+    pub fn can_replay(&self, approval: &Approval) -> Result<Approved, ReplayRefused> {
+        self.lost()?;
+        Ok(self.signed_in(&self.replaying(), std::slice::from_ref(approval))?)
+    }
+
+    fn replaying(&self) -> Change {
+        let missing = self.books.log().missing();
+        let hashes: Vec<&[u8]> = missing.keys().map(|hash| hash.0.as_slice()).collect();
+        Change::Replay {
+            missing: ContentHash::of("replayed events", &hashes),
+            events: hashes.len() as u64,
+        }
     }
 
     /// Charges what was lost, closes what it was for, and answers again.
     pub(in crate::participant) fn replay(
         &mut self,
-        approvals: Vec<String>,
+        approval: &Approval,
         turn: &mut Turn<'_>,
     ) -> Result<(), ReplayRefused> {
-        for lost in self.lost(&approvals)? {
+        let Approved { by: approvals, .. } = self.can_replay(approval)?;
+        let lost = self.lost()?;
+        let approval = approval.clone();
+        self.record(ParticipantRecord::Approved { approval }, turn);
+        for lost in lost {
             let Lost {
                 id,
                 population,
@@ -84,12 +110,7 @@ impl Participant {
         missing.filter_map(|(hash, leaf)| Some((hash, SignedEvent::peek(leaf.as_bytes()).ok()?)))
     }
 
-    fn lost(&self, approvals: &[String]) -> Result<Vec<Lost>, ReplayRefused> {
-        let named = approvals.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
-        let found = named.collect::<BTreeSet<_>>().len();
-        if found < 2 {
-            return Err(ReplayRefused::Approvals { found });
-        }
+    fn lost(&self) -> Result<Vec<Lost>, ReplayRefused> {
         if self.books.log().missing().is_empty() {
             return Err(ReplayRefused::Nothing);
         }
