@@ -6,6 +6,7 @@ use std::ops::Deref;
 use serde_json::{Value, json};
 use workload::query::{self, QueryTask, Table};
 
+use crate::aim::Aim;
 use crate::output::{Cell, Column, Kind, Sheet, json_rows, plain};
 use crate::released::{Released, unreadable};
 use crate::{Exit, Problem};
@@ -17,6 +18,7 @@ pub struct Answer {
     table: Table,
     sql: String,
     notes: Vec<String>,
+    aim: Option<Aim>,
 }
 
 impl Deref for Answer {
@@ -47,6 +49,7 @@ impl Answer {
             table,
             sql: task.sql,
             notes: Vec::new(),
+            aim: None,
         })
     }
 
@@ -54,6 +57,16 @@ impl Answer {
     pub fn noted(mut self, note: Option<String>) -> Self {
         self.notes.extend(note);
         self
+    }
+
+    /// Compares it with the error that was asked for.
+    pub fn aimed(mut self, target_error: Option<f64>) -> Self {
+        self.aim = target_error.map(|asked| Aim::of(&self.table, asked));
+        self
+    }
+
+    pub fn aim(&self) -> Option<&Aim> {
+        self.aim.as_ref()
     }
 
     pub fn sql(&self) -> &str {
@@ -124,6 +137,7 @@ impl Answer {
             "rows": json_rows(&self.sheet()),
             "receipt": self.receipt_json(),
             "notes": self.notes,
+            "target_error": self.aim.as_ref().map(Aim::to_json),
         })
     }
 }

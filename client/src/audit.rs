@@ -3,6 +3,7 @@
 //! Whatever the coordinator sends is believed only after the tree over exactly these leaves has the root that the witnesses signed, so
 //! that nothing can be left out, changed or moved. Reading costs the whole log: some 700 bytes and 30 us a leaf.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use engine::SignedRelease;
@@ -15,6 +16,9 @@ use proto::analysts::Answer;
 use serde::{Deserialize, Serialize};
 
 use crate::{Exit, Problem};
+
+/// Digits of an id that are enough, if nothing else begins with them.
+const FEWEST_DIGITS: usize = 8;
 
 /// The log as the coordinator sends it: nothing of it is believed yet.
 #[derive(Clone, Debug, Default)]
@@ -118,7 +122,7 @@ impl AuditLog {
 
 /// Verifies a bundle with nothing but the trust file.
 pub fn verify(file: &Path, trust: &Trust) -> Result<Verified, Problem> {
-    let text = std::fs::read_to_string(file).map_err(|error| Problem::local(file.display(), error))?;
+    let text = std::fs::read_to_string(file).map_err(|error| Problem::unread(file, &error))?;
     let bundle = Bundle::parse(&text).map_err(unproven)?;
     bundle.verify(trust).map_err(unproven)
 }
@@ -133,7 +137,7 @@ pub fn rosters_of(verified: &Verified, trust: &Trust) -> Result<Rosters, Problem
 
 /// A trust file that somebody was given.
 pub fn trust_file(file: &Path) -> Result<Trust, Problem> {
-    let text = std::fs::read_to_string(file).map_err(|error| Problem::local(file.display(), error))?;
+    let text = std::fs::read_to_string(file).map_err(|error| Problem::unread(file, &error))?;
     Trust::parse(&text).map_err(unproven)
 }
 
@@ -181,28 +185,94 @@ pub(crate) fn signed_by(release: &SignedRelease, key: &VerifyingKey) -> bool {
     serde_json::from_value(key).is_ok_and(|key| release.verify(&key))
 }
 
-/// The request that a release, a job or a request's own hash stands for.
-pub fn request_named<'e>(events: impl Iterator<Item = &'e Event> + Clone, name: &str) -> Result<ContentHash, Problem> {
-    let asked = events.clone().filter(|event| event.kind == Kind::Request);
-    let mut requests = asked.filter_map(|event| event.references.get("request").copied());
-    let found = match ContentHash::from_hex(name) {
-        Some(hash) => requests
-            .find(|request| *request == hash)
-            .or_else(|| governance::log::request_of(events, &hash)),
-        None => requests.find(|request| engine::JobId::of(&request.0).to_string() == name),
-    };
-    found.ok_or_else(|| {
-        Problem::new(
-            Exit::Refused,
-            "SOTTO-7613",
+/// The request that a release, a job or a request's own hash stands for, by all digits or by the first ones that nothing else begins with.
+pub fn request_named<'e>(events: impl Iterator<Item = &'e Event>, name: &str) -> Result<ContentHash, Problem> {
+    let refused = |text: String, remedy: &str| Err(Problem::new(Exit::Refused, "SOTTO-7613", text).remedy(remedy));
+    let digits = name.trim_end_matches('.').to_ascii_lowercase();
+    if digits.len() < FEWEST_DIGITS || digits.chars().any(|digit| !digit.is_ascii_hexdigit()) {
+        let text = format!("`{name}` is no id: expected at least {FEWEST_DIGITS} hexadecimal digits");
+        return refused(text, "`sotto release` lists yours");
+    }
+    // A job's id is the beginning of its request's hash, so one prefix finds both.
+    let mut found: BTreeMap<ContentHash, String> = BTreeMap::new();
+    for event in events {
+        let reference = |name: &str| event.references.get(name).copied();
+        let named = match event.kind {
+            Kind::Request => reference("request"),
+            Kind::Release => reference("release"),
+            _ => None,
+        };
+        let named = named
+            .map(|named| named.to_string())
+            .filter(|named| named.starts_with(&digits));
+        if let (Some(named), Some(request)) = (named, reference("request")) {
+            found.insert(request, format!("{} {named}", event.kind));
+        }
+    }
+    let all: Vec<&str> = found.values().map(String::as_str).collect();
+    match (found.len(), found.first_key_value()) {
+        (1, Some((request, _))) => Ok(*request),
+        (0, _) => refused(
             format!("the log knows no release, job or request {name}"),
-        )
-        .remedy("`sotto release` lists yours; a release is named by its id, or by its hash in the log")
-    })
+            "`sotto release` lists yours; a release is named by its id, or by its hash in the log",
+        ),
+        (several, _) => refused(
+            format!("{several} begin with {digits}: {}", all.join(", ")),
+            "give more digits",
+        ),
+    }
 }
 
 /// Something in the log or about it does not hold.
 fn unproven(what: impl std::fmt::Display) -> Problem {
     Problem::new(Exit::Local, "SOTTO-7612", format!("not proven: {what}"))
         .remedy("keep the file: it is evidence; compare the trust file with the one that governance gave you (`sotto audit trust`)")
+}
+
+#[cfg(test)]
+mod tests {
+    use governance::SigningKey;
+    use governance::log::event::Actor;
+
+    use super::*;
+
+    fn said(kind: Kind, name: &str, thing: ContentHash, request: ContentHash) -> Event {
+        let (role, id) = (Role::Coordinator, "hub".to_owned());
+        let key = SigningKey::from_seed(&[1; 32]).unwrap().public();
+        let event = Event::new(kind, 0, Actor { role, id, key });
+        event.refers("request", request).refers(name, thing)
+    }
+
+    /// A hash that begins with these bytes.
+    fn hash(first: [u8; 4], last: u8) -> ContentHash {
+        let mut bytes = [last; 32];
+        bytes[..4].copy_from_slice(&first);
+        ContentHash(bytes)
+    }
+
+    #[test]
+    fn an_answer_is_named_by_the_first_digits_that_nothing_else_begins_with() {
+        let (one, two, three) = (hash([0xab; 4], 1), hash([0xab; 4], 2), hash([0xcd; 4], 3));
+        let release = hash([0xef; 4], 4);
+        let events = [
+            said(Kind::Request, "request", one, one),
+            said(Kind::Request, "request", two, two),
+            said(Kind::Request, "request", three, three),
+            said(Kind::Release, "release", release, three),
+        ];
+        let named = |name: &str| request_named(events.iter(), name);
+        assert_eq!(named("CDCDCDCD..").unwrap(), three);
+        assert_eq!(named(&engine::JobId::of(&three.0).to_string()).unwrap(), three);
+        assert_eq!(named(&release.to_string()).unwrap(), three);
+        assert_eq!(named("efefefef").unwrap(), three, "a release leads to its request");
+        let several = named("abababab").unwrap_err();
+        for all in [one, two] {
+            assert!(several.message.contains(&all.to_string()), "{several}");
+        }
+        assert_eq!(named("abababab01").unwrap(), one);
+        for unknown in ["cdcdcd", "12345678", "answer.json"] {
+            let problem = named(unknown).unwrap_err();
+            assert!(problem.code == "SOTTO-7613" && problem.remedy.is_some(), "{problem}");
+        }
+    }
 }

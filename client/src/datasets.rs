@@ -165,6 +165,12 @@ impl Dataset {
         self.sites.iter().filter(asked)
     }
 
+    /// Participants at which it rests: their operators paused it, or somebody suspended it there.
+    pub fn paused(&self) -> Vec<&str> {
+        let paused = self.sites.iter().filter(|site| site.paused);
+        paused.map(|site| site.participant.as_str()).collect()
+    }
+
     /// How many of them serve it as an active version.
     fn active(&self) -> usize {
         self.serving().filter(|site| site.stage != "deprecated").count()

@@ -16,8 +16,9 @@ use proto::identity::Role;
 use proto::v1;
 
 use crate::client::{now_ms, patiently, refused, timed};
+use crate::datasets::Dataset;
 use crate::enroll::consortium::GOVERNANCE_KEY;
-use crate::released::unreadable;
+use crate::released::{minute, unreadable};
 use crate::{Client, Exit, Problem};
 
 /// Digits of an id that are enough, if no other grant begins with them.
@@ -38,6 +39,15 @@ pub enum Stop {
     Resume,
     Revoke,
     Complete,
+}
+
+/// Something that a question needs and that is suspended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspended {
+    /// What, by whom, since when and why.
+    pub words: String,
+    /// Nobody answers; else some owners may.
+    pub all: bool,
 }
 
 impl Client {
@@ -259,6 +269,42 @@ impl Decided {
         Ok(What::Reinstated { subject, lifts })
     }
 
+    /// What is suspended of what a question about a dataset needs, as far as this person may know: of the dataset, of its owners, and of whoever
+    /// asks. What one owner's steward stopped of its own data, others learn from a refusal.
+    pub fn suspensions(&self, dataset: &Dataset) -> Vec<Suspended> {
+        let organisation = |name: &str| Subject::Organisation(name.to_owned());
+        let own = &self.by.organisation;
+        let of_owner = |owner: &&str| (format!("its owner `{owner}`"), "", organisation(owner));
+        let mut asked = vec![
+            ("your organisation".to_owned(), "", organisation(own)),
+            (
+                "the dataset".to_owned(),
+                own.as_str(),
+                Subject::Dataset(dataset.name.clone()),
+            ),
+        ];
+        asked.extend(dataset.owners().iter().filter(|owner| **owner != own).map(of_owner));
+        let suspended = |(what, at, subject): &(String, &str, Subject)| {
+            let suspension = self.register.suspension(at, subject)?;
+            let by = &suspension.by;
+            let reach = match (subject, by.role) {
+                (Subject::Dataset(_), Signer::Steward | Signer::Agent) => format!("at `{}`", by.organisation),
+                _ => "everywhere".to_owned(),
+            };
+            let since = minute(suspension.at_ms);
+            let why = Some(&suspension.note).filter(|note| !note.is_empty());
+            let why = why.map(|note| format!(": {note}")).unwrap_or_default();
+            let words = format!(
+                "{what} is suspended {reach} by `{}` of `{}` since {since}{why}",
+                by.id, by.organisation
+            );
+            let of_owner = matches!(subject, Subject::Organisation(name) if name != own);
+            let all = reach == "everywhere" && !of_owner;
+            Some(Suspended { words, all })
+        };
+        asked.iter().filter_map(suspended).collect()
+    }
+
     /// Grants that this person may see, the newest request last.
     pub fn grants(&self) -> impl Iterator<Item = GrantView<'_>> {
         self.register.grants(&self.by)
@@ -288,4 +334,83 @@ fn signed(by: By, what: What, note: &str, key: &SigningKey) -> Result<SignedAct,
         what,
     };
     act.sign(key).map_err(|error| Problem::usage(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use governance::Contract;
+
+    use super::*;
+
+    const HEART: &str = include_str!("../../governance/contracts/heart.toml");
+
+    fn by(role: Signer, organisation: &str) -> By {
+        By {
+            role,
+            id: "sue".to_owned(),
+            organisation: organisation.to_owned(),
+        }
+    }
+
+    /// What a reader of this organisation is told of the heart data of North Clinic.
+    fn told(reader: &str, suspended: &[(By, Subject)]) -> Vec<(bool, String)> {
+        let mut register = Register::default();
+        for (number, (by, subject)) in (1..).zip(suspended) {
+            let act = Act {
+                by: by.clone(),
+                at_ms: 0,
+                note: "a key was lost".to_owned(),
+                what: What::Suspended {
+                    subject: subject.clone(),
+                },
+            };
+            register.apply(ContentHash([number; 32]), &act).unwrap();
+        }
+        let site = v1::DatasetSite {
+            organisation: "North Clinic".to_owned(),
+            ..v1::DatasetSite::default()
+        };
+        let dataset = Dataset {
+            name: "heart".to_owned(),
+            contract: Contract::parse(HEART).unwrap(),
+            sites: vec![site],
+        };
+        let by = by(Signer::Analyst, reader);
+        let suspensions = Decided { register, by }.suspensions(&dataset);
+        suspensions.into_iter().map(|found| (found.all, found.words)).collect()
+    }
+
+    #[test]
+    fn a_suspension_is_told_with_its_reach_its_signer_and_its_reason() {
+        let heart = Subject::Dataset("heart".to_owned());
+        let found = told("University", &[(by(Signer::Governance, "four"), heart.clone())]);
+        let words = "the dataset is suspended everywhere by `sue` of `four` since 1970-01-01 00:00 UTC: a key was lost";
+        assert_eq!(found, [(true, words.to_owned())]);
+        let own = told("North Clinic", &[(by(Signer::Steward, "North Clinic"), heart.clone())]);
+        assert!(!own[0].0 && own[0].1.contains("suspended at `North Clinic`"), "{own:?}");
+        let other = told("University", &[(by(Signer::Steward, "North Clinic"), heart)]);
+        assert_eq!(
+            other,
+            [],
+            "what an owner's steward stopped of its own data is not everybody's to read"
+        );
+        let ward = Subject::Dataset("ward".to_owned());
+        assert_eq!(told("University", &[(by(Signer::Governance, "four"), ward)]), []);
+    }
+
+    #[test]
+    fn whoever_asks_and_whoever_owns_may_be_suspended_too() {
+        let organisation = |name: &str| Subject::Organisation(name.to_owned());
+        let governance = || by(Signer::Governance, "four");
+        let asks = told("University", &[(governance(), organisation("University"))]);
+        assert!(
+            asks[0].0 && asks[0].1.starts_with("your organisation is suspended everywhere"),
+            "{asks:?}"
+        );
+        let owns = told("University", &[(governance(), organisation("North Clinic"))]);
+        assert!(
+            !owns[0].0 && owns[0].1.starts_with("its owner `North Clinic` is suspended"),
+            "{owns:?}"
+        );
+    }
 }

@@ -13,6 +13,7 @@
 //! carrying messages.
 #![forbid(unsafe_code)]
 
+mod aim;
 pub mod answer;
 pub mod ask;
 pub mod audit;
@@ -27,6 +28,7 @@ pub mod grants;
 pub mod lineage;
 #[cfg(feature = "agents")]
 pub mod local;
+mod names;
 pub mod output;
 pub mod plot;
 mod problem;
@@ -37,6 +39,7 @@ mod sql;
 pub mod train;
 pub mod usage;
 
+pub use aim::Aim;
 pub use answer::Answer;
 pub use client::{Client, Event, Question};
 pub use problem::{Exit, Problem};

@@ -1,7 +1,8 @@
 //! What went wrong, in the four parts that every error of this crate has: a stable code, what was expected and found, what
 //! to do about it, and how the process should exit. docs/errors.md lists every code.
 
-use std::fmt;
+use std::path::Path;
+use std::{fmt, io};
 
 /// How `sotto` leaves. Scripts may rely on these numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +65,25 @@ impl Problem {
         Self::new(Exit::Local, "SOTTO-7001", format!("{doing}: {error}"))
     }
 
+    /// A file of the user's that could not be read: relative names are looked for where the command runs.
+    pub fn unread(file: &Path, error: &io::Error) -> Self {
+        let text = match error.kind() {
+            io::ErrorKind::NotFound => format!("no file {}", file.display()),
+            _ => format!("{}: {error}", file.display()),
+        };
+        let remedy = match (error.kind(), std::env::current_dir()) {
+            (io::ErrorKind::NotFound, Ok(here)) if file.is_relative() => {
+                format!("check the name; it was looked for in {}", here.display())
+            }
+            (io::ErrorKind::NotFound, _) => "check the name".to_owned(),
+            (io::ErrorKind::PermissionDenied, _) => "ask whoever owns the file to let you read it".to_owned(),
+            (io::ErrorKind::InvalidData, _) => "it has to be text in UTF-8: is it the file that you mean?".to_owned(),
+            (io::ErrorKind::IsADirectory, _) => "it is a folder: name a file in it".to_owned(),
+            _ => "check the file, and the disk that it is on".to_owned(),
+        };
+        Self::new(Exit::Local, "SOTTO-7001", text).remedy(remedy)
+    }
+
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, "SOTTO-7002", message)
     }
@@ -101,6 +121,24 @@ mod tests {
         );
         assert_eq!(problem.to_json()["error"]["exit"], 2);
         assert_eq!(Problem::usage("x").remedy("").remedy, None);
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named_with_where_it_was_looked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |path: &Path| Problem::unread(path, &std::fs::read_to_string(path).unwrap_err());
+        let relative = read(Path::new("nofile.sql"));
+        assert_eq!((relative.exit, relative.code.as_str()), (Exit::Local, "SOTTO-7001"));
+        assert_eq!(relative.message, "no file nofile.sql");
+        let here = std::env::current_dir().unwrap();
+        assert!(relative.remedy.unwrap().ends_with(&*here.to_string_lossy()));
+        let binary = folder.path().join("binary.toml");
+        std::fs::write(&binary, [0xff]).unwrap();
+        for path in [folder.path(), &folder.path().join("none"), &binary] {
+            let problem = read(path);
+            assert!(problem.remedy.is_some(), "{problem}");
+        }
+        assert!(read(&binary).remedy.unwrap().contains("UTF-8"));
     }
 
     /// Codes in the sources of all crates, tests left out.

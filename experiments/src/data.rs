@@ -1,10 +1,10 @@
-//! The tables of the bench, read from Parquet; which question is asked of which stands in `tests::learn`. Paths are
-//! relative to the root of the repository.
+//! The tables of the bench, read from Parquet; which question is asked of which stands in `tests::learn`. Paths are relative to the root
+//! of the repository, wherever in it the command runs.
 
 use std::path::{Path, PathBuf};
 
+use ::tests::learn::{Bench, Column, Encoded, Result, Table};
 use polars::prelude::{DataType, ParquetReader, SerReader};
-use tests::learn::{Bench, Column, Encoded, Result, Table};
 use workload::training::ModelKind;
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -95,7 +95,26 @@ impl Data {
     }
 }
 
+/// A file as it is named; else by its name from the repository's root, which is looked for above the folder that we run in and above this
+/// program, which cargo builds inside the repository. (Not the path of the build: a shared target directory would remember another checkout's.)
+pub fn found(path: &Path) -> Result<PathBuf> {
+    let starts = [std::env::current_dir().ok(), std::env::current_exe().ok()];
+    above(path, starts.iter().flatten())
+}
+
+fn above<'p>(path: &Path, starts: impl Iterator<Item = &'p PathBuf>) -> Result<PathBuf> {
+    let above = starts.flat_map(|start| start.ancestors().map(|folder| folder.join(path)));
+    let mut places = std::iter::once(path.to_owned()).chain(above);
+    let found = places.find(|place| place.is_file());
+    found.ok_or_else(|| {
+        let path = path.display();
+        format!("no file {path} here, above this folder or above this program: run in the repository, or name the file")
+            .into()
+    })
+}
+
 pub fn read(path: &Path) -> Result<Table> {
+    let path = &found(path)?;
     let file = std::fs::File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let frame = ParquetReader::new(file).finish()?;
     let mut columns = Vec::new();
@@ -109,4 +128,22 @@ pub fn read(path: &Path) -> Result<Table> {
         columns.push((column.name().to_string(), cells));
     }
     Table::new(columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_the_repository_is_found_from_anywhere_in_it_and_what_is_nowhere_is_said() {
+        let root = tempfile::tempdir().unwrap();
+        let deep = root.path().join("target/release");
+        std::fs::create_dir_all(&deep).unwrap();
+        std::fs::create_dir(root.path().join("data")).unwrap();
+        std::fs::write(root.path().join("data/rows.parquet"), "").unwrap();
+        let named = Path::new("data/rows.parquet");
+        assert_eq!(above(named, [deep.clone()].iter()).unwrap(), root.path().join(named));
+        let error = above(Path::new("data/no-such.parquet"), [deep].iter()).unwrap_err();
+        assert!(error.to_string().starts_with("no file data/no-such.parquet"), "{error}");
+    }
 }

@@ -12,6 +12,7 @@ use tests::learn::{Result, mnist_contract};
 use workload::training::{ModelKind, TrainTask};
 
 use crate::consortium::Consortium;
+use crate::data::found;
 use crate::measure::median_of;
 use crate::watched::Watched;
 
@@ -44,7 +45,7 @@ const HELD: u32 = 5;
 
 /// One file an agent; every `HELD`th row is nobody's (the file may be sorted by digit).
 pub fn deal(data: &Path, folder: &Path, participants: usize) -> Result<Vec<PathBuf>> {
-    let all = ParquetReader::new(std::fs::File::open(data)?).finish()?;
+    let all = ParquetReader::new(std::fs::File::open(found(data)?)?).finish()?;
     let mut names: Vec<String> = (0..PIXELS).map(|i| format!("p{i}")).collect();
     let label = all.get_column_names().iter().position(|name| name.as_str() == "label");
     let mut frame = all.clone();
@@ -72,6 +73,10 @@ pub fn deal(data: &Path, folder: &Path, participants: usize) -> Result<Vec<PathB
 }
 
 pub fn run(arguments: &Arguments) -> serde_json::Value {
+    if let Err(error) = found(&arguments.data) {
+        eprintln!("experiments: {error}");
+        std::process::exit(1); // nothing was started yet
+    }
     let folder = tempfile::tempdir().expect("a temporary folder");
     let files = deal(&arguments.data, folder.path(), arguments.participants).unwrap_or_else(|error| panic!("{error}"));
     let rows = 8_000usize.div_ceil(arguments.participants);
@@ -142,7 +147,7 @@ async fn train(arguments: &Arguments, consortium: &Consortium, rows: usize) -> R
 
 /// On rows that no agent held.
 fn accuracy(data: &Path, trained: &Trained) -> Result<f64> {
-    let all = ParquetReader::new(std::fs::File::open(data)?).finish()?;
+    let all = ParquetReader::new(std::fs::File::open(found(data)?)?).finish()?;
     let every = (col("row") % lit(HELD)).eq(lit(0u32));
     let test = all
         .with_row_index("row".into(), None)?

@@ -10,7 +10,6 @@ pub mod path;
 pub use columns::ColumnsRead;
 pub use path::Path;
 
-use crate::act::Subject;
 use crate::grant::{Action, Witnessed};
 use crate::register::{ContractStanding, Uncovered, Wanted};
 use crate::{ContentHash, Contract, Register, Request};
@@ -233,27 +232,8 @@ fn retired(q: &Question<'_>) -> Option<Verdict> {
 }
 
 fn suspended(q: &Question<'_>) -> Option<Verdict> {
-    let organisation = |name: &str| Subject::Organisation(name.to_owned());
-    let subjects = [
-        (
-            "suspended.organisation",
-            "the analyst's organisation",
-            organisation(q.organisation),
-        ),
-        ("suspended.owner", "the owner", organisation(q.owner)),
-        (
-            "suspended.dataset",
-            "the dataset",
-            Subject::Dataset(q.request.dataset.clone()),
-        ),
-    ];
-    subjects.iter().find_map(|(rule, what, subject)| {
-        let suspension = q.register.suspension(q.owner, subject)?;
-        let by = &suspension.by;
-        let reason = format!("{what} is suspended by `{}` of `{}`", by.id, by.organisation);
-        let remedy = format!("ask `{}`: `sotto reinstate` lifts it", by.organisation);
-        Some(deny(rule, reason, remedy))
-    })
+    let stopped = q.register.stopped(q.owner, q.organisation, &q.request.dataset)?;
+    Some(deny(stopped.rule, stopped.reason(), stopped.remedy()))
 }
 
 /// The first names of a list that may be long: an image has hundreds of columns.

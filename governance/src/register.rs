@@ -13,12 +13,14 @@
 
 pub mod contracts;
 mod cover;
+mod stops;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use contracts::{MoveError as ContractMoveError, Standing as ContractStanding};
 pub use cover::{Uncovered, Wanted};
+pub use stops::Stopped;
 pub use view::GrantView;
 
 use crate::act::{By, Layer, Subject, policy_hash};

@@ -179,6 +179,21 @@ impl Roster {
         self.stewards.iter().find(|s| s.id == id)
     }
 
+    /// Everybody who belongs, by id, with the organisation.
+    pub fn everybody(&self) -> impl Iterator<Item = (&str, &str)> {
+        let agents = self.agents.iter().map(|agent| (&*agent.id, &*agent.organisation));
+        let analysts = self
+            .analysts
+            .iter()
+            .map(|analyst| (&*analyst.id, &*analyst.organisation));
+        let stewards = self
+            .stewards
+            .iter()
+            .map(|steward| (&*steward.id, &*steward.organisation));
+        let coordinator = (&*self.coordinator.id, self.coordinator.organisation());
+        agents.chain(analysts).chain(stewards).chain([coordinator])
+    }
+
     /// Whether a member may be at the other end with this transport key: its own, or the one before until it has retired. `None` for
     /// somebody who is no member.
     pub fn accepts(&self, role: Role, id: &str, tls_key: &ContentHash, now_ms: u64) -> Option<bool> {

@@ -20,6 +20,7 @@ pub mod driver;
 pub mod gate;
 mod grants;
 mod link;
+pub mod notices;
 pub mod problem;
 pub mod rules;
 pub mod serving;

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 use crate::consent;
 use crate::driver::now_ms;
-use crate::grants;
 use crate::problem::{CONFIGURED, LOCAL, Problem, UNKNOWN};
+use crate::{grants, notices};
 
 /// One line of JSON over the local socket.
 #[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
@@ -227,7 +227,7 @@ impl Status {
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
-        self.recent.push_back(format!("{event:?}"));
+        self.recent.push_back(notices::words(event));
     }
 }
 

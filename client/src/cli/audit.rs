@@ -1,6 +1,7 @@
 //! `sotto audit`: the transparency log, read and checked. Every act reads the whole log and believes nothing that the witnesses did not sign.
 
 mod shown;
+mod subject;
 
 use std::path::PathBuf;
 
@@ -46,7 +47,7 @@ enum Act {
     Explain(Explain),
     /// Write the log, or a stretch of it, as a file that proves itself
     Export(Export),
-    /// All that concerns one analyst, participant or organisation
+    /// All that one analyst, steward, participant or organisation said, and all that was said of its requests and grants
     Subject(Subject),
     /// The trust file: the log's key, the witnesses' keys, and how many must agree
     Trust(TrustAct),
@@ -95,7 +96,7 @@ struct Scan {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  sotto audit explain 3f9c2b6e8d0a4f1199aa55bb66cc77dd --json")]
 struct Explain {
-    /// A release or job by its id, or the hash of a release or request
+    /// A release or job by its id, or the hash of a release or request; the first eight digits are enough if nothing else begins with them
     release: String,
     #[command(flatten)]
     remote: Remote,
@@ -120,7 +121,7 @@ struct Export {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  sotto audit subject ada\n  sotto audit subject \"Charité\" --format csv")]
 struct Subject {
-    /// The id of an analyst or an agent, or the name of an organisation
+    /// The id of an analyst, a steward or an agent, or the name of an organisation
     name: String,
     #[command(flatten)]
     remote: Remote,
@@ -182,7 +183,10 @@ impl Audit {
             }
             Act::Subject(act) => {
                 let (client, log) = read(&act.remote).await?;
-                let concerns = shown::concerning(&log, &client.identity().roster, &act.name);
+                let identity = client.identity();
+                let before = log.rosters(&identity.governance)?;
+                let rosters: Vec<_> = before.all().chain([&identity.roster]).collect();
+                let concerns = subject::concerning(log.events(), &rosters, &act.name)?;
                 act.shown.target(json)?.write(&shown::events(concerns.into_iter()))
             }
             Act::Trust(act) => {

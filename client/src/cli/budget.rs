@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
+use proto::identity::Role;
 
 use super::remote::{Remote, Shown};
 use crate::output::{Kind, Sheet};
@@ -15,8 +16,9 @@ Examples:
   sotto budget
   sotto budget heart --format json
 
-`left` is the largest epsilon that one more question of yours may cost these people: the less of what is left for everybody and
-of your own part. The least of a column is what you can still ask for. An owner may keep its figures to itself; those cells are empty.
+`cap of all` is what everybody together may spend on these people; no figure of yours. `left for you` is the largest epsilon that one more
+question of yours may cost them: the less of what is left for everybody and of your own part. (A steward asks nothing, and reads `left for all`.)
+The least of the column is what you can still ask for. An owner may keep its figures to itself; those cells are empty.
 It falls by less than what a question asked for, because the account composes questions instead of adding them up.")]
 pub struct Budget {
     /// Only this dataset
@@ -36,13 +38,7 @@ impl Budget {
 }
 
 pub async fn sheet(client: &mut Client, only: Option<&str>) -> Result<Sheet, Problem> {
-    let mut sheet = Sheet::new([
-        ("dataset", Kind::Text),
-        ("participant", Kind::Text),
-        ("cap", Kind::Number),
-        ("left", Kind::Number),
-        ("online", Kind::Boolean),
-    ]);
+    let mut sheet = titled(client.identity().member.role);
     let datasets = match only {
         Some(name) => vec![client.dataset(name).await?],
         None => client.datasets().await?,
@@ -64,4 +60,34 @@ pub async fn sheet(client: &mut Client, only: Option<&str>) -> Result<Sheet, Pro
         }
     }
     Ok(sheet)
+}
+
+/// Whose each figure is: the coordinator tells an analyst what is left of its own part, and anybody else what is left of everybody's.
+fn titled(reader: Role) -> Sheet {
+    let left = match reader {
+        Role::Analyst => "left for you",
+        _ => "left for all",
+    };
+    Sheet::new([
+        ("dataset", Kind::Text),
+        ("participant", Kind::Text),
+        ("cap of all", Kind::Number),
+        (left, Kind::Number),
+        ("online", Kind::Boolean),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_figure_says_whose_it_is() {
+        let titles = |reader| {
+            let columns = titled(reader).columns.into_iter();
+            columns.map(|column| column.name).collect::<Vec<_>>()[2..4].to_vec()
+        };
+        assert_eq!(titles(Role::Analyst), ["cap of all", "left for you"]);
+        assert_eq!(titles(Role::Steward), ["cap of all", "left for all"]);
+    }
 }

@@ -89,7 +89,7 @@ impl ContractCommand {
 
 /// Reads the contract in a file, or says on which line it is wrong.
 pub fn load(path: &Path) -> Result<Contract, Problem> {
-    let text = std::fs::read_to_string(path).map_err(|error| Problem::local(path.display(), error))?;
+    let text = std::fs::read_to_string(path).map_err(|error| Problem::unread(path, &error))?;
     Contract::parse(&text).map_err(|error| {
         Problem::new(
             Exit::Local,

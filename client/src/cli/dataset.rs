@@ -73,14 +73,19 @@ impl Show {
         let catalogue = client.catalogue().await?;
         let dataset = catalogue.find(&self.name)?;
         let target = self.shown.target(json)?;
+        let stopped = client.decided().await?.suspensions(dataset);
         if json {
-            let text =
-                serde_json::to_string_pretty(&as_json(&catalogue, dataset)).map_err(|e| Problem::local("json", e))?;
+            let mut told = as_json(&catalogue, dataset);
+            told["suspended"] = stopped.iter().map(|stopped| stopped.words.as_str()).collect();
+            let text = serde_json::to_string_pretty(&told).map_err(|e| Problem::local("json", e))?;
             return target.write_bytes(format!("{text}\n").as_bytes());
         }
         if target.format == Format::Table && target.file.is_none() {
             heading(&dataset.contract);
             println!("{}", standing(&catalogue, dataset));
+            stopped
+                .iter()
+                .for_each(|stopped| println!("SUSPENDED: {}", stopped.words));
         }
         target.write(&columns(&dataset.contract))
     }
@@ -136,6 +141,9 @@ fn standing(catalogue: &Catalogue, dataset: &Offered) -> String {
     if let Some(notice) = catalogue.notice(dataset) {
         text += &format!("\nnote: {notice}");
     }
+    if let paused @ [_, ..] = dataset.paused().as_slice() {
+        text += &format!("\nnote: {}", resting(paused));
+    }
     for other in others(catalogue, dataset) {
         text += &format!(
             "\nalso {}: {}; owners: {}; questions for it under {}: {}",
@@ -147,6 +155,14 @@ fn standing(catalogue: &Catalogue, dataset: &Offered) -> String {
         );
     }
     text
+}
+
+/// The reasons are their owners', who tell them to whoever asks.
+pub(super) fn resting(paused: &[&str]) -> String {
+    format!(
+        "paused or suspended at {}: `sotto explain` shows what each owner says",
+        paused.join(", ")
+    )
 }
 
 fn others<'a>(catalogue: &'a Catalogue, dataset: &'a Offered) -> impl Iterator<Item = &'a Offered> {
@@ -165,6 +181,7 @@ fn as_json(catalogue: &Catalogue, dataset: &Offered) -> Value {
     let mut told = version(dataset);
     told["name"] = dataset.name.as_str().into();
     told["notice"] = catalogue.notice(dataset).into();
+    told["paused"] = dataset.paused().into();
     told["others"] = others(catalogue, dataset)
         .map(|other| {
             let mut told = version(other);

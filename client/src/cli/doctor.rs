@@ -10,9 +10,11 @@ use proto::identity::{Identity, OTHER_COORDINATOR};
 use proto::v1;
 use serde_json::json;
 
+use super::dataset::resting;
 use super::remote::{Remote, load_identity};
 use crate::client::now_ms;
 use crate::datasets::Dataset;
+use crate::grants::Suspended;
 use crate::output::Paint;
 use crate::profile::{self, Profile};
 use crate::{Client, Exit, Problem};
@@ -298,6 +300,10 @@ async fn contracts(client: &mut Client, status: &v1::Status) -> Vec<Finding> {
             remedy,
         )];
     }
+    let decided = match client.decided().await {
+        Ok(decided) => decided,
+        Err(problem) => return vec![wrong("contract", problem)],
+    };
     let mut findings = Vec::new();
     for dataset in datasets {
         let serving = dataset.serving().count();
@@ -308,11 +314,22 @@ async fn contracts(client: &mut Client, status: &v1::Status) -> Vec<Finding> {
             .max()
             .unwrap_or_default();
         let needed = owners.max(status.min_cohort).max(status.threshold) as usize;
-        let found = format!(
+        let mut found = format!(
             "`{}` {}: {serving} serve it, {needed} needed",
             dataset.name, dataset.contract.version
         );
-        findings.push(if serving >= needed {
+        if let paused @ [_, ..] = dataset.paused().as_slice() {
+            found += &format!("; {}", resting(paused));
+        }
+        let stopped = decided.suspensions(dataset);
+        for stopped in &stopped {
+            found += &format!("; {}", stopped.words);
+        }
+        let stops = |stopped: &Suspended| stopped.all || serving < needed;
+        findings.push(if stopped.iter().any(stops) {
+            let remedy = "ask whoever suspended it: `sotto reinstate` lifts it";
+            finding("contract", State::Wrong, found, remedy)
+        } else if serving >= needed {
             fine("contract", found)
         } else {
             finding(

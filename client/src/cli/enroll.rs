@@ -75,13 +75,16 @@ impl Init {
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
-  sotto enroll request --role agent --name cleveland --organisation \"Cleveland Clinic\" --dir ./identity
+  sotto enroll request --role agent --name cleveland --organisation \"Cleveland Clinic\" \\
+      --dir ./identity
   sotto enroll show cleveland.request.json                  its fingerprint, to compare by telephone
-  sotto enroll approve cleveland.request.json --consortium ./consortium --fingerprint \"3f9c 2b6e 8d0a 4f11\"
+  sotto enroll approve cleveland.request.json --consortium ./consortium \\
+      --fingerprint \"3f9c 2b6e 8d0a 4f11\"
   sotto enroll install approval.json --dir ./identity --governance 5f0c..
 
 By a token and the coordinator's mailbox instead of files and telephone:
-  sotto enroll token --consortium ./consortium --role agent --name north --organisation \"North Hospital\"
+  sotto enroll token --consortium ./consortium --role agent --name north \\
+      --organisation \"North Hospital\"
   sotto enroll serve --consortium ./consortium --coordinator hub.example.org:7444
   sotto enroll request --token sotto-join.eyJ.. --coordinator hub.example.org:7444 --dir ./identity")]
 pub enum Enroll {
@@ -126,7 +129,8 @@ impl From<RoleName> for Role {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  sotto enroll request --role analyst --name ann --organisation \"Institute of Cardiology\" --dir ~/.config/sottovoce/ann
+  sotto enroll request --role analyst --name ann --organisation \"Institute of Cardiology\" \\
+      --dir ~/.config/sottovoce/ann
   sotto enroll request --token sotto-join.eyJ.. --coordinator hub.example.org:7444 --dir ./identity    asks, waits, installs
 
 The keys stay in --dir (mode 0600) and are never overwritten. Send the request file; read its fingerprint to the
@@ -171,7 +175,8 @@ pub struct Show {
 #[command(after_help = "\
 Examples:
   sotto enroll approve *.request.json --consortium ./consortium        asks for each, and founds the consortium in one step
-  sotto enroll approve ann.request.json --consortium ./consortium --fingerprint \"3f9c 2b6e 8d0a 4f11\" -o ann.approval.json
+  sotto enroll approve ann.request.json --consortium ./consortium \\
+      --fingerprint \"3f9c 2b6e 8d0a 4f11\" -o ann.approval.json
   sotto enroll approve ann.request.json --consortium ./consortium --certificate ann.pem    issued by an authority of your own
 
 A member's rotation (`sotto enroll rotate`) is recognised by its signature and needs no fingerprint and no --replace. Nothing is published before the fingerprint of every request is confirmed: have each member read its own to you by

@@ -1,5 +1,8 @@
 //! `sotto grant`: who may ask what of whose data, asked for, approved on both sides, stopped and ended by id.
 
+mod request;
+
+use std::collections::BTreeSet;
 use std::io::{BufRead, IsTerminal, stdin};
 
 use clap::{Args, Subcommand};
@@ -22,7 +25,7 @@ const DAY_MS: u64 = 86_400_000;
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
 Examples:
-  sotto grant request --dataset heart --purpose DUO:0000006 --action query --epsilon 2 --days 90 --columns age,chol
+  sotto grant request --dataset heart --purpose DUO:0000006 --action query --epsilon 2
   sotto grant list                                  yours, or those that concern your organisation
   sotto grant approve 3f9c2b6e8d0a                  as a steward of the owner; then the requester's side
   sotto grant approve 3f9c2b6e8d0a --epsilon 1      offers less, which the requester's side must agree to
@@ -42,7 +45,7 @@ pub struct Grant {
 #[derive(Debug, Subcommand)]
 enum Act {
     /// Ask for a grant, as an analyst
-    Request(Box<Request>),
+    Request(Box<request::Request>),
     /// Grants that you may see
     List(List),
     /// Terms, versions and history of one grant
@@ -57,44 +60,6 @@ enum Act {
     Revoke(Stopped),
     /// Say that it has served its end, for good
     Complete(Stopped),
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Example:
-  sotto grant request --dataset heart --purpose DUO:0000006 --action query --epsilon 2 --days 90 --columns age,chol")]
-struct Request {
-    #[arg(long)]
-    dataset: String,
-    /// Organisations whose data it is [default: all that offer the dataset now]
-    #[arg(long)]
-    owner: Vec<String>,
-    /// Purposes, `sotto purpose list`
-    #[arg(long, required = true)]
-    purpose: Vec<String>,
-    /// query, train, evaluate
-    #[arg(long, required = true, value_parser = action)]
-    action: Vec<Action>,
-    /// What may be spent under it at each owner
-    #[arg(long)]
-    epsilon: f64,
-    /// [default: the contract's]
-    #[arg(long)]
-    delta: Option<f64>,
-    /// Columns, separated by commas, or `all`
-    #[arg(long, default_value = "all", value_parser = extent)]
-    columns: Extent,
-    /// Aggregates, separated by commas, or `all`
-    #[arg(long, default_value = "all", value_parser = aggregates)]
-    aggregates: Extent,
-    /// Days from now on
-    #[arg(long, default_value_t = 90)]
-    days: u64,
-    /// Why; the owners read it
-    #[arg(long, default_value = "")]
-    note: String,
-    #[command(flatten)]
-    remote: Remote,
 }
 
 #[derive(Debug, Args)]
@@ -119,7 +84,7 @@ struct Show {
 Examples:
   sotto grant approve 3f9c2b6e8d0a                                        shows the terms and asks
   sotto grant approve 3f9c2b6e8d0a --epsilon 1 --days 30 --columns age    a steward of the owner offers less
-  sotto grant approve 3f9c2b6e8d0a..                                      all 64 digits, as `grant show` prints them: does not ask
+  sotto grant approve 3f9c2b6e8d0a..           all 64 digits, as `grant show` prints them: does not ask
 
 The id is a hash of the terms, so the whole id approves these terms and no others.")]
 struct Approve {
@@ -175,53 +140,6 @@ impl Grant {
             Some(Act::Revoke(stopped)) => stopped.run(Stop::Revoke, json).await,
             Some(Act::Complete(stopped)) => stopped.run(Stop::Complete, json).await,
         }
-    }
-}
-
-impl Request {
-    async fn run(self, json: bool) -> Result<(), Problem> {
-        let (mut client, _) = self.remote.connect().await?;
-        let dataset = client.dataset(&self.dataset).await?;
-        let mut owners = self.owner;
-        if owners.is_empty() {
-            let offers = |site: &&proto::v1::Participant| site.datasets.contains(&self.dataset);
-            let sites = client.participants().await?;
-            owners = sites
-                .iter()
-                .filter(offers)
-                .map(|site| site.organisation.clone())
-                .collect();
-        }
-        let by = client.by();
-        let from_ms = now_ms();
-        let terms = Terms {
-            requester: by.id,
-            organisation: by.organisation,
-            dataset: self.dataset,
-            owners: owners.into_iter().collect(),
-            columns: self.columns,
-            aggregates: self.aggregates,
-            purposes: self.purpose.into_iter().collect(),
-            actions: self.action.into_iter().collect(),
-            epsilon: real("epsilon", self.epsilon)?,
-            delta: self
-                .delta
-                .map_or(Ok(dataset.contract.delta), |delta| real("delta", delta))?,
-            from_ms,
-            until_ms: from_ms.saturating_add(self.days.saturating_mul(DAY_MS)),
-        };
-        let grant = client.request_grant(terms, &self.note).await?;
-        match json {
-            true => println!("{}", json!({ "grant": grant })),
-            false => {
-                println!("Requested: {grant}");
-                println!(
-                    "Next: tell a steward of each owner this id; `sotto grant approve {}` shows the terms.",
-                    short(&grant)
-                );
-            }
-        }
-        Ok(())
     }
 }
 
@@ -379,7 +297,7 @@ fn words(view: &GrantView<'_>) -> String {
     text
 }
 
-fn list(names: &std::collections::BTreeSet<String>) -> String {
+fn list(names: &BTreeSet<String>) -> String {
     names.iter().cloned().collect::<Vec<_>>().join(", ")
 }
 

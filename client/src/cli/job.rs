@@ -94,8 +94,9 @@ impl Job {
                 print(&Answer::of(*answer)?, &watch.shown, json)
             }
             Some(Act::Show(show)) => {
-                let (mut client, _) = show.remote.connect().await?;
-                let mut events = client.watch(&show.id).await?;
+                let (mut client, profile) = show.remote.connect().await?;
+                let id = named(&mut client, &profile, &show.id).await?;
+                let mut events = client.watch(&id).await?;
                 let (phase, told) = match events.next().await? {
                     Some(Event::Progress(progress)) => (progress.phase.clone(), describe(&progress)),
                     Some(Event::Released(_)) => (
@@ -109,10 +110,7 @@ impl Job {
                     ),
                 };
                 match json {
-                    true => println!(
-                        "{}",
-                        serde_json::json!({ "job": show.id, "phase": phase, "says": told })
-                    ),
+                    true => println!("{}", serde_json::json!({ "job": id, "phase": phase, "says": told })),
                     false => println!("{told}"),
                 }
                 Ok(())
@@ -172,10 +170,22 @@ pub async fn named(client: &mut Client, profile: &Profile, digits: &str) -> Resu
         let answered = client.releases(KEPT as u32).await?;
         found.extend(answered.iter().map(Released::id).filter(|job| job.starts_with(digits)));
     }
-    match (found.len(), found.pop_first()) {
-        (1, Some(job)) => Ok(job),
-        (0, _) => Err(Problem::usage(format!("no job of yours begins with {digits}")).remedy("`sotto job` lists them")),
-        (n, _) => Err(Problem::usage(format!("{n} jobs of yours begin with {digits}")).remedy("give more digits")),
+    one_of(&found, digits)
+}
+
+fn one_of(found: &BTreeSet<String>, digits: &str) -> Result<String, Problem> {
+    let all: Vec<&str> = found.iter().map(String::as_str).collect();
+    match all.as_slice() {
+        [job] => Ok((*job).to_owned()),
+        [] => Err(Problem::usage(format!("no job of yours begins with {digits}")).remedy("`sotto job` lists them")),
+        several => {
+            let text = format!(
+                "{} jobs of yours begin with {digits}: {}",
+                several.len(),
+                several.join(", ")
+            );
+            Err(Problem::usage(text).remedy("give more digits"))
+        }
     }
 }
 
@@ -256,6 +266,15 @@ pub fn remember(profile: &Profile, job: &str, dataset: &str, sql: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_digits_name_a_job_or_the_jobs_that_they_could_mean() {
+        let found: BTreeSet<String> = ["abc1", "abc2"].map(str::to_owned).into();
+        let several = one_of(&found, "abc").unwrap_err();
+        assert!(several.message.contains("abc1, abc2"), "{several}");
+        assert_eq!(one_of(&["abc1".to_owned()].into(), "ab").unwrap(), "abc1");
+        assert!(one_of(&BTreeSet::new(), "ab").unwrap_err().remedy.is_some());
+    }
 
     #[test]
     fn the_last_hundred_jobs_are_remembered_once_each() {

@@ -18,8 +18,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  sotto enroll token --consortium ./consortium --role agent --name north --organisation \"North Hospital\"
-  sotto enroll token --consortium ./consortium --role analyst --name ann --organisation \"Institute of Cardiology\" --valid 2h
+  sotto enroll token --consortium ./consortium --role agent --name north \\
+      --organisation \"North Hospital\"
+  sotto enroll token --consortium ./consortium --role analyst --name ann \\
+      --organisation \"Institute of Cardiology\" --valid 2h
 
 Send it to that one person by a confidential channel: whoever has it may join under this name, once. It carries the governance key and
 the authority that the newcomer pins, so nobody reads fingerprints out.")]
@@ -87,7 +89,8 @@ pub struct Rotate {
 #[command(after_help = "\
 Examples:
   sotto enroll remove --role analyst --name ann --consortium ./consortium
-  sotto enroll remove --role agent --name north --consortium ./consortium --coordinator hub.example.org:7444
+  sotto enroll remove --role agent --name north --consortium ./consortium \\
+      --coordinator hub.example.org:7444
 
 Signs the next roster without the member. As soon as the coordinator has it (by a running `sotto enroll serve`, with --coordinator, or as a
 file), the member's open streams end and its calls are refused.")]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::Value;
 
-use super::job::note_of;
+use super::job::{named, note_of};
 use super::remote::Remote;
 use crate::client::{Event, now_ms};
 use crate::lineage::{Failed, Lineage};
@@ -48,20 +48,21 @@ impl OfRelease {
     pub async fn run(self) -> Result<(), Problem> {
         let (mut client, profile) = self.remote.connect().await?;
         let lineage = Lineage::of(&client.identity().roster.consortium);
-        let events = match client.release(&self.id).await {
+        let id = named(&mut client, &profile, &self.id).await?;
+        let events = match client.release(&id).await {
             Ok(released) => {
                 let contracts = client.catalogue().await?;
                 let contract = contracts.under(&released.request().contract);
                 lineage.release(&released, contract.map(|dataset| &dataset.contract))?
             }
             Err(unknown) => {
-                let Some(note) = note_of(&profile, &self.id) else {
+                let Some(note) = note_of(&profile, &id) else {
                     return Err(unknown);
                 };
-                let problem = why(&mut client, &self.id).await.ok_or(unknown)?;
+                let problem = why(&mut client, &id).await.ok_or(unknown)?;
                 let sql = (!note.sql.starts_with("train ")).then_some(note.sql.as_str());
                 lineage.failed(&Failed {
-                    id: &self.id,
+                    id: &id,
                     dataset: &note.dataset,
                     sql,
                     asked_ms: note.asked_ms,

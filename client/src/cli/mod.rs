@@ -285,6 +285,15 @@ mod tests {
             let path = format!("{path} {}", command.get_name());
             let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("sotto "), "{path}: no example in --help");
+            // clap breaks longer lines, and a broken command cannot be pasted; what it is for may stand behind it.
+            let pasted = |line: &&str| line.starts_with("  sotto ") || line.starts_with("      --");
+            for line in help.lines().filter(pasted) {
+                let command = line.trim_start().split("  ").next().unwrap_or_default();
+                assert!(
+                    command.len() <= 94 || line.starts_with("  sotto ") && command.len() <= 98,
+                    "{path}: an example that clap breaks: {command}"
+                );
+            }
             for sub in command.get_subcommands() {
                 check(sub, &path);
             }

@@ -53,7 +53,7 @@ async fn load(model: &str, remote: &Remote) -> Result<TrainedModel, Problem> {
                 Problem::usage(message).remedy("`sotto model export NAME -o model.json`, or name the model itself")
             );
         }
-        let text = std::fs::read_to_string(&path).map_err(|error| Problem::local(path.display(), error))?;
+        let text = std::fs::read_to_string(&path).map_err(|error| Problem::unread(&path, &error))?;
         return serde_json::from_str(&text).map_err(|error| {
             Problem::usage(format!("{} is not a model: {error}", path.display()))
                 .remedy("`sotto run report ID` writes model.json")

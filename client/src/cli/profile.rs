@@ -11,7 +11,8 @@ use crate::profile::{self, Profile as Stored};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  sotto profile --coordinator hub.example.org:7443 --identity ~/.config/sottovoce/ann --purpose research
+  sotto profile --coordinator hub.example.org:7443 --identity ~/.config/sottovoce/ann \\
+      --purpose research
   sotto profile                                   shows it")]
 pub struct Profile {
     /// Profile file

@@ -1,13 +1,15 @@
 //! `sotto purpose`: what questions may be asked for. Wide purposes allow narrow ones.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use governance::purpose::Term;
+use governance::purpose::{Term, Vocabulary};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::remote::{Remote, Shown};
+use crate::datasets::Catalogue;
 use crate::output::{Kind, Sheet};
 use crate::{Problem, grants};
 
@@ -15,7 +17,7 @@ use crate::{Problem, grants};
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
 Examples:
-  sotto purpose list                                         terms of GA4GH's Data Use Ontology, and your consortium's own
+  sotto purpose list                    GA4GH's Data Use Ontology, your consortium's own, and what contracts add
   sotto purpose publish purposes.toml --governance ./consortium")]
 pub struct Purpose {
     #[command(subcommand)]
@@ -80,7 +82,7 @@ impl Purpose {
 
 impl Publish {
     async fn run(self, json: bool) -> Result<(), Problem> {
-        let text = std::fs::read_to_string(&self.file).map_err(|error| Problem::local(self.file.display(), error))?;
+        let text = std::fs::read_to_string(&self.file).map_err(|error| Problem::unread(&self.file, &error))?;
         let file: File = toml::from_str(&text).map_err(|error| {
             let line = error
                 .span()
@@ -103,18 +105,94 @@ impl Publish {
 async fn listed(remote: &Remote, shown: &Shown, json: bool) -> Result<(), Problem> {
     let (mut client, _) = remote.connect().await?;
     let decided = client.decided().await?;
+    let catalogue = client.catalogue().await?;
+    shown
+        .target(json)?
+        .write(&sheet(decided.register.vocabulary(), &catalogue))
+}
+
+/// The vocabulary in order of id, then what contracts allow in words of their own.
+fn sheet(vocabulary: &Vocabulary, catalogue: &Catalogue) -> Sheet {
     let mut sheet = Sheet::new([
         ("purpose", Kind::Text),
         ("meaning", Kind::Text),
         ("allowed by", Kind::Text),
+        ("from", Kind::Text),
+        ("datasets", Kind::Text),
     ]);
-    for term in decided.register.vocabulary().terms() {
+    let mut named: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let of_contracts = catalogue
+        .datasets
+        .iter()
+        .map(|dataset| (&dataset.name, &dataset.contract.purposes));
+    let of_listed = catalogue.listed.iter().map(|listed| (&listed.name, &listed.purposes));
+    for (dataset, purposes) in of_contracts.chain(of_listed) {
+        for purpose in purposes {
+            named.entry(purpose).or_default().insert(dataset);
+        }
+    }
+    let listed = |names: Option<BTreeSet<&str>>| Vec::from_iter(names.into_iter().flatten()).join(", ");
+    let shipped = Vocabulary::default();
+    for term in vocabulary.terms() {
         let broader: Vec<&str> = term.broader.iter().map(String::as_str).collect();
+        let from = match shipped.contains(&term.id) {
+            true => "what ships",
+            false => "the consortium",
+        };
         sheet.push([
             term.id.as_str().into(),
             term.label.as_str().into(),
             broader.join(", ").into(),
+            from.into(),
+            listed(named.remove(&*term.id)).into(),
         ]);
     }
-    shown.target(json)?.write(&sheet)
+    for (purpose, datasets) in named {
+        let meaning = "questions may have it, grants may not until `sotto purpose publish`";
+        sheet.push([
+            purpose.into(),
+            meaning.into(),
+            "".into(),
+            "contracts".into(),
+            listed(Some(datasets)).into(),
+        ]);
+    }
+    sheet
+}
+
+#[cfg(test)]
+mod tests {
+    use governance::Contract;
+
+    use super::*;
+    use crate::datasets::Dataset;
+    use crate::output::Cell;
+
+    #[test]
+    fn a_purpose_that_only_a_contract_knows_is_listed_with_where_it_comes_from() {
+        let heart = include_str!("../../../governance/contracts/heart.toml");
+        let heart = heart.replace("[\"research\", \"quality\"]", "[\"research\", \"planning\"]");
+        let catalogue = Catalogue {
+            datasets: vec![Dataset {
+                name: "heart".to_owned(),
+                contract: Contract::parse(&heart).unwrap(),
+                sites: Vec::new(),
+            }],
+            listed: Vec::new(),
+        };
+        let own = Term {
+            id: "heart:rehab".to_owned(),
+            label: "rehabilitation".to_owned(),
+            broader: ["DUO:0000007".to_owned()].into(),
+        };
+        let sheet = sheet(&Vocabulary::default().with(&[own]).unwrap(), &catalogue);
+        let row = |purpose: &str| {
+            let row = sheet.rows.iter().find(|row| row[0] == Cell::from(purpose));
+            row.map(|row| [row[3].clone(), row[4].clone()])
+        };
+        assert_eq!(row("planning"), Some(["contracts", "heart"].map(Cell::from)));
+        assert_eq!(row("research"), Some(["what ships", "heart"].map(Cell::from)));
+        assert_eq!(row("heart:rehab"), Some(["the consortium", ""].map(Cell::from)));
+        assert_eq!(row("marketing"), None);
+    }
 }

@@ -53,7 +53,7 @@ impl Query {
         let Some(epsilon) = asked.epsilon(&self.question)? else {
             return Err(self.refuse_without_epsilon(&asked));
         };
-        asked.plan(epsilon)?;
+        let assumed = predict(&asked.plan(epsilon)?).assumption;
         let purpose = purpose(self.purpose.clone(), &asked.profile, &asked.dataset, &mut asked.client).await?;
 
         let question = ask::question(&asked.dataset, &asked.sql, epsilon, &purpose, self.attempts);
@@ -87,7 +87,13 @@ impl Query {
                 .map_err(|problem| explained(problem, short.as_deref()))?
             }
         };
-        print(&Answer::of(*released)?.noted(asked.notice), &self.shown, json)
+        let answer = Answer::of(*released)?.noted(asked.notice);
+        let answer = answer.aimed(self.question.target_error);
+        print(&answer, &self.shown, json)?;
+        if let Some(warning) = answer.aim().and_then(|aim| aim.warning(&assumed)) {
+            eprintln!("WARNING: {warning}");
+        }
+        Ok(())
     }
 
     fn refuse_without_epsilon(&self, asked: &Asked) -> Problem {

@@ -27,7 +27,8 @@ pub struct QuestionArgs {
     /// What the answer may cost: the smaller, the more private and the less exact
     #[arg(long, allow_negative_numbers = true)]
     pub epsilon: Option<f64>,
-    /// Half-width of the widest 95 % interval that you can use; Sottovoce finds the epsilon
+    /// Half-width of the widest 95 % interval that you can use; Sottovoce finds the epsilon that gives it if groups are as large as the
+    /// contract allows, and warns where an answer's interval is wider
     #[arg(long, value_name = "X", conflicts_with = "epsilon", allow_negative_numbers = true)]
     pub target_error: Option<f64>,
     /// Dataset, or just one version of it as NAME@VERSION [default: the table after FROM]
@@ -83,15 +84,20 @@ impl QuestionArgs {
         })
     }
 
-    /// A run file instead of a question: `sotto explain run.toml`.
+    /// A run file instead of a question: `sotto explain run.toml`. One word is no question, so it means a file that is not there, too.
     pub fn run_file(&self) -> Option<PathBuf> {
         let path = PathBuf::from(self.sql.as_deref()?);
-        (path.extension().is_some_and(|ending| ending == "toml") && path.is_file()).then_some(path)
+        let word = || {
+            self.sql
+                .as_deref()
+                .is_some_and(|sql| !sql.contains(char::is_whitespace))
+        };
+        (path.extension().is_some_and(|ending| ending == "toml") && (path.is_file() || word())).then_some(path)
     }
 
     fn read_sql(&self) -> Result<String, Problem> {
         let sql = match (&self.sql, &self.file) {
-            (_, Some(file)) => std::fs::read_to_string(file).map_err(|error| Problem::local(file.display(), error))?,
+            (_, Some(file)) => std::fs::read_to_string(file).map_err(|error| Problem::unread(file, &error))?,
             (Some(sql), _) if sql != "-" => sql.clone(),
             (sql, _) => {
                 if sql.is_none() && stdin().is_terminal() {

@@ -52,7 +52,7 @@ enum Act {
     after_help = "Examples:\n  sotto release verify 3f9c2b6e8d0a4f1199aa55bb66cc77dd --keep answer.json\n  sotto release verify answer.json --trust trust.toml"
 )]
 struct Verify {
-    /// The id of a release, or a file that --keep wrote
+    /// The id of a release or the first digits of it, or a file that --keep wrote
     release: String,
     /// The trust file; without it what the roster says
     #[arg(long)]
@@ -114,15 +114,18 @@ impl Verify {
         let given = self.trust.as_deref().map(audit::trust_file).transpose()?;
         let file = Path::new(&self.release);
         let (kept, roster) = if file.is_file() {
-            let text = std::fs::read(file).map_err(|error| Problem::local(&self.release, error))?;
+            let text = std::fs::read(file).map_err(|error| Problem::unread(file, &error))?;
             let kept = serde_json::from_slice(&text).map_err(|error| Problem::local(&self.release, error))?;
             (kept, None)
         } else {
-            let (mut client, _) = self.remote.connect().await?;
-            (
-                client.kept_release(&self.release).await?,
-                Some(client.identity().roster.clone()),
-            )
+            let digits = self.release.trim_end_matches('.');
+            if digits.chars().any(|digit| !digit.is_ascii_hexdigit()) {
+                let text = format!("no file `{}`, and it is no id of a release", self.release);
+                return Err(Problem::usage(text).remedy("`sotto release` lists yours; --keep writes one to a file"));
+            }
+            let (mut client, profile) = self.remote.connect().await?;
+            let id = named(&mut client, &profile, digits).await?;
+            (client.kept_release(&id).await?, Some(client.identity().roster.clone()))
         };
         let trust = match (given, roster) {
             (Some(trust), _) => trust,

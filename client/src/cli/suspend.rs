@@ -1,5 +1,6 @@
 //! `sotto suspend` and `sotto reinstate`: stop an organisation, a dataset or a grant at once, and let it go on.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -7,8 +8,8 @@ use governance::act::Subject;
 use serde_json::json;
 
 use super::remote::Remote;
-use crate::Problem;
 use crate::grants::Stop;
+use crate::{Client, Exit, Problem, names};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
@@ -26,12 +27,16 @@ Examples:
   sotto suspend organisation \"Institute of Cardiology\" --note \"a key was lost\"
   sotto suspend dataset heart --governance ./consortium      everywhere, in governance's name
   sotto suspend grant 3f9c2b6e8d0a
+  sotto suspend dataset heart --unlisted                     its agents are away, or it is hidden from you
 
 A steward's word reaches as far as its organisation: over its own data, and over its own people everywhere. Governance's
 reaches everywhere.")]
 pub struct Suspend {
     #[command(flatten)]
     what: What,
+    /// Although nothing of this name is there now, as far as you may see
+    #[arg(long)]
+    unlisted: bool,
 }
 
 #[derive(Debug, Args)]
@@ -63,19 +68,42 @@ struct What {
 
 impl Suspend {
     pub async fn run(self, json: bool) -> Result<(), Problem> {
-        self.what.run(false, json).await
+        let (mut client, _) = self.what.remote.connect().await?;
+        if !self.unlisted {
+            self.what.is_there(&mut client).await?;
+        }
+        self.what.run(client, false, json).await
     }
 }
 
 impl Reinstate {
     pub async fn run(self, json: bool) -> Result<(), Problem> {
-        self.what.run(true, json).await
+        let (client, _) = self.what.remote.connect().await?;
+        self.what.run(client, true, json).await
     }
 }
 
 impl What {
-    async fn run(self, reinstate: bool, json: bool) -> Result<(), Problem> {
-        let (mut client, _) = self.remote.connect().await?;
+    /// A slip of the pen would stop nothing, and say that it did. Grants are found by their ids.
+    async fn is_there(&self, client: &mut Client) -> Result<(), Problem> {
+        let (noun, code, known) = match self.kind {
+            Kind::Grant => return Ok(()),
+            Kind::Dataset => {
+                let catalogue = client.catalogue().await?;
+                let offered = catalogue.datasets.into_iter().map(|dataset| dataset.name);
+                let listed = catalogue.listed.into_iter().map(|listed| listed.name);
+                ("dataset", "SOTTO-2001", offered.chain(listed).collect())
+            }
+            Kind::Organisation => {
+                let roster = client.newest_roster().await?;
+                let known = roster.everybody().map(|(_, organisation)| organisation.to_owned());
+                ("organisation", "SOTTO-7002", known.collect())
+            }
+        };
+        unless_known(noun, code, &self.name, &known)
+    }
+
+    async fn run(self, mut client: Client, reinstate: bool, json: bool) -> Result<(), Problem> {
         let subject = match self.kind {
             Kind::Organisation => Subject::Organisation(self.name.clone()),
             Kind::Dataset => Subject::Dataset(self.name.clone()),
@@ -114,5 +142,34 @@ impl What {
             false => println!("{}: {done}", self.name),
         }
         Ok(())
+    }
+}
+
+fn unless_known(noun: &str, code: &str, name: &str, known: &BTreeSet<String>) -> Result<(), Problem> {
+    if known.contains(name) {
+        return Ok(());
+    }
+    let nearest = names::instead(name, known.iter().map(String::as_str));
+    let text = format!("no {noun} `{name}` is there now, as far as you may see: nothing was suspended");
+    Err(Problem::new(Exit::Refused, code, text).remedy(format!(
+        "{nearest} (if it is away, or hidden from you: the same command with --unlisted)"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_nobody_has_is_refused_with_the_nearest_and_the_way_past_it() {
+        let known = ["heart", "ward"].map(str::to_owned).into();
+        unless_known("dataset", "SOTTO-2001", "heart", &known).unwrap();
+        let problem = unless_known("dataset", "SOTTO-2001", "haert", &known).unwrap_err();
+        assert_eq!((problem.exit, problem.code.as_str()), (Exit::Refused, "SOTTO-2001"));
+        let remedy = problem.remedy.unwrap();
+        assert!(
+            remedy.contains("did you mean `heart`?") && remedy.contains("--unlisted"),
+            "{remedy}"
+        );
     }
 }

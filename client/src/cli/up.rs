@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
+use sotto_participant::notices::BUDGET_UNCHANGED;
 use sotto_participant::socket;
 use sotto_participant::status::Command as Ask;
 
@@ -107,7 +108,7 @@ fn told(status: &serde_json::Value) -> Vec<String> {
     let refused = status["refused_datasets"].as_object().into_iter().flatten();
     words.extend(refused.map(|(contract, why)| format!("does NOT serve {contract}: {}", text(why))));
     let recent = status["recent"].as_array().into_iter().flatten().map(text);
-    words.extend(recent.filter(|event| event.contains("BudgetUnchanged")));
+    words.extend(recent.filter(|notice| notice.starts_with(BUDGET_UNCHANGED)));
     if words.is_empty() {
         words.push("serves nothing".to_owned());
     }

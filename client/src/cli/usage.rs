@@ -1,11 +1,12 @@
 //! `sotto usage` and `sotto audit usage`: what was asked and used, by the coordinator's books and by the log alone.
 
 use clap::Args;
+use governance::Roster;
 use serde_json::json;
 
 use super::remote::{Remote, Shown};
 use crate::usage::{reconciled, sheet};
-use crate::{Exit, Problem};
+use crate::{Exit, Problem, names};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -31,9 +32,23 @@ impl Usage {
         let (mut client, _) = self.remote.connect().await?;
         let metered = client.usage().await?;
         let roster = client.newest_roster().await?;
+        if let Some(wanted) = &self.organisation {
+            is_known(wanted, &roster)?;
+        }
         let table = sheet(&metered.rows, &metered.names, &roster, self.organisation.as_deref());
         self.shown.target(json)?.write(&table)
     }
+}
+
+/// Rows are told apart by the roster's organisations: of no other name there can be any.
+fn is_known(wanted: &str, roster: &Roster) -> Result<(), Problem> {
+    let mut known = roster.everybody().map(|(_, organisation)| organisation);
+    if known.any(|organisation| organisation == wanted) {
+        return Ok(());
+    }
+    let known = roster.everybody().map(|(_, organisation)| organisation);
+    let text = format!("no organisation `{wanted}` is in the roster");
+    Err(Problem::usage(text).remedy(names::instead(wanted, known)))
 }
 
 #[derive(Debug, Args)]

@@ -163,7 +163,7 @@ pub enum Falls {
 impl RunFile {
     /// Reads a file; an unknown key is refused with its line and the nearest known one.
     pub fn read(path: &Path) -> Result<Self, Problem> {
-        let text = std::fs::read_to_string(path).map_err(|error| Problem::local(path.display(), error))?;
+        let text = std::fs::read_to_string(path).map_err(|error| Problem::unread(path, &error))?;
         toml::from_str(&text).map_err(|error| malformed(path, &text, &error))
     }
 

@@ -4,13 +4,13 @@
 //! Every five seconds each agent gets a beat with the end of its list. Costs a filter over new acts per agent and act,
 //! and one small message per agent and beat.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use governance::act::Subject;
 use governance::grant::Unlogged;
 use governance::log::event::Role;
 use governance::register::AtDoor;
-use governance::{ContentHash, Request, SignedAct, Status};
+use governance::{Agent, ContentHash, Request, SignedAct, Status};
 
 use super::caps::Thing;
 use super::{Coordinator, Turn};
@@ -169,6 +169,46 @@ impl Coordinator {
             let remedy = format!("ask `{}`: `sotto reinstate` lifts it", by.organisation);
             Some(Refusal::new(codes::SUSPENDED, text).remedy(remedy))
         })
+    }
+
+    /// Why too few owners can answer this request before somebody lifts a suspension, if that is why: what the agents of those who are stopped would
+    /// say themselves. An owner that does not show the contract to the analyst is not named; one that is away may come back and answer.
+    pub(super) fn held_up(&self, request: &Request) -> Option<Refusal> {
+        let asking = self.asking(&request.analyst)?;
+        let stopped = |owner: &str| self.books.register().stopped(owner, asking, &request.dataset);
+        let away = |agent: &&Agent| self.catalogue.agent(&AgentId::from(agent.id.as_str())).is_none();
+        let away = self.roster.agents.iter().filter(away);
+        let mut could = away.filter(|agent| stopped(&agent.organisation).is_none()).count();
+        let mut said: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        let mut remedies = BTreeSet::new();
+        for agent in self.answering(request) {
+            match self
+                .roster
+                .agent(agent.as_str())
+                .and_then(|entry| stopped(&entry.organisation))
+            {
+                None => could += 1,
+                Some(stopped) => {
+                    said.entry(stopped.reason()).or_default().push(agent.as_str());
+                    remedies.insert(stopped.remedy());
+                }
+            }
+        }
+        let threshold = self.epochs.serving().map_or(0, |live| live.members.threshold());
+        let needed = threshold.max(self.roster.min_cohort as usize);
+        if said.is_empty() || could >= needed {
+            return None;
+        }
+        let said = said
+            .iter()
+            .map(|(reason, agents)| format!("{}: {reason}", agents.join(", ")));
+        let text = format!(
+            "{could} of the owners of `{}` could answer, and {needed} are needed: {}",
+            request.dataset,
+            said.collect::<Vec<_>>().join("; ")
+        );
+        let remedy = remedies.into_iter().collect::<Vec<_>>().join("; ");
+        Some(Refusal::new(codes::SUSPENDED, text).remedy(remedy))
     }
 
     /// The first of some grants of which an owner's line is not active, and what became of it.

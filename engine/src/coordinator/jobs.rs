@@ -152,7 +152,7 @@ impl Coordinator {
             .map_err(|error| Refusal::new(codes::BAD_REQUEST, error.to_string()))?;
         self.is_known_kind(&request)?;
         self.may_name(&request)?;
-        if let Some(refusal) = self.suspended(&request) {
+        if let Some(refusal) = self.suspended(&request).or_else(|| self.held_up(&request)) {
             return Err(refusal);
         }
         let limit = self.config.limits.organisation_jobs;
@@ -345,7 +345,11 @@ impl Coordinator {
         }
         let (terms, owners) = match self.terms_of(&request) {
             Ok(found) => found,
-            Err(refusal) => return Prepared::Wait(refusal),
+            // To wait for somebody who was stopped is to wait for nothing.
+            Err(refusal) => match self.held_up(&request) {
+                Some(held) => return Prepared::Fail(held.into()),
+                None => return Prepared::Wait(refusal),
+            },
         };
         let Some((live, contract)) = self.epochs.serving().zip(self.catalogue.contract(&request.contract)) else {
             return Prepared::Wait(Refusal::new(codes::TOO_FEW, "no epoch is ready"));

@@ -86,6 +86,11 @@ impl Rosters {
         self.governance.is_some()
     }
 
+    /// Each of them, in no order of time.
+    pub fn all(&self) -> impl Iterator<Item = &Roster> {
+        self.known.values()
+    }
+
     pub fn open(signed: &[SignedRoster], governance: &VerifyingKey) -> Result<Self, RosterError> {
         let verified = signed
             .iter()

@@ -16,6 +16,17 @@ pub enum Order {
     /// Take a file of consents (CSV, Parquet, FHIR R5 JSON or NDJSON): all of it, or nothing
     ///
     /// Units that the file does not name keep what they decided before.
+    #[command(after_help = "\
+Example:
+  sotto-participant consent import consents.csv
+
+  unit,purposes,from,until,status,decided
+  P001,research;quality,2027-01-01,2027-12-31,given,2026-12-20
+  P002,,,,withdrawn,2027-02-01
+
+A row is a unit. Needed are `unit`, the id as the data has it, and `purposes`, divided by `;`. `from` and `until` are days (2027-01-31) or
+instants, and without them a consent begins at once and does not end. `status` is given (also where it is left out) or withdrawn. `decided` is when
+the unit decided; without it a consent does not take the place of a withdrawal that is on record. Parquet has the same columns.")]
     Import {
         /// A file that the running agent can read
         file: PathBuf,
@@ -28,6 +39,7 @@ pub enum Order {
         overrule_withdrawals: bool,
     },
     /// Record one unit's consent; it takes the place of the consent that the unit gave before
+    #[command(after_help = "Example:\n  sotto-participant consent give P001 --purpose research --until 2027-12-31")]
     Give {
         /// Id of the unit, as the data has it
         unit: String,
@@ -44,6 +56,7 @@ pub enum Order {
         population: Option<String>,
     },
     /// Record that one unit consents to nothing any more; when this returns no row of it is used
+    #[command(after_help = "Example:\n  sotto-participant consent withdraw P001")]
     Withdraw {
         /// Id of the unit, as the data has it
         unit: String,
@@ -55,6 +68,7 @@ pub enum Order {
         even_if_unknown: bool,
     },
     /// Version, published root and counts
+    #[command(after_help = "Example:\n  sotto-participant consent status --json")]
     Status {
         #[arg(long)]
         population: Option<String>,

@@ -9,6 +9,7 @@ mod grants;
 mod half;
 mod identity;
 mod log;
+mod mistakes;
 mod operator;
 mod ordinary;
 mod policies;

@@ -47,9 +47,10 @@ pub use plan::{
     tree_path,
 };
 pub use read_back::{predict, read_back};
+pub use scope::distance;
 pub use table::{Cell, Method, PredictedColumn, Prediction, Table, TableColumn};
 pub use workload::{KIND, QueryTask, QueryWorkload};
 
 // Training reads columns the way queries do, and means the same by a code.
 pub(crate) use error::{BUDGET, PLAN, SATURATES, TASK};
-pub(crate) use scope::{distance, scan as scan_column};
+pub(crate) use scope::scan as scan_column;

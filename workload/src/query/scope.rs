@@ -211,7 +211,7 @@ pub(crate) fn scan(column: &Column) -> ScanColumn {
 }
 
 /// Edits (insert, delete, replace, swap neighbours) between two short names.
-pub(crate) fn distance(a: &str, b: &str) -> usize {
+pub fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
     for i in 1..=a.len() {

@@ -1,12 +1,9 @@
 //! Events and accounts as people read them.
 
-use std::collections::BTreeSet;
-
+use governance::ContentHash;
+use governance::log::Account;
 use governance::log::event::{Decision, Event, Price};
-use governance::log::{Account, Kind};
-use governance::{ContentHash, Roster};
 
-use crate::audit::AuditLog;
 use crate::output::{Cell, Kind as Column, Sheet, plain};
 use crate::released::minute;
 
@@ -57,35 +54,6 @@ fn about(event: &Event) -> String {
     let short = |(name, hash): (&String, &ContentHash)| format!("{name} {}", &hash.to_string()[..12]);
     let parts: Vec<String> = event.references.iter().map(short).collect();
     parts.join(", ")
-}
-
-/// Everything by or about an analyst, an agent or an organisation, with the entries' places.
-pub fn concerning<'l>(log: &'l AuditLog, roster: &Roster, name: &str) -> Vec<(u64, &'l Event)> {
-    let agents = roster.agents.iter().map(|agent| (&agent.id, &agent.organisation));
-    let analysts = roster
-        .analysts
-        .iter()
-        .map(|analyst| (&analyst.id, &analyst.organisation));
-    let members = agents.chain(analysts);
-    let meant = members.filter(|(id, organisation)| *id == name || *organisation == name);
-    let mut names: BTreeSet<&str> = meant.map(|(id, _)| id.as_str()).collect();
-    names.insert(name);
-    let by = |event: &Event| names.contains(event.actor.id.as_str());
-    // What somebody asked concerns that person, whoever speaks of it.
-    let asked = log.events().filter(|event| event.kind == Kind::Request && by(event));
-    let asked: BTreeSet<ContentHash> = asked
-        .filter_map(|event| event.references.get("request").copied())
-        .collect();
-    let about = |event: &Event| {
-        event
-            .references
-            .get("request")
-            .is_some_and(|request| asked.contains(request))
-    };
-    (0..)
-        .zip(log.events())
-        .filter(|(_, event)| by(event) || about(event))
-        .collect()
 }
 
 /// The account of a request, a few lines a participant.

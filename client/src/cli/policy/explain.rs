@@ -16,10 +16,13 @@ use crate::cli::contract;
 #[command(after_help = "\
 Examples:
   sotto policy explain --policy local.cedar --as ann --dataset heart --purpose research
-  sotto policy explain --policy consortium=consortium.cedar --policy owner=owner.cedar --policy local=policies/ \\
-      --as ann --organisation \"Institute of Cardiology\" --contract heart.toml --columns age,chol --purpose research
-  sotto policy explain --policy local.cedar --as ann --dataset heart --purpose research --time 2026-03-02T02:00:00Z
-  sotto policy explain --policy owner.cedar --as ann --dataset heart --purpose research --without-noise --require-consortium
+  sotto policy explain --policy consortium=consortium.cedar --policy owner=owner.cedar \\
+      --policy local=policies/ --as ann --organisation \"Institute of Cardiology\" \\
+      --contract heart.toml --columns age,chol --purpose research
+  sotto policy explain --policy local.cedar --as ann --dataset heart --purpose research \\
+      --time 2026-03-02T02:00:00Z
+  sotto policy explain --policy owner.cedar --as ann --dataset heart --purpose research \\
+      --without-noise --require-consortium
 
 It exits 0 whatever the decision is; `sotto policy test` is for a pipeline.")]
 pub(super) struct Explain {

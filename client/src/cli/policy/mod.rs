@@ -83,7 +83,7 @@ impl PolicyCommand {
 fn sources(paths: &[PathBuf]) -> Result<Vec<Source>, Problem> {
     let mut sources = Vec::new();
     for path in paths {
-        let texts = proto::texts::read(path, "cedar").map_err(|(path, error)| Problem::local(path.display(), error))?;
+        let texts = proto::texts::read(path, "cedar").map_err(|(path, error)| Problem::unread(&path, &error))?;
         if texts.is_empty() {
             return Err(invalid(format!("{}: no file with the ending .cedar", path.display())));
         }

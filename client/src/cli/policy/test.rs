@@ -87,7 +87,7 @@ fn report(file: &Path) -> Result<Report, Problem> {
         )
         .remedy("put that line right; `sotto policy test --help` shows a whole file")
     };
-    let text = std::fs::read_to_string(file).map_err(|error| Problem::local(file.display(), error))?;
+    let text = std::fs::read_to_string(file).map_err(|error| Problem::unread(file, &error))?;
     let book = Casebook::parse(&text).map_err(refused)?;
     let mut layers = Layers::new(book.sources.require_consortium);
     for (layer, paths) in [
