@@ -56,10 +56,23 @@ pub struct Version {
 /// One act on a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    pub what: Status,
+    pub what: Happened,
     pub by: By,
     pub at_ms: u64,
     pub note: String,
+}
+
+/// What an act did to a line. Where the line stands after it, [`Line::status`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Happened {
+    Requested,
+    Offered,
+    Agreed,
+    Suspended,
+    Resumed,
+    Revoked,
+    Completed,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,6 +161,20 @@ impl Witnessed for Unlogged {
     }
 }
 
+impl Happened {
+    pub fn spelling(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Offered => "offered",
+            Self::Agreed => "agreed",
+            Self::Suspended => "suspended",
+            Self::Resumed => "resumed",
+            Self::Revoked => "revoked",
+            Self::Completed => "completed",
+        }
+    }
+}
+
 impl Status {
     pub fn spelling(self) -> &'static str {
         match self {
@@ -178,7 +205,7 @@ impl Grant {
             state: State::Requested,
             holds: BTreeMap::new(),
             history: vec![Entry {
-                what: Status::Requested,
+                what: Happened::Requested,
                 by: by.clone(),
                 at_ms,
                 note: note.to_owned(),
@@ -271,7 +298,7 @@ impl Grant {
                     },
                     false => State::Offered,
                 };
-                S::Offered
+                Happened::Offered
             }
             (Step::Offer(_), _) => return not_from("offered"),
             (Step::Agree(found), S::Offered) if *found == version => {
@@ -281,7 +308,7 @@ impl Grant {
                     .map_or_else(String::new, |version| version.by.id.clone());
                 let approvals = [offered, by.id.clone()];
                 line.state = State::Agreed { act, approvals };
-                S::Agreed
+                Happened::Agreed
             }
             (Step::Agree(found), S::Offered) => {
                 return Err(GrantError::OtherVersion {
@@ -294,20 +321,20 @@ impl Grant {
             (Step::Suspend | Step::Revoke | Step::Complete, _) if line.state.has_ended() => return Ok(()),
             (Step::Suspend, _) => {
                 line.holds.entry(side).or_default().hold(act, at_ms);
-                S::Suspended
+                Happened::Suspended
             }
             (Step::Resume(_), from) if from.is_final() || line.holds.is_empty() => return not_from("resumed"),
             (Step::Resume(lifts), _) => {
                 line.lift(side, lifts, at_ms)?;
-                line.status(at_ms, &Unlogged)
+                Happened::Resumed
             }
             (Step::Revoke, _) => {
                 line.state = State::Revoked;
-                S::Revoked
+                Happened::Revoked
             }
             (Step::Complete, _) => {
                 line.state = State::Completed;
-                S::Completed
+                Happened::Completed
             }
         };
         line.history.push(Entry {
@@ -366,6 +393,11 @@ impl Line {
             State::Agreed { act, .. } => Some(act),
             _ => None,
         }
+    }
+
+    /// Who holds the line up. Before the agreement that is not where it stands: it can still be offered and agreed, and is suspended then.
+    pub fn held_by(&self) -> impl Iterator<Item = &'static str> {
+        self.holds.keys().map(|side| side.spelling())
     }
 
     /// Where the line stands.

@@ -29,7 +29,7 @@ pub use act::{Act, ActError, SignedAct, What};
 pub use contract::{
     Bounds, Column, Contract, ContractError, Contribution, LogicalType, NullRule, Scalar, Stage, Terms,
 };
-pub use grant::{Action, Grant, Status, Witnessed};
+pub use grant::{Action, Grant, Happened, Status, Witnessed};
 pub use hash::ContentHash;
 pub use keys::{BadSignature, SigningKey, VerifyingKey};
 pub use model::{Addition, Move, MoveError, Registry, SignedMove, Standing};

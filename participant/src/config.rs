@@ -326,6 +326,28 @@ mod tests {
     }
 
     #[test]
+    fn approvers_are_two_people_with_two_keys_or_nobody() {
+        assert!(parse(&example()).unwrap().approvers.is_empty());
+        let with =
+            |people: &str| parse(&example().replace("[[dataset]]\n", &format!("[approvers]\n{people}\n[[dataset]]\n")));
+        let (ada, bo) = ("11".repeat(32), "22".repeat(32));
+        let two = with(&format!("ada = \"{ada}\"\nbo = \"{bo}\"")).unwrap();
+        assert_eq!(two.approvers.len(), 2);
+        for bad in [
+            String::new(),
+            format!("ada = \"{ada}\""),
+            format!("ada = \"{ada}\"\nbo = \"{ada}\""),
+        ] {
+            assert!(with(&bad).unwrap_err().message.contains("two people"), "{bad}");
+        }
+        assert!(with("ada = \"short\"").is_err());
+        let named = example().replace("# approvals = ", "approvals = ");
+        assert_eq!(parse(&named).unwrap().approvals, [Path::new("/etc/sotto/raise.json")]);
+        let store = named.replace("raise.json", "state/participant.sqlite");
+        assert!(parse(&store).unwrap_err().message.contains("is used"));
+    }
+
+    #[test]
     fn sums_without_noise_take_the_names_of_two_people() {
         let with = |people: &str| {
             let line = format!("show_budget = true\nwithout_noise_approved_by = {people}");

@@ -18,6 +18,7 @@ pub fn listed(engine: &Participant, now_ms: u64) -> Value {
         json!({
             "owner": owner,
             "status": line.status(now_ms, &Unlogged),
+            "held_by": line.held_by().collect::<Vec<_>>(),
             "terms": line.terms(),
             "history": line.history.iter().map(|entry| json!({
                 "what": entry.what, "by": entry.by.id, "at_ms": entry.at_ms, "note": entry.note,

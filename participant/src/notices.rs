@@ -14,8 +14,9 @@ pub fn words(event: &E) -> String {
         E::BudgetUnchanged { population, reason } => {
             format!("{BUDGET_UNCHANGED} of population `{population}`: {reason}")
         }
-        E::Approved { what, by } => format!("{what}: signed by {}, and in force", by.join(" and ")),
-        E::ApproversUnchanged { reason } => format!("approvers unchanged: {reason}"),
+        E::Approved { what, by } if by.is_empty() => format!("believed: {what}"),
+        E::Approved { what, by } => format!("allowed by {}: {what}", by.join(" and ")),
+        E::ApproversUnchanged { reason } => reason.clone(),
         E::ActHolds { act, what } => format!(
             "{}: in force here by act {}",
             what.replace('-', " "),

@@ -8,7 +8,7 @@ use std::io::{BufRead, IsTerminal, stdin};
 use clap::{Args, Subcommand};
 use governance::ContentHash;
 use governance::canonical::Real;
-use governance::grant::{Action, Extent, Terms};
+use governance::grant::{Action, Extent, Line, Status, Terms};
 use governance::register::GrantView;
 use serde_json::{Value, json};
 
@@ -226,7 +226,7 @@ async fn listed(remote: &Remote, shown: &Shown, json: bool) -> Result<(), Proble
             sheet.push([
                 short(&view.grant.id).into(),
                 (*owner).into(),
-                status(line).spelling().into(),
+                standing(line).into(),
                 terms.requester.as_str().into(),
                 terms.dataset.as_str().into(),
                 list(&terms.purposes).into(),
@@ -249,14 +249,14 @@ async fn shown(client: &mut Client, wanted: &str, json: bool) -> Result<(), Prob
 }
 
 fn as_json(view: &GrantView<'_>) -> Value {
-    let line = |(owner, line): &(&str, &governance::grant::Line)| {
+    let line = |(owner, line): &(&str, &Line)| {
         let history = line
             .history
             .iter()
             .map(|entry| json!({ "what": entry.what, "by": entry.by, "at_ms": entry.at_ms, "note": entry.note }));
         json!({
             "owner": owner, "status": status(line), "version": line.versions().len(), "terms": line.terms(),
-            "approved_by": line.approvals(), "history": history.collect::<Vec<_>>(),
+            "held_by": line.held_by().collect::<Vec<_>>(), "approved_by": line.approvals(), "history": history.collect::<Vec<_>>(),
         })
     };
     json!({ "grant": view.grant.id, "requested": view.grant.requested, "lines": view.lines.iter().map(line).collect::<Vec<_>>() })
@@ -272,7 +272,7 @@ fn words(view: &GrantView<'_>) -> String {
         let terms = line.terms();
         text += &format!(
             "\n{owner}: {} (version {})\n  {} for {}; columns {}; aggregates {}\n  epsilon {} and delta {:e} from {} until {}\n",
-            status(line).spelling(),
+            standing(line),
             line.versions().len(),
             terms
                 .actions
@@ -295,6 +295,20 @@ fn words(view: &GrantView<'_>) -> String {
         }
     }
     text
+}
+
+/// Where a line stands, and that it is held up although it is not agreed yet: it would be suspended then.
+fn standing(line: &Line) -> String {
+    let status = status(line);
+    let holders: Vec<&str> = line.held_by().collect();
+    if status.is_final() || holders.is_empty() {
+        return status.spelling().to_owned();
+    }
+    let by = holders.join(" and ");
+    match status {
+        Status::Suspended => format!("suspended by {by}"),
+        status => format!("{}, held up by {by}", status.spelling()),
+    }
 }
 
 fn list(names: &BTreeSet<String>) -> String {

@@ -9,7 +9,7 @@ mod world;
 
 use governance::act::SignedAct;
 use governance::canonical::Real;
-use governance::grant::{Action, GrantError, Status, Terms, Unlogged, Witnessed};
+use governance::grant::{Action, GrantError, Happened, Status, Terms, Unlogged, Witnessed};
 use governance::register::{AtDoor, Wanted};
 use governance::{ActError, ContentHash, Register, RegisterError, What};
 use world::*;
@@ -403,6 +403,36 @@ fn either_side_holds_a_grant_up_and_only_that_side_lets_it_go_on() {
     c.take(&says("nora", resume(grant, Some("north"), &[by_north])))
         .unwrap();
     assert_eq!(c.status(&grant, "north"), Status::Active);
+}
+
+/// An agreement comes to a line that somebody holds up already: it can be offered and agreed, and admits nothing until it is resumed.
+#[test]
+fn what_is_held_up_before_it_is_agreed_says_so_and_a_resumption_is_called_one() {
+    let mut c = Consortium::default();
+    let grant = c.requested("ana");
+    let held = |c: &Consortium| {
+        let line = &c.register.any_grant(&grant).unwrap().lines["north"];
+        line.held_by().collect::<Vec<_>>()
+    };
+    let happened = |c: &Consortium| {
+        let line = &c.register.any_grant(&grant).unwrap().lines["north"];
+        line.history.iter().map(|entry| entry.what).collect::<Vec<_>>()
+    };
+    let by_nora = c.take(&says("nora", suspend(grant, Some("north")))).unwrap();
+    assert_eq!(
+        (c.status(&grant, "north"), held(&c)),
+        (Status::Requested, vec!["the owner's side"])
+    );
+    c.take(&says("nora", offer(grant, "north", terms("ana")))).unwrap();
+    c.take(&says("una", agree(grant, "north", 2))).unwrap();
+    assert_eq!(c.status(&grant, "north"), Status::Suspended);
+    c.take(&says("nora", resume(grant, Some("north"), &[by_nora]))).unwrap();
+    assert_eq!((c.status(&grant, "north"), held(&c)), (Status::Active, vec![]));
+    use Happened as H;
+    assert_eq!(
+        happened(&c),
+        [H::Requested, H::Suspended, H::Offered, H::Agreed, H::Resumed]
+    );
 }
 
 /// Whom an organisation stopped does not let itself go on; the organisation lifts what its analyst held up.

@@ -8,19 +8,27 @@ use governance::Roster;
 use governance::grant::{Action, Extent, Terms};
 use governance::purpose::Vocabulary;
 use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::{DAY_MS, action, aggregates, extent, real};
 use crate::cli::remote::Remote;
 use crate::client::now_ms;
 use crate::grants::short;
+use crate::released::minute;
 use crate::{Exit, Problem, names};
+
+/// How long a grant is asked for where nobody says.
+const DAYS: u64 = 90;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   sotto grant request --dataset heart --purpose DUO:0000006 --action query --epsilon 2
   sotto grant request --dataset heart --purpose DUO:0000006 --action query \\
-      --epsilon 2 --days 90 --columns age,chol --owner \"Cleveland Clinic\"")]
+      --epsilon 2 --days 90 --columns age,chol --owner \"Cleveland Clinic\"
+  sotto grant request --dataset heart --purpose DUO:0000006 --action query \\
+      --epsilon 2 --from 2027-02-01 --until 2027-04-30")]
 pub(super) struct Request {
     #[arg(long)]
     dataset: String,
@@ -45,9 +53,15 @@ pub(super) struct Request {
     /// Aggregates, separated by commas, or `all`
     #[arg(long, default_value = "all", value_parser = aggregates)]
     aggregates: Extent,
-    /// Days from now on
-    #[arg(long, default_value_t = 90)]
-    days: u64,
+    /// From this day on (2027-01-31, in UTC), or this instant (2027-01-31T12:00:00Z) [default: now]
+    #[arg(long, value_name = "DATE", value_parser = moment)]
+    from: Option<Moment>,
+    /// Through this day, or until this instant
+    #[arg(long, value_name = "DATE", value_parser = moment, conflicts_with = "days")]
+    until: Option<Moment>,
+    /// Days from the beginning on [default: 90]
+    #[arg(long)]
+    days: Option<u64>,
     /// Why; the owners read it
     #[arg(long, default_value = "")]
     note: String,
@@ -57,6 +71,7 @@ pub(super) struct Request {
 
 impl Request {
     pub(super) async fn run(self, json: bool) -> Result<(), Problem> {
+        let (from_ms, until_ms) = window((self.from, self.until, self.days), now_ms())?;
         let (mut client, _) = self.remote.connect().await?;
         let dataset = client.dataset(&self.dataset).await?;
         let decided = client.decided().await?;
@@ -74,7 +89,6 @@ impl Request {
         let owners: BTreeSet<String> = owners.into_iter().collect();
         answerable(&owners, &client.newest_roster().await?)?;
         let by = client.by();
-        let from_ms = now_ms();
         let terms = Terms {
             requester: by.id,
             organisation: by.organisation,
@@ -89,7 +103,7 @@ impl Request {
                 .delta
                 .map_or(Ok(dataset.contract.delta), |delta| real("delta", delta))?,
             from_ms,
-            until_ms: from_ms.saturating_add(self.days.saturating_mul(DAY_MS)),
+            until_ms,
         };
         let grant = client.request_grant(terms, &self.note).await?;
         match json {
@@ -104,6 +118,65 @@ impl Request {
         }
         Ok(())
     }
+}
+
+/// A day of UTC or an instant, in milliseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    Day(u64),
+    Instant(u64),
+}
+
+impl Moment {
+    fn begins(self) -> u64 {
+        match self {
+            Self::Day(ms) | Self::Instant(ms) => ms,
+        }
+    }
+
+    /// A day ends with itself, as the end of a consent does.
+    fn ends(self) -> u64 {
+        match self {
+            Self::Day(ms) => ms.saturating_add(DAY_MS),
+            Self::Instant(ms) => ms,
+        }
+    }
+}
+
+fn moment(text: &str) -> Result<Moment, String> {
+    let wrong = || "expected a day such as 2027-01-31, or an instant such as 2027-01-31T12:00:00Z".to_owned();
+    let ms = |ms: i128| u64::try_from(ms).map_err(|_| "expected a day after 1970".to_owned());
+    if let Some(day) = workload::query::parse_date(text) {
+        return Ok(Moment::Day(ms(i128::from(day) * i128::from(DAY_MS))?));
+    }
+    let instant = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| wrong())?;
+    Ok(Moment::Instant(ms(instant.unix_timestamp_nanos() / 1_000_000)?))
+}
+
+/// The window that is meant. It ends after it begins, and not before now, when nobody could use it.
+fn window(
+    (from, until, days): (Option<Moment>, Option<Moment>, Option<u64>),
+    now_ms: u64,
+) -> Result<(u64, u64), Problem> {
+    let from_ms = from.map_or(now_ms, Moment::begins);
+    let lasts = || from_ms.saturating_add(days.unwrap_or(DAYS).saturating_mul(DAY_MS));
+    let until_ms = until.map_or_else(lasts, Moment::ends);
+    let problem = |text: String| Err(Problem::usage(text).remedy("--from 2027-02-01 --until 2027-04-30"));
+    if until_ms <= from_ms {
+        let text = format!(
+            "the window ends {}, before it begins {}",
+            minute(until_ms),
+            minute(from_ms)
+        );
+        return problem(text);
+    }
+    if until_ms <= now_ms {
+        return problem(format!(
+            "the window ended {}: expected one that ends later than now",
+            minute(until_ms)
+        ));
+    }
+    Ok((from_ms, until_ms))
 }
 
 /// Whether a grant for these purposes could ever admit a question about the dataset.
@@ -191,6 +264,35 @@ mod tests {
                 signing_key: key,
             },
             retiring: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_window_is_two_dates_or_days_and_ends_after_it_begins_and_after_now() {
+        const NOW: u64 = 1_798_761_600_000; // 2027-01-01
+        let at = |text: &str| Some(moment(text).unwrap());
+        let days = |n: u64| n * DAY_MS;
+        assert_eq!(window((None, None, None), NOW).unwrap(), (NOW, NOW + days(90)));
+        assert_eq!(window((None, None, Some(7)), NOW).unwrap(), (NOW, NOW + days(7)));
+        let february = window((at("2027-02-01"), at("2027-02-28"), None), NOW).unwrap();
+        assert_eq!(february, (NOW + days(31), NOW + days(59)), "through the last day");
+        let week = window((at("2027-02-01"), None, Some(7)), NOW).unwrap();
+        assert_eq!(week, (NOW + days(31), NOW + days(38)));
+        let noon = window((at("2027-02-01T13:00:00+01:00"), at("2027-02-01T12:30:00Z"), None), NOW).unwrap();
+        assert_eq!(noon.1 - noon.0, 30 * 60 * 1000);
+        // It may have begun, as a grant that follows another would, but not be over.
+        assert!(window((at("2026-12-01"), at("2027-01-01"), None), NOW).is_ok());
+        for (from, until) in [
+            ("2027-02-02", "2027-02-01"),
+            ("2026-11-01", "2026-12-31"),
+            ("2027-02-01T00:00:00Z", "2027-02-01T00:00:00Z"),
+        ] {
+            let problem = window((at(from), at(until), None), NOW).unwrap_err();
+            assert_eq!(problem.code, "SOTTO-7002", "{from} {until}");
+        }
+        assert!(window((None, None, Some(0)), NOW).is_err());
+        for bad in ["2027-02-30", "soon", "2027", "1969-12-31", "2027-02-01 12:00"] {
+            assert!(moment(bad).is_err(), "{bad}");
         }
     }
 
