@@ -135,7 +135,10 @@ fn signed(file: &Path, key: &Path, yes: bool) -> Result<Value, Problem> {
     let key = key_of(key)?;
     let shown = |change: &Change| change.to_string().chars().any(char::is_control);
     if approval.proposal.agent.chars().any(char::is_control) || approval.proposal.changes.iter().any(shown) {
-        return Err(at(file, &"a name in it has control characters: what is shown would not be what is signed"));
+        return Err(at(
+            file,
+            &"a name in it has control characters: what is shown would not be what is signed",
+        ));
     }
     // For people alone: what a script reads is the answer.
     eprintln!("of agent {} ({}):", approval.proposal.agent, approval.proposal.key);

@@ -50,7 +50,10 @@ fn the_log_is_rebuilt_from_any_participants_mirror() {
     assert_eq!(w.world.lose_coordinator(&[3]), absent);
     w.mark();
     w.until("EpochLive");
-    assert!(!w.heard("numbers only rise"), "agents take the next epoch's number at once");
+    assert!(
+        !w.heard("numbers only rise"),
+        "agents take the next epoch's number at once"
+    );
     w.wait(20_000);
     assert_eq!(leaves(&w)[..before.len()], before[..]);
     let engine = w.world.coordinator.engine.as_ref().unwrap();
