@@ -99,8 +99,8 @@ mod tests {
             actions: [Action::Query].into(),
             epsilon: Real::new(1.0).unwrap(),
             delta: Real::new(1e-6).unwrap(),
-            from_ms: 0,
-            until_ms: u64::MAX,
+            from_ms: crate::client::now_ms() - 1_000,
+            until_ms: crate::client::now_ms() + 3_600_000,
         };
         let asked = What::GrantRequested {
             terms: terms.clone(),

@@ -41,6 +41,10 @@ enum Act {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sotto dataset list
+  sotto dataset list -o datasets.csv")]
 struct List {
     #[command(flatten)]
     remote: Remote,

@@ -178,8 +178,11 @@ mod tests {
         assert_eq!(shortage(None, 1.0), None);
         let short = shortage(Some((0.5, "zurich")), 1.0).unwrap();
         assert!(short.contains("0.5000 is left at zurich"), "{short}");
-        let refused = Problem::new(Exit::Failed, "SOTTO-2010", "owners refused");
-        assert_eq!(explained(refused, Some(&short)).remedy, Some(short.clone()));
+        let refused = |why: &str| Problem::new(Exit::Failed, "SOTTO-2010", format!("owners refused: zurich: {why}"));
+        let spent = explained(refused("SOTTO-3008: too little is left"), Some(&short));
+        assert_eq!(spent.remedy, Some(short.clone()));
+        let unlisted = explained(refused("SOTTO-3021: not on the list [grant.none]"), Some(&short));
+        assert_eq!(unlisted.remedy, None);
         let gone = Problem::new(Exit::Unreachable, "SOTTO-7201", "gone");
         assert_eq!(explained(gone, Some(&short)).remedy, None);
     }
