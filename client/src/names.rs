@@ -3,40 +3,31 @@
 
 use std::collections::BTreeSet;
 
-use workload::query::distance;
+use workload::query::nearest;
 
 /// So many are listed where none is near.
 const LISTED: usize = 12;
 
 /// `did you mean ..?` where a finger slipped or only the beginning was given; else the names that there are.
 pub fn instead<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let asked = wanted.to_lowercase();
     let known: BTreeSet<&str> = known.into_iter().collect();
-    let mut known: Vec<(usize, &str)> = known.into_iter().map(|name| (far(&asked, name), name)).collect();
-    known.sort_unstable();
-    match known.as_slice() {
-        [] => "none is known here".to_owned(),
-        [(edits, near), ..] if *edits <= 1 + wanted.chars().count() / 4 => format!("did you mean `{near}`?"),
-        all => {
-            let first: Vec<&str> = all.iter().take(LISTED).map(|(_, name)| *name).collect();
-            let more = match all.len().saturating_sub(LISTED) {
-                0 => String::new(),
-                more => format!(" and {more} more"),
-            };
-            format!("known here: {}{more}", first.join(", "))
-        }
+    let begun = known.iter().copied().find(|name| one_begins(wanted, name));
+    if let Some(near) = begun.or_else(|| nearest(wanted, known.iter().copied())) {
+        return format!("did you mean `{near}`?");
+    }
+    let first: Vec<&str> = known.iter().copied().take(LISTED).collect();
+    match known.len().saturating_sub(LISTED) {
+        0 if first.is_empty() => "none is known here".to_owned(),
+        0 => format!("known here: {}", first.join(", ")),
+        more => format!("known here: {} and {more} more", first.join(", ")),
     }
 }
 
-/// Edits between two names; none where one is the beginning of the other.
-fn far(asked: &str, name: &str) -> usize {
-    let name = name.to_lowercase();
+/// Whether one of two names is the beginning of the other, and both are more than an initial.
+fn one_begins(asked: &str, name: &str) -> bool {
+    let (asked, name) = (asked.to_lowercase(), name.to_lowercase());
     let long = |text: &str| text.chars().count() > 2;
-    let begins = name.starts_with(asked) || asked.starts_with(name.as_str());
-    match begins && long(asked) && long(&name) {
-        true => 0,
-        false => distance(asked, &name),
-    }
+    long(&asked) && long(&name) && (name.starts_with(&asked) || asked.starts_with(&name))
 }
 
 #[cfg(test)]
@@ -48,7 +39,7 @@ mod tests {
         let known = ["heart", "ward", "Cleveland Clinic"];
         assert_eq!(instead("haert", known), "did you mean `heart`?");
         assert_eq!(instead("cleveland", known), "did you mean `Cleveland Clinic`?");
-        assert_eq!(instead("sepsis", known), "known here: heart, ward, Cleveland Clinic");
+        assert_eq!(instead("sepsis", known), "known here: Cleveland Clinic, heart, ward");
         assert_eq!(instead("sepsis", ["s"]), "known here: s");
         assert_eq!(instead("x", []), "none is known here");
         let many: Vec<String> = (0..14).map(|i| format!("dataset-of-site-{i}")).collect();

@@ -1,30 +1,37 @@
 //! What became of a person's grants since it last looked: said once, by whatever command connects next.
 //!
-//! Nothing of it decides anything: agents heard of it before. Costs one call a command, and a small file in the identity folder; where that
-//! cannot be written it is said again the next time.
+//! Nothing of it decides anything: agents heard of it before. Costs one call a command, two seconds at the most, and a small file in the
+//! identity folder; where that cannot be written it is said again the next time. What stood so before the first look is no news.
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use governance::Status;
 
+use crate::Client;
 use crate::grants::{Decided, short, status};
-use crate::{Client, Problem};
 
 /// Lines that the person was told of, one to a line.
 const FILE: &str = "notices.txt";
 
-/// Words for what ended or was held up since the last look, by what `folder` keeps of it.
-pub async fn news(client: &mut Client, folder: &Path) -> Result<Vec<String>, Problem> {
-    let decided = client.decided().await?;
+/// How long a command may be kept by it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Words for what ended or was held up since the last look, by what `folder` keeps of it. Whoever may not read the register has no grants, and
+/// what is wrong with the connection the command itself will say.
+pub async fn news(client: &mut Client, folder: &Path) -> Vec<String> {
+    let Ok(Ok(decided)) = tokio::time::timeout(PATIENCE, client.decided()).await else {
+        return Vec::new();
+    };
     let file = folder.join(FILE);
-    let told = std::fs::read_to_string(&file).unwrap_or_default();
-    let (words, holds) = since(&decided, &told.lines().collect());
+    let told = std::fs::read_to_string(&file).ok();
+    let (words, holds) = since(&decided, &told.as_deref().unwrap_or_default().lines().collect());
     let holds: String = holds.iter().map(|line| format!("{line}\n")).collect();
-    if holds != told {
+    if told.as_ref() != Some(&holds) {
         let _ = std::fs::write(&file, holds);
     }
-    Ok(words)
+    told.map(|_| words).unwrap_or_default()
 }
 
 /// What is news, and everything that stands so now: what is lifted and comes again is news again.
@@ -40,9 +47,12 @@ fn since(decided: &Decided, told: &BTreeSet<&str>) -> (Vec<String>, BTreeSet<Str
             ) {
                 continue;
             }
-            let stands = stands.spelling();
+            let (expired, stands) = (stands == Status::Expired, stands.spelling());
+            // As others wrote it: it goes to a terminal.
+            let owner = owner.escape_debug();
             let key = format!("{} {stands} {owner}", view.grant.id);
-            if !told.contains(key.as_str()) {
+            let own = !expired && line.history.last().is_some_and(|last| last.by == decided.by);
+            if !told.contains(key.as_str()) && !own {
                 words.push(format!(
                     "grant {id} of `{owner}` is {stands}, and was not when you last looked: `sotto grant show {id}` says by whom and why"
                 ));

@@ -36,8 +36,7 @@ const DOMAIN: &str = "local approval";
 /// How many stand for one change.
 pub const PEOPLE: usize = 2;
 
-/// The line of an analyst who has none of its own.
-pub const EVERYBODY: &str = "*";
+pub use privacy::ledger::EVERYBODY;
 
 /// People whose signatures count here, by name.
 pub type Approvers = BTreeMap<String, VerifyingKey>;

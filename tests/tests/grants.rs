@@ -115,13 +115,7 @@ fn a_revocation_ends_the_job_that_runs_under_the_grant_and_says_so() {
 #[test]
 fn an_answer_is_not_repeated_after_its_grant_ended_and_carries_the_flag() {
     let (mut w, grant) = granted();
-    let question = w.question();
-    let first = w.submit(question);
-    w.run();
-    let question = w.question();
-    let second = w.submit(question);
-    w.run();
-    assert_eq!(w.expect_released(second).receipt.repeated, Some(first));
+    let (first, second) = w.answered_twice();
     w.world.decide(0, Decision::Revoke { owner: 2 });
     w.wait(1_000);
     let question = w.question();

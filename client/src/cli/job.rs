@@ -160,7 +160,10 @@ impl Job {
 
 /// The job that these first digits name: of those asked from here, or of those that were answered.
 pub async fn named(client: &mut Client, profile: &Profile, digits: &str) -> Result<String, Problem> {
-    let digits = digits.trim_end_matches('.');
+    let digits = &digits.trim_end_matches('.').to_ascii_lowercase();
+    if digits.is_empty() {
+        return Err(Problem::usage("no job is named: expected its first digits").remedy("`sotto job` lists them"));
+    }
     if digits.len() >= FULL_ID {
         return Ok(digits.to_owned());
     }

@@ -47,8 +47,16 @@ pub fn spent(plan: &TrainPlan, attempts: u32) -> String {
             "epsilon {} for {}, at most {} in any ledger, as participants pay for the next round ahead",
             plain(plan.epsilon_after(attempts)),
             plan.unit_words(),
-            plain(plan.epsilon_after(attempts.saturating_add(1))),
+            plain(charged_at_most(plan, attempts)),
         ),
+    }
+}
+
+/// What so many attempts cost in any ledger: participants pay for the next round ahead.
+pub fn charged_at_most(plan: &TrainPlan, attempts: u32) -> f64 {
+    match attempts {
+        0 => 0.0,
+        _ => plan.epsilon_after(attempts.saturating_add(1)),
     }
 }
 

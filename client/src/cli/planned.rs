@@ -1,11 +1,13 @@
 //! A run before it is submitted, for `sotto explain run.toml` and `--dry-run`: what would be learnt and how, what it covers and costs, its
 //! traffic and its time. All of it follows from public figures; nothing is spent.
 
+use governance::ContentHash;
 use serde_json::{Value, json};
 use workload::training::TrainPlan;
 
 use super::train::Ready;
 use crate::output::plain;
+use crate::train::on_top_of;
 use crate::train::settings::{self, Settings, covered};
 
 /// What the plan is, what it costs, and what it takes.
@@ -25,6 +27,7 @@ fn words(ready: &Ready) -> String {
         .map(|(name, value)| format!("{name:wide$}  {value}\n"))
         .collect();
     text += &format!("\n{}\n", cost(plan, ready.epsilon));
+    text.extend(on_top_of(parent(plan)).map(|above| format!("{above}\n")));
     if let Some(epsilon) = ready.evaluate_epsilon {
         let groups = ready.run.evaluate_group.as_ref();
         let groups = groups.map(|group| format!(", by `{group}`")).unwrap_or_default();
@@ -42,6 +45,11 @@ fn words(ready: &Ready) -> String {
         plain(rounded(expected_seconds(plan, OWN_MACHINES))),
         plain(rounded(expected_seconds(plan, TWO_CORES))),
     )
+}
+
+/// The model that the run continues.
+fn parent(plan: &TrainPlan) -> Option<ContentHash> {
+    plan.task.start.as_ref().map(|start| start.model)
 }
 
 fn what(plan: &TrainPlan) -> Settings {
@@ -92,7 +100,7 @@ pub fn run_as_json(ready: &Ready) -> Value {
     let private = plan.noise.variance > 0;
     json!({
         "dataset": plan.dataset, "parameters": plan.shape.parameters(), "rounds": plan.task.rounds,
-        "settings": settings::as_json(&plan.task),
+        "settings": settings::as_json(&plan.task), "parent": parent(plan),
         "epsilon": private.then(|| plan.epsilon_after(plan.task.rounds)), "epsilon_charged_at_most": ready.epsilon,
         "delta": plan.noise.delta.get(), "noise_multiplier": private.then(|| plan.noise_multiplier()),
         "covers": plan.covers(), "evaluate_epsilon": ready.evaluate_epsilon,

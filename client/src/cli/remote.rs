@@ -47,11 +47,7 @@ impl Remote {
     pub async fn connect(&self) -> Result<(Client, Profile), Problem> {
         let profile = self.resolve()?;
         let mut client = Client::connect(&profile.coordinator, load_identity(&profile)?).await?;
-        // Whoever may not read the register has no grants; what is wrong with the connection the command itself will say.
-        for note in crate::notices::news(&mut client, &profile.identity)
-            .await
-            .unwrap_or_default()
-        {
+        for note in crate::notices::news(&mut client, &profile.identity).await {
             eprintln!("note: {note}");
         }
         Ok((client, profile))

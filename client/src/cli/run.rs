@@ -89,9 +89,8 @@ impl Run {
             Some(Act::Stop(stop)) => {
                 let (mut client, profile) = stop.remote.connect().await?;
                 let id = named(&mut client, &profile, &stop.id).await?;
-                // Before it ends: afterwards nothing but this is lost if the coordinator goes away.
-                let plan = planned(&mut client, &id).await;
                 client.cancel(&id).await?;
+                let plan = planned(&mut client, &id).await;
                 let attempts = match client.standing(&id).await {
                     Ok(Some(Event::Failed(problem))) => Some(problem.charged),
                     _ => None,
@@ -172,7 +171,7 @@ fn told(id: &str, attempts: Option<u32>, plan: Option<&TrainPlan>, json: bool) {
     let known = attempts.zip(plan);
     if json {
         let private = known.filter(|(_, plan)| plan.noise.variance > 0);
-        let at_most = |(attempts, plan): (u32, &TrainPlan)| plan.epsilon_after(attempts + u32::from(attempts > 0));
+        let at_most = |(attempts, plan): (u32, &TrainPlan)| pace::charged_at_most(plan, attempts);
         println!(
             "{}",
             serde_json::json!({

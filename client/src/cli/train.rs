@@ -173,7 +173,7 @@ impl Train {
                 true => println!("{}", serde_json::json!({ "job": job })),
                 false => println!("{job}"),
             }
-            if let Some(asking) = ready.asking_for_evaluation(&job) {
+            if let Some(asking) = ready.asking_for_evaluation(&job, &purpose) {
                 eprintln!("note: nothing is evaluated after a detached run: `{asking}` does, once there is a model");
             }
             return Ok(());
@@ -181,7 +181,7 @@ impl Train {
         let patience = self.timeout.map(Duration::from_secs);
         let deadline = patience.map(|patience| Instant::now() + patience);
         let trained = watch(&mut ready.client, &job, Some(&ready.plan), patience).await;
-        let trained = trained.map_err(|problem| unfollowed(problem, ready.asking_for_evaluation(&job)))?;
+        let trained = trained.map_err(|problem| unfollowed(problem, ready.asking_for_evaluation(&job, &purpose)))?;
         // The model first: whatever becomes of the rest, it is there and it was paid for.
         let file = self.output.as_deref().zip(format);
         let saved = file.map_or(Ok(()), |(file, format)| train::save(&trained, file, format));
@@ -196,7 +196,7 @@ impl Train {
                 let group = ready.run.evaluate_group.as_deref();
                 let wanted = (epsilon, &*purpose, group);
                 let evaluated = evaluate(&mut ready.client, &ready.dataset, &trained, wanted, left).await;
-                let asking = ready.asking_for_evaluation(&job).unwrap_or_default();
+                let asking = ready.asking_for_evaluation(&job, &purpose).unwrap_or_default();
                 evaluated
                     .map(Some)
                     .map_err(|problem| unevaluated(problem, &trained, epsilon, &asking))
@@ -208,12 +208,14 @@ impl Train {
 
 impl Ready {
     /// What asks for the evaluation later that would follow at once; none if none would.
-    fn asking_for_evaluation(&self, run: &str) -> Option<String> {
+    fn asking_for_evaluation(&self, run: &str, purpose: &str) -> Option<String> {
         let epsilon = self.evaluate_epsilon?;
         let group = self.run.evaluate_group.as_deref();
         let group = group.map(|group| format!(" --group {group}")).unwrap_or_default();
         let epsilon = plain(epsilon);
-        Some(format!("sotto model evaluate {run} --epsilon {epsilon}{group}"))
+        Some(format!(
+            "sotto model evaluate {run} --epsilon {epsilon} --purpose {purpose}{group}"
+        ))
     }
 }
 
@@ -271,6 +273,11 @@ fn unevaluated(problem: Problem, trained: &Trained, epsilon: f64, asking: &str) 
     let told = problem.remedy.unwrap_or_default();
     let (exit, remedy) = match problem.exit {
         Exit::Interrupted | Exit::TimedOut => (problem.exit, told),
+        // It goes on without us: who asks again while it is open may pay twice.
+        Exit::Unreachable => (
+            problem.exit,
+            format!("{told}; the evaluation goes on: `sotto run watch {run}` shows its figures once they are there"),
+        ),
         _ if told.is_empty() => (Exit::Failed, format!("`{asking}` asks again")),
         _ => (Exit::Failed, format!("{told}; `{asking}` asks again")),
     };

@@ -21,6 +21,7 @@ use workload::training::{
 };
 
 pub use run_file::{Falls, Method, Model, RunFile};
+pub(crate) use trained::on_top_of;
 pub use trained::{Evaluated, Trained};
 
 use crate::client::{Question, Submitted};

@@ -1,7 +1,8 @@
 //! A finished run: the model, what the run cost and covers, and figures that an evaluation paid for.
 
+use governance::ContentHash;
 use serde_json::{Value, json};
-use workload::training::{Estimate, Evaluation, GroupFigures, Part, Rise, TrainPrivacy, TrainRelease, TrainTask};
+use workload::training::{Estimate, Evaluation, GroupFigures, Part, Rise, TrainRelease, TrainTask};
 
 use super::settings::covered;
 use crate::output::plain;
@@ -67,7 +68,7 @@ impl Trained {
             self.run.contributors_last_round,
             privacy.members,
         );
-        if let Some(above) = on_top_of(privacy) {
+        if let Some(above) = on_top_of(privacy.on_top_of) {
             text += &format!("{above}\n");
         }
         for symptom in self.symptoms() {
@@ -96,7 +97,7 @@ impl Trained {
         }
         if let Some(largest) = self.run.overgrown() {
             said.push(format!(
-                "the largest number of the model is {}, where features lie within [-1, 1], so it is certain of everything that it says: \
+                "the largest number of the model is {}, where features lie within [-1, 1], which is beyond all use: \
                  try a smaller learning rate",
                 plain(largest)
             ));
@@ -221,9 +222,8 @@ fn bounded(name: &str, found: &Estimate) -> String {
 }
 
 /// What is said wherever a statement of a continued model is.
-pub(crate) fn on_top_of(privacy: &TrainPrivacy) -> Option<String> {
-    let parent = privacy.on_top_of?;
-    let short: String = parent.to_string().chars().take(12).collect();
+pub(crate) fn on_top_of(parent: Option<ContentHash>) -> Option<String> {
+    let short: String = parent?.to_string().chars().take(12).collect();
     Some(format!(
         "on top of model {short}: the epsilon is what this run added. What its parents cost comes on top, and if one of them \
          claims nothing, neither does this (`sotto model show` lists them)"

@@ -167,8 +167,9 @@ impl Participant {
         let approvals = ledger.cap_approvals(Some(EVERYBODY)).to_vec();
         let lines = ledger.summary(turn.now_ms).analysts.into_iter();
         // No analyst's name has a slash; a grant's line has its own cap.
-        let own = |line: &str| line == EVERYBODY || line.contains('/') || budget.analysts.contains_key(line);
-        let followers = lines.filter(|line| line.cap == Some(before) && !own(&line.analyst));
+        let own = |line: &str| line.contains('/') || budget.analysts.contains_key(line);
+        let follows = |line: &str| ledger.follows(line) && !own(line);
+        let followers = lines.filter(|line| line.cap == Some(before) && follows(&line.analyst));
         let followers: Vec<String> = followers.map(|line| line.analyst).collect();
         for analyst in followers {
             let entry = self
@@ -252,6 +253,15 @@ mod tests {
 
     fn cap(epsilon: f64) -> Cap {
         Cap::new(epsilon, 1e-6, Renewal::Never).unwrap()
+    }
+
+    #[test]
+    fn a_line_that_was_made_to_differ_follows_nobody_when_figures_meet() {
+        let opened = ledger(&[(Some(EVERYBODY), 4.0), (Some("ann"), 4.0)]);
+        assert!(opened.follows("ann"));
+        let smaller = ledger(&[(Some(EVERYBODY), 4.0), (Some("ann"), 2.0), (Some(EVERYBODY), 2.0)]);
+        assert_eq!(smaller.analyst_cap("ann"), smaller.analyst_cap(EVERYBODY));
+        assert!(!smaller.follows("ann") && !smaller.follows(EVERYBODY) && !smaller.follows("bo"));
     }
 
     fn ledger(caps: &[(Option<&str>, f64)]) -> Ledger {

@@ -34,7 +34,7 @@ impl Participant {
         let analyst = &payer.request.analyst;
         let budget = self.config.budgets.get(population);
         if budget.is_some_and(|budget| {
-            payer.grant.is_some() || budget.analysts.contains_key(analyst) || budget.analysts.contains_key("*")
+            payer.grant.is_some() || budget.analysts.contains_key(analyst) || budget.analysts.contains_key(EVERYBODY)
         }) {
             return Ok(());
         }

@@ -8,6 +8,9 @@ use crate::cost::{Charge, Delta, Order, cap_order, cap_room, epsilon_at_rho};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+/// The line of analysts who have none of their own.
+pub const EVERYBODY: &str = "*";
+
 /// What may be spent in one window of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -117,6 +120,8 @@ pub(super) struct Set {
     pub(super) entry: EntryHash,
     /// Who stood for it when it was last raised.
     pub(super) approvals: Arc<[String]>,
+    /// Whether it was set to what everybody had: such a line goes where everybody's goes.
+    pub(super) follows: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,14 +146,18 @@ impl Book {
     }
 
     /// A lowered cap still stands on the word of those who raised it: whoever lowers needs no name.
-    pub(super) fn set_cap(&mut self, cap: Cap, entry: EntryHash, approvals: &[String]) {
+    pub(super) fn set_cap(&mut self, cap: Cap, entry: EntryHash, approvals: &[String], follows: bool) {
         let before = self.set.take().map(|set| set.approvals);
         let approvals = match before {
             Some(before) if approvals.is_empty() => before,
             _ => approvals.into(),
         };
         self.cap = Some(cap);
-        self.set = Some(Set { entry, approvals });
+        self.set = Some(Set {
+            entry,
+            approvals,
+            follows,
+        });
     }
 
     /// Turns to the windows of `at_ms`. What is still `open` (reserved, neither committed nor voided) counts again in the new window, as

@@ -19,7 +19,7 @@ mod rules;
 mod summary;
 
 pub use calendar::Renewal;
-pub use cap::{Cap, CapError, Left};
+pub use cap::{Cap, CapError, EVERYBODY, Left};
 pub use entry::{Entry, EntryHash, LedgerEvent, PopulationId, ReservationId};
 pub use refusal::{Broken, Damage, Refusal, Whose};
 pub use summary::{AnalystSummary, Summary};
@@ -241,6 +241,13 @@ impl Ledger {
     pub fn cap_approvals(&self, analyst: Option<&str>) -> &[String] {
         let set = self.book_of(analyst).and_then(|book| book.set.as_ref());
         set.map_or(&[], |set| &set.approvals)
+    }
+
+    /// Whether an analyst's cap was set to what everybody had then, and so goes where everybody's goes; one that was made to differ does not,
+    /// whatever figures meet later.
+    pub fn follows(&self, analyst: &str) -> bool {
+        let set = self.book_of(Some(analyst)).and_then(|book| book.set.as_ref());
+        set.is_some_and(|set| set.follows)
     }
 
     fn book_of(&self, analyst: Option<&str>) -> Option<&Book> {

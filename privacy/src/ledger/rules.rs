@@ -1,6 +1,6 @@
 //! The rules of the ledger: what may happen next, and what it changes. Pure; costs a copy of the books for each entry.
 
-use super::cap::Book;
+use super::cap::{Book, EVERYBODY};
 use super::{Cap, EntryHash, Ledger, LedgerEvent, Refusal, ReservationId, Whose};
 use crate::cost::Charge;
 use std::collections::{BTreeMap, BTreeSet};
@@ -127,12 +127,15 @@ impl Ledger {
     /// What the event changes; it was permitted.
     pub(super) fn fold(&mut self, event: &LedgerEvent, entry: EntryHash) {
         match event {
-            LedgerEvent::CapSet { cap, approvals } => self.books.whole.set_cap(*cap, entry, approvals),
+            LedgerEvent::CapSet { cap, approvals } => self.books.whole.set_cap(*cap, entry, approvals, false),
             LedgerEvent::AnalystCapSet {
                 analyst,
                 cap,
                 approvals,
-            } => self.book(analyst).set_cap(*cap, entry, approvals),
+            } => {
+                let follows = analyst != EVERYBODY && self.analyst_cap(EVERYBODY) == Some(*cap);
+                self.book(analyst).set_cap(*cap, entry, approvals, follows);
+            }
             LedgerEvent::Reserved {
                 id,
                 analyst,

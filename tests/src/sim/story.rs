@@ -63,6 +63,19 @@ impl Story {
         self.world.ask(0, request)
     }
 
+    /// One question asked twice: the answer, and its repetition for nothing.
+    pub fn answered_twice(&mut self) -> (JobId, JobId) {
+        let ask = |story: &mut Self| {
+            let question = story.question();
+            let job = story.submit(question);
+            story.run();
+            job
+        };
+        let (first, second) = (ask(self), ask(self));
+        assert_eq!(self.expect_released(second).receipt.repeated, Some(first));
+        (first, second)
+    }
+
     /// The analyst tries a question: how every owner would decide it.
     pub fn explain(&mut self, request: &Request) -> Result<Explained, Refusal> {
         let trial = self.world.consortium.trial(request);

@@ -47,7 +47,7 @@ pub use plan::{
     tree_path,
 };
 pub use read_back::{predict, read_back};
-pub use scope::{distance, nearest};
+pub use scope::nearest;
 pub use table::{Cell, Method, PredictedColumn, Prediction, Table, TableColumn};
 pub use workload::{KIND, QueryTask, QueryWorkload};
 

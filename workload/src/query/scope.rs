@@ -210,12 +210,12 @@ pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> O
     let lower = unknown.to_lowercase();
     let far = |name: &'a str| (distance(&lower, &name.to_lowercase()), name);
     let near = known.into_iter().map(far).min();
-    near.filter(|(far, _)| *far <= 1 + unknown.len() / 4)
+    near.filter(|(far, _)| *far <= 1 + unknown.chars().count() / 4)
         .map(|(_, name)| name)
 }
 
 /// Edits (insert, delete, replace, swap neighbours) between two short names.
-pub fn distance(a: &str, b: &str) -> usize {
+fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
     for i in 1..=a.len() {

@@ -2,7 +2,7 @@
 //!
 //! A private run seldom leaves the finite numbers. A step moves the model by at most the learning rate times the clip, and a loss is cut at a
 //! public bound, so a run that diverged ends with numbers like any other. Two signs are left: the loss rose, or the model's numbers are so
-//! large that it is certain of everything. The second is needed beside the first: a model of two classes that is certain and wrong
+//! large that they are of no use. The second is needed beside the first: a model of two classes that is certain and wrong
 //! about half of the rows shows 2 ln 2 on one half and 0 on the other, which is the ln 2 that it began with.
 
 use super::curve::LossPoint;

@@ -8,7 +8,7 @@ use super::document::{Block, Picture};
 use super::{Report, charts};
 use crate::Problem;
 use crate::output::plain;
-use crate::train::trained::on_top_of;
+use crate::train::on_top_of;
 
 pub(super) fn section(report: &Report) -> Result<Vec<Block>, Problem> {
     let (trained, receipt) = (&report.trained, report.trained.released.receipt());
@@ -45,7 +45,7 @@ pub(super) fn section(report: &Report) -> Result<Vec<Block>, Problem> {
             ("participants that may collude", receipt.c.to_string()),
         ]),
     ];
-    if let Some(above) = on_top_of(privacy) {
+    if let Some(above) = on_top_of(privacy.on_top_of) {
         blocks.insert(2, Block::Warning(above));
     }
     if let Some(figure) = charts::epsilon_chart(trained, report.plan.as_ref()) {
