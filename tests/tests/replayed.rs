@@ -1,173 +1,34 @@
 //! What a simulated consortium leaves behind, read again by somebody who was not there: every decision in the log follows from the acts, the
-//! request and the rules as they stood then; and a log that was changed in any one place is found to be, at that place.
+//! request, the rules and the budgets as they stood then (`replayed/decisions.rs`); and a log that was changed in any one place is found to be, at that place.
 
-use std::collections::BTreeMap;
+#[path = "replayed/decisions.rs"]
+mod decisions;
+
 use std::sync::{Arc, OnceLock};
 
-use engine::participant::Books;
-use engine::record::{CoordinatorRecord, ParticipantRecord};
-use engine::{CohortTerms, codes};
-use governance::decision::{ColumnsRead, Question, Verdict};
-use governance::log::event::Decision;
+use engine::record::CoordinatorRecord;
+use governance::ContentHash;
 use governance::log::note::NoteKey;
 use governance::log::{Algorithm, Bundle, BundleError, Event, Kind, SignedCheckpoint, SignedEvent, Trust};
-use governance::{ContentHash, Request};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tests::sim::run::finished;
 use tests::sim::{Options, World};
 
-/// A consortium in which people grant and revoke while messages and machines are lost.
-fn lived(seed: u64) -> World {
+/// A consortium in which people grant and revoke while messages and machines are lost; every owner's budget, and what else is asked.
+fn lived(seed: u64, budget: u32, asked: impl FnOnce(&mut World)) -> World {
     let mut options = Options::draw(&mut ChaCha8Rng::seed_from_u64(seed ^ 0xd1ce));
-    options.by_grant = true;
+    (options.by_grant, options.budget) = (true, budget);
     (options.jobs, options.faults_ms) = (5, options.faults_ms.max(60_000));
-    finished(seed, options).unwrap_or_else(|failure| panic!("seed {seed}: {}", failure.sentence))
-}
-
-/// The requests of a world by their hash.
-fn asked(world: &World) -> BTreeMap<ContentHash, Request> {
-    let signed = world.requests.values();
-    let read = signed.map(|signed| (signed.hash(), serde_json::from_slice(&signed.body).expect("a request")));
-    read.collect()
-}
-
-/// What an agent's rules say of a request, given the acts that it had heard.
-fn decided(world: &World, place: usize, books: &Books, request: &Request, at_ms: u64) -> Verdict {
-    let consortium = &world.consortium;
-    let config = consortium.participant(place, &world.options);
-    let analyst = consortium
-        .roster
-        .analyst(&request.analyst)
-        .expect("an analyst of the roster");
-    let terms = CohortTerms {
-        n: consortium.names.len() as u32,
-        c: consortium.roster.c,
-        s_min: consortium.names.len() as u32,
-    };
-    let plan = consortium.workloads[&request.kind].plan(request, &consortium.contract, &terms);
-    let plan = plan.unwrap_or_else(|refusal| panic!("{refusal}"));
-    config.rules.decide(&Question {
-        request,
-        contract: &consortium.contract,
-        contract_hash: consortium.contract.hash(),
-        organisation: &analyst.organisation,
-        owner: &consortium.roster.agents[place].organisation,
-        consortium: &consortium.roster.consortium,
-        register: books.heard().register(),
-        witnessed: books.log(),
-        columns: &ColumnsRead::of(&consortium.contract, plan.columns.clone()),
-        aggregates: &plan.aggregates,
-        noise: true,
-        s_min: terms.s_min,
-        now_ms: at_ms,
-    })
-}
-
-/// Decides again what an agent's private log says that it decided. Decisions by leaf, and how many were no.
-fn replayed(
-    world: &World,
-    place: usize,
-    requests: &BTreeMap<ContentHash, Request>,
-) -> (BTreeMap<String, Decision>, usize) {
-    let (mut books, mut found, mut denied) = (Books::default(), BTreeMap::new(), 0);
-    for record in world.participants[place].records() {
-        let logged = match &record {
-            ParticipantRecord::Logged { leaf, payload } => Some((leaf, payload.as_ref(), true)),
-            // Its words were erased; the decision stands.
-            ParticipantRecord::PayloadErased { leaf, .. } => Some((leaf, None, false)),
-            _ => None,
-        };
-        if let Some((leaf, payload, kept)) = logged {
-            let event = SignedEvent::parse(leaf.as_bytes())
-                .expect("own events are signed")
-                .event()
-                .clone();
-            if event.kind == Kind::Decision {
-                let again = decided(
-                    world,
-                    place,
-                    &books,
-                    &requests[&event.references["request"]],
-                    event.at_ms,
-                );
-                let said = event.decision.expect("a decision");
-                match (said, &again) {
-                    (Decision::Allow, Verdict::Allow { grant }) => {
-                        assert_eq!(
-                            event.references.get("grant"),
-                            grant.as_ref(),
-                            "under another grant: {leaf}"
-                        );
-                    }
-                    (Decision::Deny, _) if !kept => {}
-                    (Decision::Deny, again) => {
-                        let text = &payload.expect("a refusal has its words beside it").text;
-                        denied += usize::from(is_again(text, again));
-                    }
-                    (Decision::Allow, again) => panic!("{leaf} was allowed and is not again: {again:?}"),
-                }
-                found.insert(leaf.clone(), said);
-            }
-        }
-        books.apply(&record).expect("own records apply");
-    }
-    (found, denied)
-}
-
-/// Whether the rules refused, and then in the same words; budgets, pauses and attempts refuse beside them.
-fn is_again(text: &str, again: &Verdict) -> bool {
-    let of_rules = [codes::RULES, codes::NO_GRANT, codes::SUSPENDED_HERE];
-    if !of_rules.iter().any(|code| text.starts_with(code)) {
-        return false;
-    }
-    let Verdict::Deny { rule, reason, remedy } = again else {
-        panic!("refused and not again: {text}");
-    };
-    assert!(
-        text.ends_with(&format!("{reason} [{rule}] ({remedy})")),
-        "{text}\nagain: {reason} [{rule}] ({remedy})"
-    );
-    true
-}
-
-#[test]
-fn every_decision_in_the_log_follows_again_from_the_acts_the_request_and_the_rules() {
-    let (mut allowed, mut denied) = (0, 0);
-    for seed in 0..36 {
-        let world = lived(seed);
-        let requests = asked(&world);
-        let mut decisions = BTreeMap::new();
-        for place in 0..world.participants.len() {
-            let (found, no) = replayed(&world, place, &requests);
-            decisions.extend(found);
-            denied += no;
-        }
-        let books = world.coordinator.engine.as_ref().expect("it is up").books();
-        for leaf in books.log().leaves(0..books.log().size()) {
-            let event = SignedEvent::peek(leaf.as_bytes()).expect("leaves are events");
-            if event.kind == Kind::Decision {
-                assert_eq!(
-                    decisions.get(&**leaf).copied(),
-                    event.decision,
-                    "seed {seed}: nobody decided {leaf}"
-                );
-                allowed += usize::from(event.decision == Some(Decision::Allow));
-            }
-        }
-    }
-    assert!(
-        allowed >= 50 && denied >= 10,
-        "{allowed} allowed, {denied} denied by rules"
-    );
+    finished(seed, options, asked).unwrap_or_else(|failure| panic!("seed {seed}: {}", failure.sentence))
 }
 
 /// The whole log of a world, as an auditor gets it.
 fn exported() -> &'static (Bundle, Trust) {
     static EXPORTED: OnceLock<(Bundle, Trust)> = OnceLock::new();
     EXPORTED.get_or_init(|| {
-        let world = lived(3);
+        let world = lived(3, 200, |_| {});
         let trust = Trust::of(&world.consortium.roster).expect("a roster's trust");
         let closed = world
             .coordinator

@@ -5,6 +5,7 @@ mod acts;
 mod contracts;
 mod matrix;
 mod schedules;
+mod table;
 mod world;
 
 use governance::act::SignedAct;
@@ -65,31 +66,6 @@ impl Consortium {
             }
         }
     }
-}
-
-fn offer(grant: ContentHash, owner: &str, terms: Terms) -> What {
-    let owner = owner.to_owned();
-    What::GrantOffered { grant, owner, terms }
-}
-
-fn agree(grant: ContentHash, owner: &str, version: u32) -> What {
-    let owner = owner.to_owned();
-    What::GrantAgreed { grant, owner, version }
-}
-
-fn revoke(grant: ContentHash, owner: Option<&str>) -> What {
-    let owner = owner.map(str::to_owned);
-    What::GrantRevoked { grant, owner }
-}
-
-fn suspend(grant: ContentHash, owner: Option<&str>) -> What {
-    let owner = owner.map(str::to_owned);
-    What::GrantSuspended { grant, owner }
-}
-
-fn resume(grant: ContentHash, owner: Option<&str>, lifts: &[ContentHash]) -> What {
-    let (owner, lifts) = (owner.map(str::to_owned), lifts.iter().copied().collect());
-    What::GrantResumed { grant, owner, lifts }
 }
 
 fn wanted(requester: &'static str) -> Wanted<'static> {

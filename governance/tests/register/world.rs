@@ -6,7 +6,8 @@ use governance::grant::{Action, Extent, Terms};
 use governance::log::event::Role;
 use governance::{Act, Agent, Analyst, ContentHash, CoordinatorEntry, Roster, SigningKey, Steward, VerifyingKey, What};
 
-pub const NOW: u64 = 1_000_000_000;
+/// 2026-01-01.
+pub const NOW: u64 = 1_767_225_600_000;
 pub const DAY: u64 = 86_400_000;
 pub const HOSPITALS: [&str; 3] = ["north", "east", "south"];
 
@@ -120,4 +121,29 @@ pub fn terms(requester: &str) -> Terms {
 
 pub fn organisation(name: &str) -> Subject {
     Subject::Organisation(name.to_owned())
+}
+
+pub fn offer(grant: ContentHash, owner: &str, terms: Terms) -> What {
+    let owner = owner.to_owned();
+    What::GrantOffered { grant, owner, terms }
+}
+
+pub fn agree(grant: ContentHash, owner: &str, version: u32) -> What {
+    let owner = owner.to_owned();
+    What::GrantAgreed { grant, owner, version }
+}
+
+pub fn revoke(grant: ContentHash, owner: Option<&str>) -> What {
+    let owner = owner.map(str::to_owned);
+    What::GrantRevoked { grant, owner }
+}
+
+pub fn suspend(grant: ContentHash, owner: Option<&str>) -> What {
+    let owner = owner.map(str::to_owned);
+    What::GrantSuspended { grant, owner }
+}
+
+pub fn resume(grant: ContentHash, owner: Option<&str>, lifts: &[ContentHash]) -> What {
+    let (owner, lifts) = (owner.map(str::to_owned), lifts.iter().copied().collect());
+    What::GrantResumed { grant, owner, lifts }
 }

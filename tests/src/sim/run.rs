@@ -53,12 +53,13 @@ pub fn run_seed(seed: u64) -> Result<Outcome, Box<Failure>> {
 
 /// Runs a seed under given dice.
 pub fn run(seed: u64, options: Options) -> Result<Outcome, Box<Failure>> {
-    finished(seed, options).map(|world| outcome(&world))
+    finished(seed, options, |_| {}).map(|world| outcome(&world))
 }
 
-/// The same; what is left of the world at its end.
-pub fn finished(seed: u64, options: Options) -> Result<World, Box<Failure>> {
+/// The same, with what else is asked; what is left of the world at its end.
+pub fn finished(seed: u64, options: Options, asked: impl FnOnce(&mut World)) -> Result<World, Box<Failure>> {
     let mut world = World::new(seed, options.clone());
+    asked(&mut world);
     match phases(&mut world) {
         Ok(()) => Ok(world),
         Err(sentence) => Err(Box::new(Failure {

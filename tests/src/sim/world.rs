@@ -117,6 +117,11 @@ impl World {
     /// A consortium whose agents connect within a second, the late ones later.
     pub fn of(seed: u64, options: Options, work: Box<dyn Work>) -> Self {
         let consortium = Consortium::new(options.agents, options.c, seed, &*work);
+        Self::among(consortium, seed, options, work)
+    }
+
+    /// The same among people of the story's own.
+    pub fn among(consortium: Consortium, seed: u64, options: Options, work: Box<dyn Work>) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let coordinator = Coordinator::new(consortium.coordinator(&options)).expect("a valid configuration");
         let participants = (0..options.agents)
