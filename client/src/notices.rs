@@ -28,10 +28,11 @@ pub async fn news(client: &mut Client, folder: &Path) -> Vec<String> {
     let told = std::fs::read_to_string(&file).ok();
     let (words, holds) = since(&decided, &told.as_deref().unwrap_or_default().lines().collect());
     let holds: String = holds.iter().map(|line| format!("{line}\n")).collect();
-    if told.as_ref() != Some(&holds) {
-        let _ = std::fs::write(&file, holds);
+    let kept = told.as_ref() == Some(&holds) || std::fs::write(&file, holds).is_ok();
+    match told {
+        None if kept => Vec::new(),
+        _ => words,
     }
-    told.map(|_| words).unwrap_or_default()
 }
 
 /// What is news, and everything that stands so now: what is lifted and comes again is news again.

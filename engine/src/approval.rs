@@ -11,10 +11,10 @@
 //! - of an agent that never had a cap, set the first ones, and of one that never had a list of approvers, write the first list: list them
 //!   before the agent's first start, and look at `sotto-participant status`;
 //! - whatever else that file says: who may ask, which files a dataset has, which population of those that have a budget it is charged to,
-//!   and the names behind `without_noise_approved_by`, which is no signature.
-//!
-//! - point `store` at an empty place: that is an agent that never had a cap. The log finds its own events missing (SOTTO-3032), and nothing is
-//!   answered until two of the list sign what is replayed; only a coordinator that helps, and shows this agent an old head, hides that.
+//!   and the names behind `without_noise_approved_by`, which is no signature;
+//! - point `store` at an empty place: that is an agent that never had a cap, nor a list. The log finds its own events missing (SOTTO-3032), and
+//!   nothing is answered until what was charged is charged again; but whoever reaches the agent's socket, too, signs that with keys of the new
+//!   list. A coordinator that helps, and shows this agent an old head, hides the loss altogether.
 //!
 //! Beside that it cannot raise a cap, renew one more often, open a line for an analyst or a population that had none, or put its own keys on the list.
 //! Whoever writes the *store* can do all of it: the ledger is a chain of hashes and not of signatures, and an older store that is put back has
@@ -67,8 +67,13 @@ pub enum Change {
         /// A hash over the events of the log that the store lacks.
         missing: ContentHash,
         events: u64,
+        /// Whose budgets pay: tokens by population and line.
+        charged: Recharged,
     },
 }
+
+/// Tokens that are charged again, by population and line.
+pub type Recharged = BTreeMap<String, BTreeMap<String, u64>>;
 
 /// What is signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +104,24 @@ pub struct Signature {
 }
 
 impl Change {
+    /// The names that it shows, as whoever wrote it spelt them.
+    pub fn names(&self) -> Vec<&str> {
+        match self {
+            Self::Cap {
+                population, analyst, ..
+            } => [Some(population), analyst.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(String::as_str)
+                .collect(),
+            Self::Approvers { from, to, .. } => from.keys().chain(to.keys()).map(String::as_str).collect(),
+            Self::Replay { charged, .. } => {
+                let lines = charged.values().flat_map(BTreeMap::keys);
+                charged.keys().chain(lines).map(String::as_str).collect()
+            }
+        }
+    }
+
     /// The change of one line to `to`.
     pub fn of_cap(ledger: &Ledger, analyst: Option<&str>, to: Cap) -> Self {
         Self::Cap {
@@ -135,11 +158,18 @@ impl fmt::Display for Change {
                 }
             }
             Self::Approvers { from, to, .. } => write!(f, "approvers: {} -> {}", listed(from), listed(to)),
-            Self::Replay { missing, events } => {
-                write!(
-                    f,
-                    "what {events} events of the log charged is charged again ({missing})"
-                )
+            Self::Replay {
+                missing,
+                events,
+                charged,
+            } => {
+                write!(f, "what {events} events of the log charged is charged again:")?;
+                for (population, lines) in charged {
+                    for (line, tokens) in lines {
+                        write!(f, " {tokens} tokens of `{line}` to population `{population}`;")?;
+                    }
+                }
+                write!(f, " ({missing})")
             }
         }
     }

@@ -19,7 +19,7 @@ mod round;
 mod shown;
 mod trial;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use governance::act::{Layer, Subject};
 use governance::{ContentHash, Roster, SignedRoster};
@@ -50,6 +50,8 @@ pub struct Participant {
     epochs: epoch::Epochs,
     rounds: BTreeMap<SlotId, round::Round>,
     runs: BTreeMap<ContentHash, round::Run>,
+    /// Requests that ended and are not closed yet.
+    ended: BTreeSet<ContentHash>,
     /// What is served, with the hash of each contract.
     datasets: Vec<(ContentHash, Dataset)>,
     budgets_aligned: bool,
@@ -108,6 +110,7 @@ impl Participant {
             epochs: epoch::Epochs::default(),
             rounds: BTreeMap::new(),
             runs: BTreeMap::new(),
+            ended: BTreeSet::new(),
             datasets: hashed(&config.datasets),
             budgets_aligned: false,
             unapproved: Vec::new(),

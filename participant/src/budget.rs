@@ -24,6 +24,8 @@ use crate::config::Config;
 use crate::problem::{APPROVAL_FILE, CONFIGURATION, NOT_SIGNED, Problem};
 use crate::{SCHEMA, serving};
 
+/// Of a name that is shown to be signed, in bytes.
+const LONGEST_NAME: usize = 128;
 /// A file of approvals is a few kilobytes.
 const LONGEST_FILE: u64 = 1 << 20;
 
@@ -133,12 +135,14 @@ fn caps_of(store: &Path) -> Result<Books, Problem> {
 fn signed(file: &Path, key: &Path, yes: bool) -> Result<Value, Problem> {
     let mut approval = read(file)?;
     let key = key_of(key)?;
-    let shown = |change: &Change| change.to_string().chars().any(char::is_control);
-    if approval.proposal.agent.chars().any(char::is_control) || approval.proposal.changes.iter().any(shown) {
-        return Err(at(
-            file,
-            &"a name in it has control characters: what is shown would not be what is signed",
-        ));
+    let mut names = vec![approval.proposal.agent.as_str()];
+    names.extend(approval.proposal.changes.iter().flat_map(Change::names));
+    if let Some(name) = names.into_iter().find(|name| !is_plain(name)) {
+        let text = format!(
+            "the name {name:?} in it has more than letters, digits, single blanks and -_.@*/, or is over {LONGEST_NAME} bytes long: what is \
+             shown could be taken for something else than what is signed"
+        );
+        return Err(at(file, &text));
     }
     // For people alone: what a script reads is the answer.
     eprintln!("of agent {} ({}):", approval.proposal.agent, approval.proposal.key);
@@ -158,6 +162,12 @@ fn signed(file: &Path, key: &Path, yes: bool) -> Result<Value, Problem> {
         .map_err(|error| at(file, &error))?;
     let changes: Vec<String> = approval.proposal.changes.iter().map(ToString::to_string).collect();
     Ok(json!({ "signed": changes, "by": key.public(), "signatures": approval.signatures.len() }))
+}
+
+/// Whether a name can be taken for nothing else where it is shown.
+fn is_plain(name: &str) -> bool {
+    let plain = |c: char| c.is_alphanumeric() || "-_.@*/ ".contains(c);
+    name.len() <= LONGEST_NAME && name.chars().all(plain) && name.trim() == name && !name.contains("  ")
 }
 
 fn confirmed() -> Result<bool, Problem> {

@@ -279,6 +279,36 @@ fn a_round_without_noise_is_answered_once_or_two_sums_would_show_whoever_is_in_o
 }
 
 #[test]
+fn a_round_without_noise_is_answered_once_by_an_agent_that_forgot_it_too() {
+    let mut w = Story::with(Options {
+        without_noise: true,
+        ..Options::quiet(4, 1)
+    });
+    let mut question = w.world.question(1);
+    question.task = question.task.replace("1000", "0");
+    question.max_attempts = 5;
+    let job = w.submit(question);
+    w.until("site-00: Charged");
+    let first = w.last_start(0);
+    // The end of the job is said while it is down, and never again.
+    w.world.crash_agent(0, Some(60_000));
+    let analyst = tests::sim::ANALYST.to_owned();
+    w.world
+        .tell_coordinator(engine::coordinator::Input::Cancel { job, analyst })
+        .unwrap()
+        .unwrap();
+    w.wait(120_000);
+    let question = w.world.question(1);
+    w.submit(question);
+    w.run();
+    let here = w.last_start(0);
+    let mut again = first;
+    (again.at, again.s_min, again.attempt) = (here.at, here.s_min, 1);
+    again.at.slot += 1;
+    refused_with(&mut w, again, codes::WITHOUT_NOISE);
+}
+
+#[test]
 fn nothing_is_computed_and_nothing_leaves_without_a_cohort() {
     let (mut w, start) = before_a_job();
     let at = start.at;

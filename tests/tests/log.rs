@@ -1,6 +1,8 @@
 //! Stories of the transparency log at work: what a coordinator that lies about it comes to, what happens without witnesses, and how a
 //! ledger that was put back to an older state is found.
 
+#[path = "log/lost.rs"]
+mod lost;
 #[path = "log/rebuild.rs"]
 mod rebuild;
 #[path = "log/refused.rs"]

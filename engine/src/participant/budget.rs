@@ -212,7 +212,13 @@ impl Participant {
             let charge = self.ledger(&population).price_of(&id).cloned();
             let entry = self.ledger(&population).void(turn.now_ms, id, left);
             self.write(&population, entry, turn);
-            if let Some((Terms { contract, price: paid }, charge)) = terms.zip(charge) {
+            if let Some((
+                Terms {
+                    contract, price: paid, ..
+                },
+                charge,
+            )) = terms.zip(charge)
+            {
                 let price = match paid {
                     Price::Private { delta, .. } => price(&charge, delta.get(), false),
                     Price::WithoutNoise => Price::WithoutNoise,

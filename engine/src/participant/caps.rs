@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use privacy::ledger::{AnalystSummary, EntryHash};
 use privacy::{Cap, Ledger, PopulationId};
 
 use super::{Books, Budget, Participant, Turn};
@@ -146,7 +147,7 @@ impl Participant {
             },
         };
         let ledger = self.ledger(population);
-        let before = line.and_then(|analyst| ledger.analyst_cap(analyst));
+        let before = ledger.cap_set_by(line);
         let entry = match line {
             None => ledger.set_cap(turn.now_ms, cap, &approvals),
             Some(analyst) => ledger.set_analyst_cap(turn.now_ms, analyst, cap, &approvals),
@@ -158,19 +159,21 @@ impl Participant {
         }
     }
 
-    /// Lines that were opened at everybody's cap, and not by name, go where it went.
-    fn follow(&mut self, population: &str, before: Option<Cap>, budget: &Budget, turn: &mut Turn<'_>) {
+    /// Lines that were opened at everybody's cap, and not by name, go where it went; and none without a name keeps more than everybody has.
+    fn follow(&mut self, population: &str, before: EntryHash, budget: &Budget, turn: &mut Turn<'_>) {
         let ledger = self.ledger(population);
-        let (Some(before), Some(cap)) = (before, ledger.analyst_cap(EVERYBODY)) else {
+        let Some(cap) = ledger.analyst_cap(EVERYBODY) else {
             return;
         };
         let approvals = ledger.cap_approvals(Some(EVERYBODY)).to_vec();
-        let lines = ledger.summary(turn.now_ms).analysts.into_iter();
         // No analyst's name has a slash; a grant's line has its own cap.
-        let own = |line: &str| line.contains('/') || budget.analysts.contains_key(line);
-        let follows = |line: &str| ledger.follows(line) && !own(line);
-        let followers = lines.filter(|line| line.cap == Some(before) && follows(&line.analyst));
-        let followers: Vec<String> = followers.map(|line| line.analyst).collect();
+        let own = |line: &str| line == EVERYBODY || line.contains('/') || budget.analysts.contains_key(line);
+        let lines = ledger.summary(turn.now_ms).analysts.into_iter();
+        let goes = |line: &AnalystSummary| {
+            let more = line.cap.is_some_and(|had| had != cap && !had.is_raised_by(&cap));
+            !own(&line.analyst) && (more || ledger.follows(&line.analyst) == Some(before))
+        };
+        let followers: Vec<String> = lines.filter(goes).map(|line| line.analyst).collect();
         for analyst in followers {
             let entry = self
                 .ledger(population)
@@ -256,12 +259,41 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_made_to_differ_follows_nobody_when_figures_meet() {
-        let opened = ledger(&[(Some(EVERYBODY), 4.0), (Some("ann"), 4.0)]);
-        assert!(opened.follows("ann"));
-        let smaller = ledger(&[(Some(EVERYBODY), 4.0), (Some("ann"), 2.0), (Some(EVERYBODY), 2.0)]);
-        assert_eq!(smaller.analyst_cap("ann"), smaller.analyst_cap(EVERYBODY));
-        assert!(!smaller.follows("ann") && !smaller.follows(EVERYBODY) && !smaller.follows("bo"));
+    fn a_line_that_was_ever_made_to_differ_follows_nobody_when_figures_meet() {
+        let everybody = Some(EVERYBODY);
+        let opened = ledger(&[(everybody, 4.0), (Some("ann"), 4.0)]);
+        assert_eq!(opened.follows("ann"), Some(opened.cap_set_by(everybody)));
+        for differed in [
+            // Made smaller, and everybody's came down to it.
+            &[(everybody, 4.0), (Some("ann"), 2.0), (everybody, 2.0)][..],
+            // Both came down together.
+            &[
+                (everybody, 4.0),
+                (Some("ann"), 2.0),
+                (everybody, 1.0),
+                (Some("ann"), 1.0),
+            ],
+            // From before everybody had a line.
+            &[
+                (Some("ann"), 4.0),
+                (everybody, 4.0),
+                (everybody, 1.0),
+                (Some("ann"), 1.0),
+            ],
+        ] {
+            let ledger = ledger(differed);
+            assert_eq!(ledger.analyst_cap("ann"), ledger.analyst_cap(EVERYBODY));
+            assert_eq!(
+                [ledger.follows("ann"), ledger.follows(EVERYBODY), ledger.follows("bo")],
+                [None; 3]
+            );
+        }
+        // Left behind while it had a name of its own: it is another entry's follower.
+        let left = ledger(&[(everybody, 4.0), (Some("ann"), 4.0), (everybody, 8.0), (everybody, 4.0)]);
+        assert!(
+            left.follows("ann")
+                .is_some_and(|entry| entry != left.cap_set_by(everybody))
+        );
     }
 
     fn ledger(caps: &[(Option<&str>, f64)]) -> Ledger {

@@ -13,7 +13,7 @@ mod replay;
 use std::collections::BTreeSet;
 
 use governance::Roster;
-use governance::log::event::Role;
+use governance::log::event::{Actor, Role};
 use governance::log::trust::origin;
 use governance::log::witness::Refusal as Refused;
 use governance::log::{
@@ -197,9 +197,9 @@ impl Participant {
             Err(refused) => return self.refuse(&signed, fault(refused.to_string()), turn),
         };
         if offered.size > seen {
-            self.own_unknown(grown, turn);
             let leaves = grown.entries.iter().map(ToString::to_string).collect();
             self.remember(frontier, leaves, turn);
+            self.own_unknown(grown, turn);
             self.acts_in_log(turn);
         }
         self.log.fault = None;
@@ -258,17 +258,36 @@ impl Participant {
             let Ok(event) = SignedEvent::peek(leaf.as_bytes()) else {
                 continue;
             };
-            let actor = &event.actor;
-            let own = actor.role == Role::Agent && actor.key == self.config.actor_key.public();
+            let own = self.is_own(&event.actor);
             // What its operator decided is no event of the ledger, and comes back by the stream if the store lost it.
             let decided = event.kind.is_of_act();
             if !own || decided || self.books.log().knows(&TreeHash::leaf(leaf.as_bytes())) {
                 continue;
             }
-            // Anybody can write this agent's key into a leaf; only this agent can sign it, and every leaf's signature was verified.
+            // Anybody can write a key into a leaf; only who has it can sign that, and every leaf's signature was verified.
             let leaf = leaf.to_string();
             self.record(ParticipantRecord::Behind { leaf }, turn);
         }
+    }
+
+    /// Whether an event is this agent's: by the key that it has, or by one that it had before, which its roster of then gave it. A store that was
+    /// lost with its key is found as well as one that was lost alone. Where the log names a roster that is not here, the name alone decides: a
+    /// coordinator that makes such events up makes this agent answer nothing, which it could have had without.
+    fn is_own(&self, actor: &Actor) -> bool {
+        if actor.role != Role::Agent {
+            return false;
+        }
+        if actor.key == self.config.actor_key.public() {
+            return true;
+        }
+        let gave = |roster: &Roster| {
+            roster
+                .agent(&actor.id)
+                .is_some_and(|agent| agent.signing_key == actor.key)
+        };
+        let log = self.books.log();
+        let mut named = log.rosters_before(u64::MAX).map(|hash| self.books.roster_of(&hash));
+        actor.id == self.config.agent.as_str() && named.any(|roster| roster.is_none_or(gave))
     }
 
     /// Hands in what is durable and was not handed in on this connection.

@@ -8,8 +8,10 @@ mod mask;
 mod reveal;
 mod survive;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use governance::request::{MAX_LIFETIME_MS, MAX_SKEW_MS};
 use governance::{ContentHash, Request};
 use secagg::RingVec;
 
@@ -22,6 +24,9 @@ use crate::record::ParticipantRecord;
 use crate::refused::Refused;
 use crate::step::ParticipantEvent;
 use crate::workload::Refusal;
+
+/// From the first charge for a request until it cannot be valid by any clock.
+const LONGEST_MS: u64 = MAX_LIFETIME_MS + MAX_SKEW_MS;
 
 /// What is known about a request beside the books; lost in a crash, and may be.
 #[derive(Default)]
@@ -37,7 +42,7 @@ pub(super) struct Run {
     counted: bool,
     /// A token that was committed while the round before was closed, and not used yet.
     pub(super) ahead: Option<super::budget::Token>,
-    /// Of a run without noise: the lowest round for which no vector was computed yet.
+    /// Of a run without noise: the lowest round for which no vector was computed yet, as far as this process and the books know.
     bare_round: u32,
     /// The state of the newest round that this agent took part in.
     chain: Option<chain::Link>,
@@ -155,31 +160,47 @@ impl Participant {
 
     /// No token of this request is used any more; what was set aside comes back.
     pub(super) fn close_request(&mut self, hash: ContentHash, turn: &mut Turn<'_>) {
-        // What an old store takes for unused may have been used: nothing comes back before it was replayed.
-        if self.log_intact().is_err() {
+        let (tokens, terms) = (self.books.tokens(&hash), self.books.log().terms(&hash));
+        let known = self.runs.contains_key(&hash) || tokens.used > 0 || terms.is_some();
+        if !known || tokens.closed {
+            self.runs.remove(&hash);
             return;
         }
-        self.log_contributions(hash, turn);
-        let known = self.runs.remove(&hash).is_some() || self.books.tokens(&hash).used > 0;
-        if known && !self.books.tokens(&hash).closed {
-            let computing = self.rounds.iter().filter(|(_, round)| {
-                round.part.as_ref().is_some_and(|part| part.hash == hash) && matches!(round.phase, Phase::Accepted)
-            });
-            let waiting: Vec<SlotId> = computing.map(|(at, _)| *at).collect();
-            for at in waiting {
-                self.round_ended(at, turn);
-            }
-            let terms = self.books.log().terms(&hash).cloned();
-            self.record(ParticipantRecord::RequestClosed { request: hash }, turn);
-            self.void_rest(&hash, terms.as_ref(), turn);
-            self.send_offers(turn);
+        // What an old store takes for unused may have been used: nothing comes back before the log was read to its end, and what it shows
+        // to be missing was replayed.
+        if self.log_current(turn.now_ms).is_err() {
+            self.ended.insert(hash);
+            return;
         }
+        self.ended.remove(&hash);
+        self.log_contributions(hash, turn);
+        self.runs.remove(&hash);
+        let computing = self.rounds.iter().filter(|(_, round)| {
+            round.part.as_ref().is_some_and(|part| part.hash == hash) && matches!(round.phase, Phase::Accepted)
+        });
+        let waiting: Vec<SlotId> = computing.map(|(at, _)| *at).collect();
+        for at in waiting {
+            self.round_ended(at, turn);
+        }
+        let terms = self.books.log().terms(&hash).cloned();
+        self.record(ParticipantRecord::RequestClosed { request: hash }, turn);
+        self.void_rest(&hash, terms.as_ref(), turn);
+        self.send_offers(turn);
     }
 
+    /// Closes what is over by the clock, whether its end was said or not: by the request's own time, and where a restart forgot that, by the
+    /// longest time that one may have. What ended while the log was not read to its end is closed when it was.
     pub(super) fn close_expired_requests(&mut self, turn: &mut Turn<'_>) {
         let expired = self.runs.iter().filter(|(_, run)| run.expires_at_ms <= turn.now_ms);
-        let expired: Vec<ContentHash> = expired.map(|(hash, _)| *hash).collect();
-        for hash in expired {
+        let charged = self.books.log().charged_until(turn.now_ms.saturating_sub(LONGEST_MS));
+        let over: BTreeSet<ContentHash> = (expired.map(|(hash, _)| *hash))
+            .chain(charged)
+            .chain(self.ended.iter().copied())
+            .collect();
+        if over.is_empty() || self.log_current(turn.now_ms).is_err() {
+            return;
+        }
+        for hash in over {
             self.close_request(hash, turn);
         }
     }

@@ -120,8 +120,9 @@ pub(super) struct Set {
     pub(super) entry: EntryHash,
     /// Who stood for it when it was last raised.
     pub(super) approvals: Arc<[String]>,
-    /// Whether it was set to what everybody had: such a line goes where everybody's goes.
-    pub(super) follows: bool,
+    /// The entry that set what everybody had when this was made the same, and was never anything else: where everybody's goes from there,
+    /// this goes.
+    pub(super) follows: Option<EntryHash>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,7 +147,7 @@ impl Book {
     }
 
     /// A lowered cap still stands on the word of those who raised it: whoever lowers needs no name.
-    pub(super) fn set_cap(&mut self, cap: Cap, entry: EntryHash, approvals: &[String], follows: bool) {
+    pub(super) fn set_cap(&mut self, cap: Cap, entry: EntryHash, approvals: &[String], follows: Option<EntryHash>) {
         let before = self.set.take().map(|set| set.approvals);
         let approvals = match before {
             Some(before) if approvals.is_empty() => before,

@@ -243,11 +243,11 @@ impl Ledger {
         set.map_or(&[], |set| &set.approvals)
     }
 
-    /// Whether an analyst's cap was set to what everybody had then, and so goes where everybody's goes; one that was made to differ does not,
-    /// whatever figures meet later.
-    pub fn follows(&self, analyst: &str) -> bool {
-        let set = self.book_of(Some(analyst)).and_then(|book| book.set.as_ref());
-        set.is_some_and(|set| set.follows)
+    /// The entry that set what everybody had when an analyst's cap was made the same: where everybody's goes from that entry on, its goes. None
+    /// of one that ever differed, whatever figures meet later.
+    pub fn follows(&self, analyst: &str) -> Option<EntryHash> {
+        let book = self.book_of(Some(analyst))?;
+        book.set.as_ref()?.follows
     }
 
     fn book_of(&self, analyst: Option<&str>) -> Option<&Book> {

@@ -127,13 +127,15 @@ impl Ledger {
     /// What the event changes; it was permitted.
     pub(super) fn fold(&mut self, event: &LedgerEvent, entry: EntryHash) {
         match event {
-            LedgerEvent::CapSet { cap, approvals } => self.books.whole.set_cap(*cap, entry, approvals, false),
+            LedgerEvent::CapSet { cap, approvals } => self.books.whole.set_cap(*cap, entry, approvals, None),
             LedgerEvent::AnalystCapSet {
                 analyst,
                 cap,
                 approvals,
             } => {
-                let follows = analyst != EVERYBODY && self.analyst_cap(EVERYBODY) == Some(*cap);
+                let never_differed = self.analyst_cap(analyst).is_none() || self.follows(analyst).is_some();
+                let same = never_differed && analyst != EVERYBODY && self.analyst_cap(EVERYBODY) == Some(*cap);
+                let follows = same.then(|| self.cap_set_by(Some(EVERYBODY)));
                 self.book(analyst).set_cap(*cap, entry, approvals, follows);
             }
             LedgerEvent::Reserved {

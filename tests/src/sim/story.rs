@@ -260,6 +260,17 @@ impl Site<'_> {
         self.world.participants[self.place].disk.restore(rows);
     }
 
+    /// Its machine burns down: governance lists another key for it, and it comes back with that and an empty store.
+    pub fn gets_another_key(self, seed: [u8; 32]) {
+        self.world.crash_agent(self.place, Some(500));
+        self.world.participants[self.place].disk.restore(0);
+        let actor = governance::SigningKey::from_seed(&seed).expect("a seed is a key");
+        let (place, public) = (self.place, actor.public());
+        self.world.consortium.agent_keys[place] = engine::SigningKey::from_seed(&seed).into();
+        self.world.consortium.actor_keys[place] = actor.into();
+        self.world.govern(|roster| roster.agents[place].signing_key = public);
+    }
+
     /// Two of its people sign what its ledger forgot, and it is replayed.
     pub fn replay(self) {
         let approval = self.to_be_replayed(&[0, 1]);

@@ -49,7 +49,10 @@ impl Work for Serials {
 
 /// Clamps to the plan's bounds and adds a share of its noise.
 pub(super) fn noised(values: Vec<i64>, plan: &engine::Plan, sampler: &mut dyn Sampler) -> Noised {
-    let noise = NoiseBatch::draw(plan.dim, plan.variance, sampler).expect("a plan has noise");
+    let noise = match plan.variance {
+        0 => NoiseBatch::none(plan.dim),
+        variance => NoiseBatch::draw(plan.dim, variance, sampler).expect("a plan has noise"),
+    };
     Clipped::clamp(values, &plan.bounds)
         .and_then(|clipped| clipped.add(noise))
         .expect("equal shapes")

@@ -63,6 +63,8 @@ pub struct ActLeaf {
 pub struct Terms {
     pub contract: ContentHash,
     pub price: Price,
+    /// By this agent's clock: the newest.
+    pub at_ms: u64,
 }
 
 impl LogBooks {
@@ -188,6 +190,12 @@ impl LogBooks {
         &self.behind
     }
 
+    /// Requests that are open, and were charged last at this time or before.
+    pub(in crate::participant) fn charged_until(&self, at_ms: u64) -> impl Iterator<Item = ContentHash> {
+        let old = self.terms.iter().filter(move |(_, terms)| terms.at_ms <= at_ms);
+        old.map(|(request, _)| *request)
+    }
+
     pub(in crate::participant) fn terms(&self, request: &ContentHash) -> Option<&Terms> {
         self.terms.get(request)
     }
@@ -204,5 +212,6 @@ fn terms(event: &Event) -> Option<(ContentHash, Terms)> {
     let (contract, delta) = (event.contract?, event.budget_delta.as_ref()?);
     let request = event.references.get("request").filter(|_| event.kind == Kind::Charge)?;
     let price = delta.price.clone();
-    Some((*request, Terms { contract, price }))
+    let at_ms = event.at_ms;
+    Some((*request, Terms { contract, price, at_ms }))
 }

@@ -13,7 +13,7 @@ use governance::log::{Event, Kind, SignedEvent, TreeHash};
 use privacy::{Charge, ReservationId};
 
 use super::events::analyst_hash;
-use crate::approval::{Approval, Approved, Change, Proposal, Unapproved};
+use crate::approval::{Approval, Approved, Change, Proposal, Recharged, Unapproved};
 use crate::participant::acts::line;
 use crate::participant::{Participant, Turn};
 use crate::record::ParticipantRecord;
@@ -46,26 +46,38 @@ struct Lost {
 impl Participant {
     /// What two people sign to have charged again what is missing now.
     pub fn to_be_replayed(&self) -> Result<Proposal, ReplayRefused> {
-        self.lost()?;
+        let lost = self.lost()?;
         Ok(Proposal {
             agent: self.config.agent.to_string(),
             key: self.config.actor_key.public(),
-            changes: vec![self.replaying()],
+            changes: vec![self.replaying(&lost)],
         })
     }
 
     /// Whether two people signed that, and it can be done now.
     pub fn can_replay(&self, approval: &Approval) -> Result<Approved, ReplayRefused> {
-        self.lost()?;
-        Ok(self.signed_in(&self.replaying(), std::slice::from_ref(approval))?)
+        let change = self.replaying(&self.lost()?);
+        Ok(self.signed_in(&change, std::slice::from_ref(approval))?)
     }
 
-    fn replaying(&self) -> Change {
+    fn replaying(&self, lost: &[Lost]) -> Change {
+        let mut charged = Recharged::new();
+        for Lost {
+            population,
+            line,
+            tokens,
+            ..
+        } in lost
+        {
+            let lines = charged.entry(population.clone()).or_default();
+            *lines.entry(line.clone()).or_default() += u64::from(*tokens);
+        }
         let missing = self.books.log().missing();
         let hashes: Vec<&[u8]> = missing.keys().map(|hash| hash.0.as_slice()).collect();
         Change::Replay {
             missing: ContentHash::of("replayed events", &hashes),
             events: hashes.len() as u64,
+            charged,
         }
     }
 

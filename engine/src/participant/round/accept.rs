@@ -8,7 +8,7 @@ use governance::{ContentHash, Request};
 use secagg::Message;
 
 use super::judge::{Asked, Asking, Judged, OTHER_VERSIONS};
-use super::{Part, Phase, Round};
+use super::{Part, Phase, Round, Run};
 use crate::codes;
 use crate::context::{Planned, context_hash};
 use crate::ids::JobId;
@@ -149,7 +149,12 @@ impl Participant {
         let request = request.map_err(|error| Refusal::new(codes::REQUEST_REFUSED, error.to_string()))?;
         let request = Arc::new(request);
         let next = self.next_token(&hash);
-        let run = self.runs.entry(hash).or_default();
+        // A process that did not see how the tokens were used takes every round of theirs as answered.
+        let bare_round = self.books.tokens(&hash).next;
+        let run = self.runs.entry(hash).or_insert_with(|| Run {
+            bare_round,
+            ..Run::default()
+        });
         run.cursor = run.cursor.max(next);
         run.expires_at_ms = request.expires_at_ms;
         run.request = Some(request.clone());
