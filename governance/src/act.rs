@@ -192,9 +192,9 @@ impl Act {
         };
         match &self.what {
             What::GrantRequested { .. } => event(Kind::Grant).refers("grant", hash),
-            What::GrantOffered { grant, .. } | What::GrantAgreed { grant, .. } => {
-                event(Kind::Grant).refers("grant", *grant)
-            }
+            What::GrantOffered { grant, owner, .. } | What::GrantAgreed { grant, owner, .. } => event(Kind::Grant)
+                .refers("grant", *grant)
+                .refers("line", line_hash(grant, owner)),
             What::GrantSuspended { grant, owner } => event(Kind::Suspension)
                 .refers("grant", *grant)
                 .refers("suspended", line(grant, owner)),

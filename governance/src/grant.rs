@@ -137,11 +137,14 @@ pub enum GrantError {
     NotFrom { from: Status, wanted: &'static str },
     #[error("it was suspended by {0}: only they lift it")]
     HeldBy(&'static str),
+    #[error("whoever offered it does not agree to it as well: another steward of the organisation does")]
+    OnePerson,
     #[error("none of the suspensions that it names holds it up: look again and name those that do")]
     LiftsNothing,
 }
 
-/// Whether an act is in the log under a quorum of witnesses: a grant is active only then.
+/// Whether an act is in the log, as far as whoever asks can vouch for that: a grant is active only then. An agent goes by what its own witness
+/// accepted, the coordinator's dispatch by what a quorum did.
 pub trait Witnessed: std::fmt::Debug {
     fn is_witnessed(&self, act: &ContentHash) -> bool;
 }
@@ -306,6 +309,9 @@ impl Grant {
                     .versions
                     .last()
                     .map_or_else(String::new, |version| version.by.id.clone());
+                if offered == by.id {
+                    return Err(GrantError::OnePerson);
+                }
                 let approvals = [offered, by.id.clone()];
                 line.state = State::Agreed { act, approvals };
                 Happened::Agreed

@@ -277,6 +277,17 @@ impl Coordinator {
             turn.misbehaved(from, refusal.clone());
             return Err(refusal.into());
         }
+        // Its own witness may have seen the agreement a moment before the quorum did.
+        let agreement = known.and_then(|known| known.lines.get(owner)?.agreement());
+        if agreement.is_some_and(|act| !self.books.log().act_is_witnessed(act)) {
+            let text = format!(
+                "the agreement of grant {} with `{owner}` waits for a quorum of witnesses",
+                &grant.to_string()[..12]
+            );
+            return Err(Refusal::new(codes::UNWITNESSED, text)
+                .remedy("ask again in a moment")
+                .into());
+        }
         match self.ended([&admitted], turn.now_ms) {
             Some(ended) => Err(ended.into()),
             None => Ok(Some(admitted)),

@@ -177,12 +177,15 @@ impl Coordinator {
             },
             turn,
         );
-        if let Some(governance::Addition::Version { model, .. }) = adds {
+        if let Some(governance::Addition::Version { model, parent, .. }) = adds {
             self.log_own(
                 |actor| {
-                    Event::new(Kind::ModelVersion, at_ms, actor)
-                        .refers("model", *model)
-                        .refers("release", hash)
+                    let event = Event::new(Kind::ModelVersion, at_ms, actor);
+                    let event = event.refers("model", *model).refers("release", hash);
+                    match parent {
+                        Some(parent) => event.refers("parent", *parent),
+                        None => event,
+                    }
                 },
                 turn,
             );
@@ -190,7 +193,7 @@ impl Coordinator {
         self.log.waiting.push(job);
     }
 
-    /// A version that moved, in its analyst's words.
+    /// A version that moved, in the coordinator's words: what its analyst signed is named by its hash.
     pub(super) fn log_move(
         &mut self,
         signed: &governance::SignedMove,

@@ -72,6 +72,8 @@ pub struct Outcome {
     pub kind: Kind,
     pub release: ContentHash,
     pub model: Option<ContentHash>,
+    /// The model that its training started from.
+    pub parent: Option<ContentHash>,
     /// The earlier request that this one repeats at no cost: its account says who paid.
     pub repeats: Option<ContentHash>,
     pub at_ms: u64,
@@ -164,6 +166,7 @@ impl Account {
                 kind,
                 release,
                 model: reference("model"),
+                parent: reference("parent"),
                 repeats: reference("repeats"),
                 at_ms,
                 index,

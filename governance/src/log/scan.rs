@@ -2,8 +2,9 @@
 //!
 //! An access is a contribution: a vector that left a participant. It is covered if the same participant, with the same key, said yes
 //! to the same request before, an analyst had signed that request, the participant's own ledger had tokens set aside for it, and
-//! nothing that the log holds suspended stood in its way. Where the yes refers to a grant, the grant must have been logged and neither be
-//! revoked nor suspended. With the rosters at hand every actor's key is held against the one in force at that place.
+//! nothing that the log holds suspended stood in its way. Where the yes refers to a grant, its analyst must have asked for it and a steward of the
+//! participant's organisation have said yes to just this line of it before, and it must be neither revoked nor suspended. What a grant is for, and
+//! until when, stands in the acts behind the log and not in its leaves: whether a question was within that its participant decided, and said. With the rosters at hand every actor's key is held against the one in force at that place.
 //!
 //! Each vector takes a token: what was set aside, less what came back, must cover all that left. An honest agent gives back only what it
 //! never committed, so the whole log's sums decide, and whether a charge was logged before or after the vectors that it paid for does not matter;
@@ -63,6 +64,8 @@ pub enum Uncovered {
     Overdrawn { vectors: u64, tokens: u64 },
     #[error("grant {0} that the yes refers to was not in the log")]
     NoGrant(ContentHash),
+    #[error("grant {0} that the yes refers to had not been offered by this owner's steward")]
+    NotOffered(ContentHash),
     #[error("grant {0} that the yes refers to was revoked before")]
     Revoked(ContentHash),
     #[error("act {0} had suspended it before and nobody had lifted that")]
@@ -110,7 +113,10 @@ struct Standing<'e> {
     /// By the agent's name, since a member that was given a new key goes on with its ledger; of a stranger who uses it by the key as well, and
     /// nothing of either is the other's.
     tokens: BTreeMap<(&'e str, Option<&'e VerifyingKey>, ContentHash), Tokens>,
+    /// That an analyst asked for.
     grants: BTreeSet<ContentHash>,
+    /// Lines of grants, and whose stewards said yes to them; none: nobody can tell.
+    offered: BTreeMap<ContentHash, Vec<Option<String>>>,
     revoked: BTreeMap<ContentHash, Stop<'e>>,
     /// Where the log first names an act, or a roster.
     places: BTreeMap<ContentHash, u64>,
@@ -219,7 +225,16 @@ impl<'e> Standing<'e> {
                 tokens.charged |= moved > 0;
                 tokens.net = tokens.net.saturating_add(moved);
             }
-            (Kind::Grant, _) => self.grants.extend(reference("grant")),
+            (Kind::Grant, _) => match (event.actor.role, reference("line")) {
+                (Role::Analyst, None) => self.grants.extend(reference("grant")),
+                (Role::Steward, Some(line)) => {
+                    let whose = organisation(&event.actor, members).map(str::to_owned);
+                    if whose.is_some() || members.is_none() {
+                        self.offered.entry(line).or_default().push(whose);
+                    }
+                }
+                _ => {}
+            },
             (Kind::Revocation, _) => {
                 if let Some(revoked) = reference("revoked") {
                     self.revoked.entry(revoked).or_insert(Stop { index, event });
@@ -314,6 +329,13 @@ impl<'e> Standing<'e> {
             && !self.grants.contains(grant)
         {
             return Err(missing(Uncovered::NoGrant(*grant)));
+        }
+        if let Some(grant) = grant {
+            let own = organisation(agent, members);
+            let mut offers = line.and_then(|line| self.offered.get(line)).into_iter().flatten();
+            if !offers.any(|whose| whose.is_none() || whose.as_deref() == own) {
+                return Err(missing(Uncovered::NotOffered(*grant)));
+            }
         }
         let ended = grant.into_iter().flat_map(|grant| {
             let ends = [Some(grant), line].into_iter().flatten();

@@ -102,7 +102,7 @@ fn an_access_under_a_grant_needs_the_grant_and_no_revocation_before_it() {
     let grant = hash(7);
     let granted = |events: Vec<Event>| -> Vec<Event> {
         let under = |event: Event| match event.kind {
-            Kind::Decision => event.refers("grant", grant),
+            Kind::Decision => event.refers("grant", grant).refers("line", hash(9)),
             _ => event,
         };
         events.into_iter().map(under).collect()
@@ -110,11 +110,29 @@ fn an_access_under_a_grant_needs_the_grant_and_no_revocation_before_it() {
     let given = event(Kind::Grant, analyst(), 0).refers("grant", grant);
     let revoked = event(Kind::Revocation, analyst(), 3).refers("revoked", grant);
 
+    let said = |by: Actor| event(Kind::Grant, by, 0).refers("grant", grant).refers("line", hash(9));
+    let steward = Actor {
+        role: Role::Steward,
+        ..agent(1)
+    };
+
     assert_eq!(findings(&granted(answered()))[0].fault, Uncovered::NoGrant(grant));
     let mut events = granted(answered());
     events.insert(0, given);
+    assert_eq!(
+        findings(&events)[0].fault,
+        Uncovered::NotOffered(grant),
+        "asked for, and that is all"
+    );
+    // The requester's own word is no owner's, and neither is the coordinator's.
+    for by in [analyst(), coordinator(), agent(1)] {
+        events.insert(1, said(by));
+    }
+    assert_eq!(findings(&events)[0].fault, Uncovered::NotOffered(grant));
+    events.drain(1..4);
+    events.insert(1, said(steward));
     assert_eq!(findings(&events), []);
-    events.insert(5, revoked); // hospital 1 had sent, hospital 2 had not
+    events.insert(6, revoked); // hospital 1 had sent, hospital 2 had not
     let findings = findings(&events);
     assert_eq!(findings.len(), 1);
     assert_eq!(findings[0].actor, "agent-2");
@@ -234,8 +252,8 @@ fn a_vector_that_crossed_a_stop_is_told_from_one_that_ignored_it() {
         .refers("act", given);
     let revoked = |by: Actor| Event::of_act(Kind::Revocation, ended, grant, 10, by);
     let log = |stop: Event, sent: Event| -> Scanned {
-        let mut events = vec![granted.clone()];
-        let allowed = decided(1, Decision::Allow).refers("grant", grant);
+        let mut events = vec![granted.clone(), offers(1, grant)];
+        let allowed = under(decided(1, Decision::Allow), grant);
         events.extend([event(Kind::Request, analyst(), 1), allowed, moves(1, 1), stop, sent]);
         scan(&events, &Rosters::default())
     };
@@ -288,9 +306,9 @@ fn no_later_stop_hides_an_earlier_one_and_no_act_is_said_to_stop_something_else(
     };
     let sent = event(Kind::Contribution, agent(1), 12).refers(SEEN, held);
     let log = |later: Event| -> Scanned {
-        let allowed = decided(1, Decision::Allow).refers("grant", grant);
+        let allowed = under(decided(1, Decision::Allow), grant);
         let asked = [event(Kind::Request, analyst(), 1), allowed, moves(1, 1)];
-        let events: Vec<Event> = [granted.clone()]
+        let events: Vec<Event> = [granted.clone(), offers(1, grant)]
             .into_iter()
             .chain(asked)
             .chain([suspended(grant), later, sent.clone()])
@@ -328,6 +346,18 @@ fn members() -> Roster {
 
 fn names(roster: &SignedRoster) -> Event {
     Event::new(Kind::Roster, 0, coordinator()).refers("roster", roster.hash())
+}
+
+/// Hospital `i` says yes to its line of a grant.
+fn offers(i: u8, grant: ContentHash) -> Event {
+    under(event(Kind::Grant, steward(i), 0), grant)
+}
+
+/// What an agent or a steward of a hospital says of its line of a grant.
+fn under(event: Event, grant: ContentHash) -> Event {
+    let (_, number) = event.actor.id.rsplit_once('-').unwrap();
+    let line = line_hash(&grant, &format!("hospital {number}"));
+    event.refers("grant", grant).refers("line", line)
 }
 
 fn steward(i: u8) -> Actor {
@@ -396,20 +426,18 @@ fn an_access_after_a_suspension_that_covers_it_is_found_until_it_is_lifted() {
         key: key(GOVERNANCE).public(),
     };
     let log = |act: Event, lifted: Option<Event>| {
-        let mut events = vec![names(&first), event(Kind::Grant, analyst(), 0).refers("grant", grant)];
-        let under = |event: Event| match (event.kind, event.actor.id.as_str()) {
-            (Kind::Request, _) => event.refers("dataset", dataset.hash()),
-            (Kind::Decision, id) => {
-                let owner = format!("hospital {}", &id[6..]);
-                event.refers("grant", grant).refers("line", line_hash(&grant, &owner))
-            }
+        let asked = event(Kind::Grant, analyst(), 0).refers("grant", grant);
+        let mut events = vec![names(&first), asked, offers(1, grant), offers(2, grant)];
+        let named = |event: Event| match event.kind {
+            Kind::Request => event.refers("dataset", dataset.hash()),
+            Kind::Decision => under(event, grant),
             _ => event,
         };
-        events.extend(answered().into_iter().map(under));
+        events.extend(answered().into_iter().map(named));
         // Before the contribution of hospital 1.
-        events.insert(5, act);
+        events.insert(7, act);
         if let Some(lifted) = lifted {
-            events.insert(6, lifted);
+            events.insert(8, lifted);
         }
         with(std::slice::from_ref(&first), &events)
     };
@@ -426,14 +454,14 @@ fn an_access_after_a_suspension_that_covers_it_is_found_until_it_is_lifted() {
     };
     let own = Subject::Organisation("hospital 1".into());
     for (by, what, places) in [
-        (&governance, dataset.hash(), &[6, 9][..]),
-        (&governance, university.hash(), &[6, 9]),
-        (&governance, own.hash(), &[6]),
-        (&steward(1), dataset.hash(), &[6]),
-        (&steward(1), university.hash(), &[6]),
+        (&governance, dataset.hash(), &[8, 11][..]),
+        (&governance, university.hash(), &[8, 11]),
+        (&governance, own.hash(), &[8]),
+        (&steward(1), dataset.hash(), &[8]),
+        (&steward(1), university.hash(), &[8]),
         (&steward(2), own.hash(), &[]),
-        (&steward(1), grant, &[6, 9]),
-        (&steward(1), line_hash(&grant, "hospital 1"), &[6]),
+        (&steward(1), grant, &[8, 11]),
+        (&steward(1), line_hash(&grant, "hospital 1"), &[8]),
         (&governance, Subject::Dataset("other".into()).hash(), &[]),
     ] {
         assert_eq!(log(stops(by, what), None), found(places), "{by:?} {what}");

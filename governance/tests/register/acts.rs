@@ -1,12 +1,12 @@
 //! The acts beside grants: suspensions, purposes, policies, contracts; and what makes an act its signer's.
 
-use governance::act::{Layer, SignedAct};
-use governance::grant::Terms;
+use governance::act::{By, Layer, SignedAct};
+use governance::grant::{GrantError, Terms};
 use governance::log::Kind;
 use governance::log::event::Role;
 use governance::purpose::{Term, VocabularyError};
 use governance::roster::in_force;
-use governance::{Act, ActError, ContentHash, NotAtHand, RegisterError, Roster, Stage, What};
+use governance::{Act, ActError, ContentHash, NotAtHand, Register, RegisterError, Roster, Stage, What};
 
 use super::Consortium;
 use super::world::*;
@@ -294,8 +294,7 @@ fn a_person_waits_for_so_many_answers_and_an_act_is_no_library() {
     let full = Err(RegisterError::Unanswered("ian".into()));
     assert_eq!(c.take(&asks(NOW + 100)), full);
     assert!(c.requested("ana") != asked[0], "another's requests are another's");
-    c.take(&says("nora", super::offer(asked[0], "north", terms("ian"))))
-        .unwrap();
+    c.take(&says("nora", offer(asked[0], "north", terms("ian")))).unwrap();
     c.take(&asks(NOW + 101)).unwrap();
     assert_eq!(c.take(&asks(NOW + 102)), full);
     let back = What::GrantRevoked {
@@ -315,5 +314,45 @@ fn a_person_waits_for_so_many_answers_and_an_act_is_no_library() {
     assert!(
         matches!(long, Err(RegisterError::Long { found }) if found > 64 * 1024),
         "{long:?}"
+    );
+}
+
+#[test]
+fn of_its_own_data_an_organisation_takes_two_stewards() {
+    let mut register = Register::default();
+    let mut says = |id: &str, role: Role, what: What| {
+        let by = By {
+            role,
+            id: id.to_owned(),
+            organisation: "north".to_owned(),
+        };
+        let act = Act {
+            by,
+            at_ms: NOW,
+            note: String::new(),
+            what,
+        };
+        let hash = act.sign(&key(1)).unwrap().hash();
+        register.apply(hash, &act).map(|()| hash)
+    };
+    let terms = Terms {
+        requester: "nat".to_owned(),
+        organisation: "north".to_owned(),
+        owners: ["north".to_owned()].into(),
+        ..terms("ian")
+    };
+    let asked = What::GrantRequested {
+        terms: terms.clone(),
+        steward_agrees: true,
+    };
+    let grant = says("nat", Role::Analyst, asked).unwrap();
+    says("nora", Role::Steward, offer(grant, "north", terms)).unwrap();
+    let alone = says("nora", Role::Steward, agree(grant, "north", 2));
+    assert_eq!(alone, Err(RegisterError::Grant(GrantError::OnePerson)));
+    says("ned", Role::Steward, agree(grant, "north", 2)).unwrap();
+    let (line, now) = (&register.any_grant(&grant).unwrap().lines["north"], NOW + 1);
+    assert_eq!(
+        line.status(now, &governance::grant::Unlogged),
+        governance::Status::Active
     );
 }

@@ -128,6 +128,9 @@ pub fn account(account: &Account) -> String {
         if let Some(model) = &outcome.model {
             text += &format!("  model {model}\n");
         }
+        if let Some(parent) = &outcome.parent {
+            text += &format!("  continues model {parent}\n");
+        }
     }
     text
 }
