@@ -1,5 +1,6 @@
 //! The query workload from outside: answers, refusals, and the properties its privacy claim stands on.
 
+mod battery;
 mod common;
 mod compat;
 mod noise;
