@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use governance::{ContentHash, Request, SignedMove, SignedRequest, SigningKey};
 use proto::identity::{Identity, OTHER_COORDINATOR, Pinned, TlsError, Unnamed, succession};
 use proto::printable;
+use proto::refusal::{CODE, REMEDY, RETRY_MS};
 use proto::v1;
 use proto::v1::analysts_client::AnalystsClient;
 use proto::v1::register_client::RegisterClient;
@@ -416,7 +417,7 @@ where
 
 /// How long to wait before a call is made again, if that is worth a person's patience.
 fn comes_again(status: &tonic::Status) -> Option<Duration> {
-    let told = status.metadata().get("sotto-retry-ms")?.to_str().ok()?;
+    let told = status.metadata().get(RETRY_MS)?.to_str().ok()?;
     let wait = Duration::from_millis(told.parse().ok()?);
     (status.code() == tonic::Code::ResourceExhausted && wait <= LONGEST_WAIT).then_some(wait)
 }
@@ -445,7 +446,7 @@ pub(crate) fn refused(status: tonic::Status) -> Problem {
         Code::Unimplemented => (Exit::Unreachable, "SOTTO-7205"),
         _ => (Exit::Refused, "SOTTO-2002"),
     };
-    let (told, remedy) = (meta("sotto-code"), meta("sotto-remedy"));
+    let (told, remedy) = (meta(CODE), meta(REMEDY));
     let code = if told.is_empty() { code.to_owned() } else { told };
     let message = status.message();
     let message = if message.is_empty() {
@@ -456,7 +457,7 @@ pub(crate) fn refused(status: tonic::Status) -> Problem {
     let remedy = match (remedy.is_empty(), exit) {
         (false, _) => remedy,
         (true, Exit::Unreachable) => "`sotto doctor` says what stands between you and the coordinator".to_owned(),
-        (true, _) => String::new(),
+        (true, _) => engine::codes::remedy(&code).to_owned(),
     };
     Problem::new(exit, code, message).remedy(remedy)
 }

@@ -210,12 +210,12 @@ impl<S: Store> Running<S> {
         match event {
             // The roster may have changed, or a key retired, between the handshake and now.
             Event::Joined { agent, link, .. } if !link.is_enrolled_as(&agent, self.parts.engine.roster(), now_ms()) => {
-                link.end_unenrolled();
+                link.end_unenrolled(&agent, self.parts.engine.roster(), now_ms());
             }
             Event::Succeeds { agent, link, reply }
                 if !link.is_enrolled_as(&agent, self.parts.engine.roster(), now_ms()) =>
             {
-                link.end_unenrolled();
+                link.end_unenrolled(&agent, self.parts.engine.roster(), now_ms());
                 let _ = reply.send(false);
             }
             Event::Joined { agent, link, join } => {

@@ -17,6 +17,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::config::Limits;
 use crate::metrics;
 
+/// What to wait before the same is asked again that is more than a full bucket: no wait helps, and an hour fills every bucket there is.
+const NEVER_FITS: Duration = Duration::from_secs(3600);
+
 /// What a call costs beside itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
@@ -148,7 +151,7 @@ impl Limit {
                     format!("{whose} may make {} here, and asks for more at once", self.words),
                 )
                 .remedy("ask for less; the coordinator's operator sets the limit"),
-                retry: Duration::ZERO,
+                retry: NEVER_FITS,
             }
         })?;
         taken.map_err(|until| {
@@ -190,7 +193,8 @@ mod tests {
             later.refusal
         );
         assert!(later.retry > Duration::ZERO);
-        assert!(gate.keeps("loud", 100 * 1024).is_err(), "more than there ever is");
+        let never = gate.keeps("loud", 100 * 1024).unwrap_err();
+        assert_eq!(never.retry, NEVER_FITS, "more than there ever is");
         assert_eq!(gate.keeps("loud", 100), Ok(()));
         assert_eq!(gate.keeps("quiet", 6 * 1024), Ok(()));
     }

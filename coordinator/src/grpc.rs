@@ -7,5 +7,5 @@ mod answers;
 mod catalogue;
 pub mod enrolment;
 mod outbox;
-mod refusal;
+pub(crate) mod refusal;
 pub mod register;

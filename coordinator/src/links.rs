@@ -4,11 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use engine::{AgentId, ToAgent};
+use engine::{AgentId, Refusal, ToAgent, codes};
 use governance::log::event::Role;
 use governance::{ContentHash, Roster};
+use proto::identity::{Peer, Role as PeerRole};
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
+
+use crate::grpc::refusal::{status, stream_ended};
 
 /// Why a stream ends, told to its agent as the stream's status; empty while it goes on, and after an orderly end.
 pub type Verdict = Arc<OnceLock<Status>>;
@@ -34,12 +37,16 @@ impl Link {
         roster.accepts(Role::Agent, agent.as_str(), &key, now_ms) == Some(true)
     }
 
-    /// Says why, and ends it.
-    pub fn end_unenrolled(&self) {
-        end(
-            self,
-            Status::permission_denied("not in the newest roster with this key"),
-        );
+    /// Says why, and ends it, if the roster does not accept it for that agent now.
+    pub fn end_unenrolled(&self, agent: &AgentId, roster: &Roster, now_ms: u64) {
+        let peer = Peer {
+            role: PeerRole::Agent,
+            name: agent.to_string(),
+            tls_key: self.tls_key,
+        };
+        if let Err(error) = peer.enrolled_at(PeerRole::Agent, roster, now_ms) {
+            end(self, error.into());
+        }
     }
 }
 
@@ -64,7 +71,7 @@ impl Links {
     /// A new stream takes the place of an older one of the same agent.
     pub fn insert(&mut self, agent: AgentId, link: Link) {
         if let Some(older) = self.0.insert(agent, link) {
-            end(&older, Status::aborted("this agent opened another stream"));
+            end(&older, stream_ended("this agent opened another stream"));
         }
     }
 
@@ -75,7 +82,7 @@ impl Links {
             return false;
         };
         if let Some(older) = current.successor.replace(Box::new(link)) {
-            end(&older, Status::aborted("this agent opened another stream"));
+            end(&older, stream_ended("this agent opened another stream"));
         }
         true
     }
@@ -97,7 +104,7 @@ impl Links {
                 End::Nothing
             }
             Some(successor) => {
-                end(&successor, Status::aborted("the stream before ended early; dial again"));
+                end(&successor, stream_ended("the stream before ended early; dial again"));
                 End::Gone
             }
             None => End::Gone,
@@ -117,10 +124,8 @@ impl Links {
             return Ok(());
         }
         if let Some(link) = self.0.remove(agent) {
-            end(
-                &link,
-                Status::resource_exhausted("too slow: messages were not read in time; dial again"),
-            );
+            let text = "too slow: messages were not read in time; dial again";
+            end(&link, status(&Refusal::new(codes::TOO_SLOW, text)));
         }
         Err(Slow)
     }
@@ -131,7 +136,7 @@ impl Links {
         // A stream that waits to take over has a key of its own.
         for (agent, link) in &mut self.0 {
             if let Some(waiting) = link.successor.take_if(|waiting| !enrolled(agent, waiting)) {
-                waiting.end_unenrolled();
+                waiting.end_unenrolled(agent, roster, now_ms);
             }
         }
         let gone: Vec<AgentId> = self
@@ -142,9 +147,9 @@ impl Links {
             .collect();
         for agent in &gone {
             if let Some(link) = self.0.remove(agent) {
-                link.end_unenrolled();
+                link.end_unenrolled(agent, roster, now_ms);
                 if let Some(successor) = &link.successor {
-                    end(successor, Status::aborted("the stream before was ended; dial again"));
+                    end(successor, stream_ended("the stream before was ended; dial again"));
                 }
             }
         }

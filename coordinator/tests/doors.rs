@@ -17,6 +17,8 @@ mod limits;
 mod matrix;
 #[path = "doors/past.rs"]
 mod past;
+#[path = "doors/refusals.rs"]
+mod refusals;
 #[path = "doors/register.rs"]
 mod register;
 #[path = "doors/retention.rs"]

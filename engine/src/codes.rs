@@ -54,6 +54,10 @@ pub const UNKNOWN_GRANT: &str = "SOTTO-2024";
 pub const ENROLMENT_FULL: &str = "SOTTO-2056";
 /// A call to the mailbox that governance did not sign for it, lately.
 pub const NOT_GOVERNANCE: &str = "SOTTO-2057";
+/// No such request to join is kept in the mailbox.
+pub const UNKNOWN_LETTER: &str = "SOTTO-2058";
+/// A roster was handed in, and is not in force yet.
+pub const ROSTER_WAITS: &str = "SOTTO-2059";
 
 /// The analyst's organisation calls more often than it may.
 pub const TOO_MANY_CALLS: &str = "SOTTO-2061";
@@ -67,6 +71,27 @@ pub const TOO_MANY_JOBS: &str = "SOTTO-2064";
 pub const TOO_MANY_HANDED_IN: &str = "SOTTO-2065";
 /// The release was deleted when its time here was over.
 pub const RELEASE_EXPIRED: &str = "SOTTO-2066";
+/// An agent does not read what it is sent in time.
+pub const TOO_SLOW: &str = "SOTTO-2067";
+
+/// The connection has no certificate that names one member.
+pub const NO_IDENTITY: &str = "SOTTO-2071";
+/// The certificate is that of another role than may call this.
+pub const WRONG_ROLE: &str = "SOTTO-2072";
+/// The roster does not name the caller.
+pub const NO_MEMBER: &str = "SOTTO-2073";
+/// The roster pins another key than the caller's.
+pub const OTHER_KEY: &str = "SOTTO-2074";
+/// What was sent is somebody else's word.
+pub const NOT_OWN: &str = "SOTTO-2075";
+/// An agent greets in no protocol that is spoken here.
+pub const PROTOCOL: &str = "SOTTO-2076";
+/// An agent's stream ended before its time, or gave way to another of its own.
+pub const STREAM_ENDED: &str = "SOTTO-2077";
+/// The coordinator is stopping.
+pub const STOPPING: &str = "SOTTO-2078";
+/// The coordinator failed at something of its own.
+pub const FAULT: &str = "SOTTO-2079";
 /// The analyst has as many trials under way as are relayed at a time.
 pub const TRIALS_OPEN: &str = "SOTTO-2081";
 
@@ -161,6 +186,20 @@ pub fn remedy(code: &str) -> &'static str {
         TOO_MANY_HANDED_IN => "nothing: the agent hands the rest in again",
         RELEASE_EXPIRED => "your own copy still verifies; ask anew for a new answer",
         ENROLMENT_FULL => "wait a minute; `sotto enroll serve` at the governance holder empties the mailbox",
+        UNKNOWN_LETTER => "run the same command again: it sends the request anew",
+        ROSTER_WAITS => "hand it in again: the coordinator's log says what it waits for",
+        TOO_SLOW => "nothing: the agent dials again; if it repeats, its link or its machine is too slow",
+        NO_IDENTITY => "dial with the whole folder that `sotto enroll` made: `sotto doctor` looks through it",
+        WRONG_ROLE => "use the identity of a member that has this role: `sotto doctor` says whose is in use",
+        NO_MEMBER => {
+            "ask the governance holder to enrol you; if that is done, the coordinator lacks the newest roster.json"
+        }
+        OTHER_KEY => "install the newest roster and certificate on both sides",
+        NOT_OWN => "send it with the identity of whoever signed it, or sign it with your own",
+        PROTOCOL => "install one release on both sides: `sotto doctor` compares versions",
+        STREAM_ENDED => "nothing: the agent dials again; if it repeats, two processes use one identity",
+        STOPPING => "again in a minute: what was taken goes on when it is back",
+        FAULT => "ask the coordinator's operator: its log says why",
         NOT_GOVERNANCE => "use the consortium's own folder, and compare the clocks",
         UNKNOWN_KIND | OTHER_PLAN => "`sotto doctor` compares versions; else ask the coordinator's operator",
         CANCELLED | ATTEMPTS_SPENT | EXPIRED | REPLAYED | TOKENS_SPENT => "ask anew",

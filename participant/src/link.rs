@@ -440,7 +440,7 @@ enum LinkError {
         "{OTHER_COORDINATOR}: {0}; it heard who dialled and nothing else. If the key was replaced while this agent was away, install the newest roster.json; if not, somebody else has its certificate: tell the governance holder"
     )]
     Unnamed(#[from] Unnamed),
-    #[error("refused by the coordinator: {}", .0.message())]
+    #[error("refused by the coordinator: {}", proto::refusal::words(.0))]
     Status(#[from] Box<tonic::Status>),
     #[error(transparent)]
     Handshake(#[from] HandshakeError),

@@ -4,6 +4,7 @@
 //!   further in.
 //! - [`agents`], [`analysts`], `models`, [`usage`], [`handshake`]: conversions to the types of `engine` and `governance`, checked on arrival.
 //! - [`identity`]: an identity directory as mutual TLS, and who is at the other end of a connection.
+//! - [`refusal`]: what is refused as a status, with its code and its remedy.
 //! - [`store`]: the append-only SQLite file in which either shell keeps the engine's records.
 //! - [`texts`]: text files that people keep, one or a folder of them.
 //!
@@ -16,6 +17,7 @@ pub mod analysts;
 pub mod handshake;
 pub mod identity;
 mod models;
+pub mod refusal;
 pub mod store;
 pub mod texts;
 mod trials;

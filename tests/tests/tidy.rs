@@ -198,6 +198,66 @@ fn no_source_file_grows_too_long_to_read() {
     }
 }
 
+/// What makes a `tonic::Status` without a code of ours.
+const BARE_STATUSES: &[&str] = &[
+    "Status::new",
+    "Status::with_",
+    "Status::from_error",
+    "::cancelled(",
+    "::unknown(",
+    "::invalid_argument(",
+    "::deadline_exceeded(",
+    "::not_found(",
+    "::already_exists(",
+    "::permission_denied(",
+    "::resource_exhausted(",
+    "::failed_precondition(",
+    "::aborted(",
+    "::out_of_range(",
+    "::unimplemented(",
+    "::internal(",
+    "::unavailable(",
+    "::data_loss(",
+    "::unauthenticated(",
+];
+
+#[test]
+fn no_refusal_goes_out_without_its_code() {
+    let sources = ["coordinator/src", "proto/src"].map(|folder| root().join(folder));
+    for path in tracked(".rs") {
+        if !sources.iter().any(|folder| path.starts_with(folder))
+            || path.ends_with("proto/src/refusal.rs")
+            || path.ends_with("identity/tests.rs")
+        {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).expect("a readable source file");
+        let shipped = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for bare in BARE_STATUSES {
+            assert!(
+                !shipped.contains(bare),
+                "{}: {bare}: make it of a refusal, with proto::refusal or the coordinator's",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn every_code_has_its_row_in_the_document() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).expect("a readable file");
+    let (codes, document) = (read("engine/src/codes.rs"), read("docs/errors.md"));
+    let said: Vec<&str> = codes
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub const ")?.split('"').nth(1))
+        .collect();
+    assert!(said.len() > 40, "{said:?}");
+    for code in said {
+        let rows = document.lines().filter(|line| line.starts_with(&format!("| {code} |")));
+        assert_eq!(rows.count(), 1, "{code}");
+    }
+}
+
 fn tracked(ending: &str) -> Vec<PathBuf> {
     fn walk(directory: &Path, ending: &str, found: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(directory).expect("a readable folder").flatten() {

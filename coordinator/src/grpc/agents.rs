@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use engine::AgentId;
+use engine::{AgentId, Refusal, codes};
 use proto::Malformed;
 use proto::agents::{Assembler, announced_bytes, joined};
 use proto::handshake::{Software, greeted};
@@ -13,10 +13,11 @@ use proto::v1::AgentFrame;
 use proto::v1::agents_server::Agents;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::admission::Admission;
 use super::outbox::Outbox;
+use super::refusal::{malformed, not_own, status, stream_ended, typed};
 use crate::config::Limits;
 use crate::driver::{Driver, Event, Place, Stopping, now_ms};
 use crate::links::{Link, Verdict};
@@ -60,13 +61,13 @@ impl Agents for AgentsDoor {
         let peer = self.admission.agent(&request)?;
         let mut frames = request.into_inner();
         let greeted = greeted(handshake_frame(&mut frames).await?)
-            .map_err(|error| Status::failed_precondition(error.to_string()))?;
+            .map_err(|error| status(&Refusal::new(codes::PROTOCOL, error.to_string())))?;
         if greeted.agent != peer.name {
             let text = format!(
                 "mismatched name: the certificate is that of `{}`, the greeting says `{}`",
                 peer.name, greeted.agent
             );
-            return Err(Status::permission_denied(text));
+            return Err(not_own(text));
         }
         let skew_ms = now_ms().abs_diff(greeted.now_ms);
         if skew_ms > SKEW_MS {
@@ -105,7 +106,7 @@ impl Agents for AgentsDoor {
             let agent = reader.agent.clone();
             let taken = self.driver.ask(|reply| Event::Succeeds { agent, link, reply }).await?;
             if !taken {
-                return Err(Status::aborted("no open stream to take over; dial again"));
+                return Err(stream_ended("no open stream to take over; dial again"));
             }
             tokio::spawn(reader.run(frames, None, verdict.clone(), ended));
             self.software.welcome_of_successor(greeted.protocol, newer, now_ms())
@@ -132,6 +133,10 @@ struct Reader {
 enum Ended {
     #[error("{}", .0.message())]
     Stream(Box<Status>),
+    #[error("no greeting: expected Greeting and Join within {} s each", HANDSHAKE.as_secs())]
+    Late,
+    #[error("the stream ended before the handshake did")]
+    Early,
     #[error("malformed message: {0}")]
     Malformed(#[from] Malformed),
     #[error("stalled upload: a vector must arrive within {longest_ms} ms and never stand still for {idle_ms} ms")]
@@ -148,12 +153,14 @@ impl From<Status> for Ended {
 
 impl From<Ended> for Status {
     fn from(ended: Ended) -> Self {
-        let text = ended.to_string();
         match ended {
-            Ended::Stream(status) => *status,
-            Ended::Malformed(_) => Self::invalid_argument(text),
-            Ended::Stalled { .. } => Self::deadline_exceeded(text),
-            Ended::Stopping(_) => Self::unavailable(text),
+            Ended::Stream(status) => typed(*status),
+            Ended::Late | Ended::Stalled { .. } => status(&Refusal::new(codes::DEADLINE, ended.to_string())),
+            Ended::Early => {
+                proto::refusal::status(Code::Cancelled, &Refusal::new(codes::STREAM_ENDED, ended.to_string()))
+            }
+            Ended::Malformed(_) => malformed(&ended),
+            Ended::Stopping(stopping) => stopping.into(),
         }
     }
 }
@@ -266,10 +273,7 @@ async fn permit(semaphore: &Arc<Semaphore>) -> OwnedSemaphorePermit {
     semaphore.clone().acquire_owned().await.expect("an open semaphore")
 }
 
-async fn handshake_frame(frames: &mut Streaming<AgentFrame>) -> Result<AgentFrame, Status> {
+async fn handshake_frame(frames: &mut Streaming<AgentFrame>) -> Result<AgentFrame, Ended> {
     let frame = timeout(HANDSHAKE, frames.message()).await;
-    let late = |_| Status::deadline_exceeded("no greeting: expected Greeting and Join within 10 s each");
-    frame
-        .map_err(late)??
-        .ok_or_else(|| Status::cancelled("the stream ended before the handshake did"))
+    frame.map_err(|_| Ended::Late)??.ok_or(Ended::Early)
 }

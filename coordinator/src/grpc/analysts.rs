@@ -6,7 +6,6 @@ use std::sync::Arc;
 use engine::JobId;
 use governance::act::By;
 use governance::{RequestError, SignedMove, SignedRequest, SignedTrial};
-use proto::Malformed;
 use proto::analysts::job_id;
 use proto::identity::{Peer, Role, peer};
 use proto::v1;
@@ -18,7 +17,7 @@ use tonic::{Request, Response, Status};
 use super::admission::Admission;
 use super::answers;
 use super::catalogue::{self, Caller};
-use super::refusal::{later, status};
+use super::refusal::{later, malformed, not_own, status};
 use crate::driver::{Desk, Driver, Event, now_ms};
 use crate::gate::Call;
 use crate::jobs::{Following, News};
@@ -53,7 +52,7 @@ fn own(analyst: &str, verified: Result<governance::Request, RequestError>) -> Re
         "mismatched analyst: signed by `{}`, sent by `{analyst}`",
         signed.analyst
     );
-    Err(Status::permission_denied(text))
+    Err(not_own(text))
 }
 
 #[tonic::async_trait]
@@ -64,7 +63,7 @@ impl Analysts for AnalystsDoor {
             organisation,
             ..
         } = self.admission.analyst(&request, Call::Submit)?;
-        let signed = SignedRequest::try_from(request.into_inner()).map_err(malformed)?;
+        let signed = SignedRequest::try_from(request.into_inner()).map_err(|error| malformed(&error))?;
         let members = self.admission.members.borrow().clone();
         own(&analyst, signed.verify(&members.roster, now_ms()))?;
         let kept = self.admission.gate.keeps(&organisation, signed.body.len());
@@ -84,7 +83,7 @@ impl Analysts for AnalystsDoor {
     async fn watch(&self, request: Request<v1::JobRef>) -> Result<Response<Self::WatchStream>, Status> {
         let peer = peer(&request)?;
         let analyst = self.admission.analyst(&request, Call::Read)?.id;
-        let job = job_id(request.into_inner().job_id).map_err(malformed)?;
+        let job = job_id(request.into_inner().job_id).map_err(|error| malformed(&error))?;
         let asked = analyst.clone();
         let following = self
             .driver
@@ -109,7 +108,7 @@ impl Analysts for AnalystsDoor {
 
     async fn cancel(&self, request: Request<v1::JobRef>) -> Result<Response<v1::Cancelled>, Status> {
         let analyst = self.admission.analyst(&request, Call::Read)?.id;
-        let job = job_id(request.into_inner().job_id).map_err(malformed)?;
+        let job = job_id(request.into_inner().job_id).map_err(|error| malformed(&error))?;
         let cancelled = self.driver.ask(|reply| Event::Cancel { job, analyst, reply }).await?;
         cancelled.map_err(|refusal| status(&refusal))?;
         Ok(Response::new(v1::Cancelled {}))
@@ -117,7 +116,7 @@ impl Analysts for AnalystsDoor {
 
     async fn get_request(&self, request: Request<v1::JobRef>) -> Result<Response<v1::SignedRequest>, Status> {
         let caller = self.admission.analyst(&request, Call::Read)?;
-        let job = job_id(request.into_inner().job_id).map_err(malformed)?;
+        let job = job_id(request.into_inner().job_id).map_err(|error| malformed(&error))?;
         let look = move |desk: &Desk<'_>| answers::request(desk, &job, &caller.id);
         let found = self.admission.read(&self.driver, &caller.organisation, look).await?;
         found
@@ -127,7 +126,7 @@ impl Analysts for AnalystsDoor {
 
     async fn explain(&self, request: Request<v1::SignedTrial>) -> Result<Response<v1::Explained>, Status> {
         let analyst = self.admission.analyst(&request, Call::Read)?.id;
-        let signed = SignedTrial::try_from(request.into_inner()).map_err(malformed)?;
+        let signed = SignedTrial::try_from(request.into_inner()).map_err(|error| malformed(&error))?;
         let members = self.admission.members.borrow().clone();
         own(&analyst, signed.verify(&members.roster, now_ms()))?;
         let explained = self.driver.ask(|reply| Event::Explain { signed, reply }).await?;
@@ -148,7 +147,7 @@ impl Analysts for AnalystsDoor {
 
     async fn get_release(&self, request: Request<v1::ReleaseRef>) -> Result<Response<v1::Release>, Status> {
         let caller = self.admission.analyst(&request, Call::Read)?;
-        let job = job_id(request.into_inner().id).map_err(malformed)?;
+        let job = job_id(request.into_inner().id).map_err(|error| malformed(&error))?;
         let look = move |desk: &Desk<'_>| answers::release_or_why_not(desk, &job, &caller.id);
         let release = self.admission.read(&self.driver, &caller.organisation, look).await?;
         release.map(Response::new).map_err(|refusal| status(&refusal))
@@ -169,11 +168,9 @@ impl Analysts for AnalystsDoor {
         } = self.admission.analyst(&request, Call::Read)?;
         let signed = SignedMove::from(request.into_inner());
         // The engine verifies the signature; here it is only whose move this is.
-        let wanted = signed
-            .read()
-            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let wanted = signed.read().map_err(|error| malformed(&error))?;
         if wanted.analyst != analyst {
-            return Err(Status::permission_denied(format!("the move is not one of `{analyst}`")));
+            return Err(not_own(format!("the move is not one of `{analyst}`")));
         }
         let moved = self.driver.ask(|reply| Event::Move { signed, reply }).await?;
         moved.map_err(|refusal| status(&refusal))?;
@@ -321,9 +318,10 @@ impl Watcher {
         let last = match (self.still_enrolled(), ending) {
             (Err(status), _) => Err(status),
             (Ok(()), Ok(Some(ending))) => Ok(ending),
-            (Ok(()), Ok(None) | Err(_)) => Err(Status::unavailable(
-                "the coordinator stopped before the job ended; watch it again",
-            )),
+            (Ok(()), Ok(None) | Err(_)) => {
+                let text = "the coordinator stopped before the job ended; watch it again";
+                Err(status(&engine::Refusal::new(engine::codes::STOPPING, text)))
+            }
         };
         self.tell(last).await;
     }
@@ -339,8 +337,4 @@ impl Watcher {
         // A watcher that went away can watch again.
         let _ = self.events.send(last).await;
     }
-}
-
-fn malformed(error: Malformed) -> Status {
-    Status::invalid_argument(error.to_string())
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use engine::{Refusal, codes};
 use governance::join::{Answer, Application as Asked, Ask, MAX_REQUEST, SignedCall};
 use governance::{ContentHash, SignedRoster, VerifyingKey};
+use governor::clock::Clock;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use proto::v1;
 use proto::v1::collected;
@@ -18,9 +19,11 @@ use tokio::time::timeout;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tonic::{Request, Response, Status};
 
-use super::refusal::status;
+use super::refusal::{fault, later, malformed, status};
 use crate::driver::now_ms;
+use crate::gate::Later;
 use crate::mailbox::Mailbox;
+use crate::metrics;
 use crate::network::network;
 use crate::roster::{Membership, RosterFile};
 
@@ -67,13 +70,16 @@ impl EnrolmentDoor {
     fn allowed<T>(&self, request: &Request<T>) -> Result<(), Status> {
         let info = request.extensions().get::<TlsConnectInfo<TcpConnectInfo>>();
         let from = info.and_then(|info| info.get_ref().remote_addr());
-        let from = from.ok_or_else(|| Status::internal("a connection without an address"))?;
+        let from = from.ok_or_else(|| fault(&"a connection without an address"))?;
         if self.rates.len() > 10_000 {
             self.rates.retain_recent();
         }
-        self.rates.check_key(&network(from.ip())).map_err(|_| {
+        self.rates.check_key(&network(from.ip())).map_err(|until| {
+            metrics::limited(codes::ENROLMENT_FULL);
             let text = format!("more than {CALLS_A_MINUTE} calls a minute from one network");
-            status(&Refusal::new(codes::ENROLMENT_FULL, text).remedy("wait a minute"))
+            let refusal = Refusal::new(codes::ENROLMENT_FULL, text).remedy("wait a minute");
+            let retry = until.wait_time_from(self.rates.clock().now());
+            later(&Later { refusal, retry })
         })
     }
 
@@ -98,16 +104,15 @@ impl EnrolmentDoor {
         roster
             .supersedes(&current.roster)
             .map_err(|error| refused(error.to_string()))?;
-        self.file
-            .write(signed)
-            .map_err(|error| Status::internal(error.to_string()))?;
+        self.file.write(signed).map_err(|error| fault(&error))?;
         let mut members = self.members.clone();
         let adopted = members.wait_for(|members| members.roster.version >= roster.version);
         match timeout(ADOPTION, adopted).await {
             Ok(Ok(_)) => Ok(()),
-            _ => Err(Status::unavailable(
+            _ => Err(status(&Refusal::new(
+                codes::ROSTER_WAITS,
                 "the roster is on disk and not adopted yet; ask again",
-            )),
+            ))),
         }
     }
 }
@@ -118,13 +123,14 @@ impl Enrolment for EnrolmentDoor {
         self.allowed(&request)?;
         let document = request.into_inner().document;
         if document.len() > MAX_APPLICATION {
-            return Err(Status::invalid_argument(format!(
+            let text = format!(
                 "application of {} bytes: expected at most {MAX_APPLICATION}",
                 document.len()
-            )));
+            );
+            return Err(malformed(&text));
         }
-        let asked: Asked = serde_json::from_slice(&document)
-            .map_err(|error| Status::invalid_argument(format!("malformed application: {error}")))?;
+        let asked: Asked =
+            serde_json::from_slice(&document).map_err(|error| malformed(&format!("malformed application: {error}")))?;
         let (members, now_ms) = (self.members.borrow().clone(), now_ms());
         let authority = asked
             .authority(&self.governance, &members.roster, now_ms)
@@ -143,10 +149,13 @@ impl Enrolment for EnrolmentDoor {
         self.allowed(&request)?;
         let id: [u8; 32] = request.into_inner().id[..]
             .try_into()
-            .map_err(|_| Status::invalid_argument("mismatched length of id: expected 32 bytes"))?;
+            .map_err(|_| malformed(&"mismatched length of id: expected 32 bytes"))?;
         let inside = self.inside();
         let answer = inside.mailbox.answer(&ContentHash(id));
-        let answer = answer.ok_or_else(|| Status::not_found("no such request here: send it again"))?;
+        let answer = answer.ok_or_else(|| {
+            let text = "no such request here: send it again";
+            status(&Refusal::new(codes::UNKNOWN_LETTER, text))
+        })?;
         let answer = match answer.cloned() {
             None => collected::Answer::Waiting(v1::Waiting {}),
             Some(Answer::Approved { approval }) => collected::Answer::Approval(approval),
@@ -179,7 +188,7 @@ impl Enrolment for EnrolmentDoor {
         match call.ask {
             Ask::Waiting => {
                 for asked in self.inside().mailbox.waiting() {
-                    let document = serde_json::to_vec(asked).map_err(|error| Status::internal(error.to_string()))?;
+                    let document = serde_json::to_vec(asked).map_err(|error| fault(&error))?;
                     applications.push(v1::Application {
                         document: document.into(),
                     });

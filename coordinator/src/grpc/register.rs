@@ -9,7 +9,7 @@ use proto::v1::register_server::Register;
 use tonic::{Request, Response, Status};
 
 use super::admission::Admission;
-use super::refusal::status;
+use super::refusal::{malformed, not_own, status};
 use crate::driver::{Desk, Driver, Event};
 use crate::gate::Call;
 
@@ -29,12 +29,11 @@ impl RegisterDoor {
 impl Register for RegisterDoor {
     async fn act(&self, request: Request<v1::SignedAct>) -> Result<Response<v1::Acted>, Status> {
         let caller = self.admission.decides(&request)?;
-        let malformed = |error: &dyn std::fmt::Display| Status::invalid_argument(error.to_string());
         let signed = SignedAct::try_from(request.into_inner()).map_err(|error| malformed(&error))?;
         let by = signed.read().map_err(|error| malformed(&error))?.by;
         if by != caller && by.role != Signer::Governance {
             let text = format!("mismatched signer: signed by `{}`, sent by `{}`", by.id, caller.id);
-            return Err(Status::permission_denied(text));
+            return Err(not_own(text));
         }
         let id = signed.hash();
         let taken = self.driver.ask(|reply| Event::Act { signed, reply }).await?;

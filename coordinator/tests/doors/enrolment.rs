@@ -1,5 +1,6 @@
 //! The mailbox: what strangers, newcomers and governance can do at it, and what its owner cannot.
 
+use super::limits::told_to_wait;
 use super::*;
 use consortium::governance;
 use governance::join::{Answer, Application, Ask, Call, JoinTerms, REQUEST_DOMAIN, SignedCall, Token, authority_hash};
@@ -275,6 +276,10 @@ async fn an_address_that_asks_without_pause_is_told_to_wait() {
             .collect(v1::CollectRequest { id: vec![0; 32].into() })
             .await
             .unwrap_err();
+        if code(&refused) == "SOTTO-2056" {
+            let (_, retry_ms) = told_to_wait(&refused);
+            assert!(retry_ms <= 1000, "two calls a second: {retry_ms}");
+        }
         codes.insert(code(&refused));
     }
     assert!(codes.contains("SOTTO-2056"), "{codes:?}");

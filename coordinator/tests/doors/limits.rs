@@ -20,10 +20,15 @@ pub(super) fn too_much(status: &Status) -> (&str, u64) {
     for other in ["bob", "sue", "north", "south", "west"] {
         assert!(!status.message().contains(other), "{status}");
     }
-    (
-        told(status, "sotto-code"),
-        told(status, "sotto-retry-ms").parse().unwrap_or(0),
-    )
+    told_to_wait(status)
+}
+
+/// A limit's code, and how long to wait: every limit says both.
+pub(super) fn told_to_wait(status: &Status) -> (&str, u64) {
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+    let wait_ms = told(status, "sotto-retry-ms").parse().expect("when to come again");
+    assert!(wait_ms > 0, "{status}");
+    (told(status, "sotto-code"), wait_ms)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,8 +120,9 @@ async fn an_agent_that_dials_without_end_is_told_to_wait_and_its_neighbour_is_le
         dial(&hub, &north, greeting("north")).await.unwrap();
     }
     let status = dial(&hub, &north, greeting("north")).await.err().unwrap();
-    assert_eq!(told(&status, "sotto-code"), "SOTTO-2061");
-    assert!(told(&status, "sotto-retry-ms").parse::<u64>().unwrap() <= 30_000);
+    let (code, retry_ms) = told_to_wait(&status);
+    assert_eq!(code, "SOTTO-2061");
+    assert!(retry_ms <= 30_000, "{retry_ms}");
     dial(&hub, &south, greeting("south")).await.unwrap();
     hub.stop().await;
 }

@@ -3,12 +3,14 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use engine::{Refusal, codes};
 use governance::ContentHash;
-use tonic::Request;
+use tonic::{Code, Request};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::Role;
+use crate::refusal::status;
 
 /// The authenticated other side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,20 +33,30 @@ pub enum PeerError {
     WrongRole { role: Role, name: String, expected: Role },
     #[error("unknown {role} `{name}`: not in the roster")]
     NotInRoster { role: Role, name: String },
-    #[error(
-        "certificate of {role} `{name}` has another key than the roster pins: install the newest roster and certificate on both sides"
-    )]
+    #[error("certificate of {role} `{name}` has another key than the roster pins")]
     OtherKey { role: Role, name: String },
+}
+
+impl PeerError {
+    /// As it is told to whoever dialled.
+    pub fn refusal(&self) -> Refusal {
+        let code = match self {
+            Self::NoCertificate | Self::Unreadable(_) | Self::Name(_) => codes::NO_IDENTITY,
+            Self::WrongRole { .. } => codes::WRONG_ROLE,
+            Self::NotInRoster { .. } => codes::NO_MEMBER,
+            Self::OtherKey { .. } => codes::OTHER_KEY,
+        };
+        Refusal::new(code, self.to_string())
+    }
 }
 
 impl From<PeerError> for tonic::Status {
     fn from(error: PeerError) -> Self {
-        match error {
-            PeerError::NoCertificate | PeerError::Unreadable(_) | PeerError::Name(_) => {
-                Self::unauthenticated(error.to_string())
-            }
-            _ => Self::permission_denied(error.to_string()),
-        }
+        let code = match error {
+            PeerError::NoCertificate | PeerError::Unreadable(_) | PeerError::Name(_) => Code::Unauthenticated,
+            _ => Code::PermissionDenied,
+        };
+        status(code, &error.refusal())
     }
 }
 
