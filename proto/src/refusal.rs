@@ -14,9 +14,11 @@ pub const RETRY_MS: &str = "sotto-retry-ms";
 pub fn status(code: Code, refusal: &Refusal) -> Status {
     let mut metadata = MetadataMap::new();
     metadata.insert(CODE, MetadataValue::from_static(refusal.code));
-    // A header holds no line break and nothing beyond ASCII: the remedy that the code always has does not either.
+    // What a header cannot hold gives way to the remedy that the code always has.
     let own = refusal.remedy.as_deref().filter(|text| !text.is_empty());
-    let remedy = own.and_then(|text| MetadataValue::try_from(text).ok());
+    // Bytes beyond ASCII pass into a header, and nobody reads them as text.
+    let remedy = own.filter(|text| text.is_ascii());
+    let remedy = remedy.and_then(|text| MetadataValue::try_from(text).ok());
     let remedy = remedy.unwrap_or_else(|| MetadataValue::from_static(codes::remedy(refusal.code)));
     metadata.insert(REMEDY, remedy);
     Status::with_metadata(code, refusal.message.clone(), metadata)
