@@ -67,7 +67,8 @@ pub enum Change {
         /// A hash over the events of the log that the store lacks.
         missing: ContentHash,
         events: u64,
-        /// Whose budgets pay: tokens by population and line.
+        /// Whose budgets pay: tokens by population and line. None where it was signed before that was said.
+        #[serde(default)]
         charged: Recharged,
     },
 }

@@ -377,10 +377,14 @@ impl Participant {
 
     fn next_wake(&self, now_ms: u64) -> Option<u64> {
         let rounds = self.rounds.values().map(round::Round::wake_at_ms).min();
-        let requests = self.runs.values().map(|run| run.expires_at_ms).min();
+        // Before the log was read to its end nothing is closed: then its head is the next step.
+        let requests = self
+            .log_current(now_ms)
+            .is_ok()
+            .then(|| self.runs.values().map(|run| run.expires_at_ms).min());
         let times = [
             rounds,
-            requests,
+            requests.flatten(),
             self.epochs.wake_at_ms(),
             self.log_wake(now_ms),
             self.payload_due(now_ms),

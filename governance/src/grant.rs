@@ -309,9 +309,6 @@ impl Grant {
                     .versions
                     .last()
                     .map_or_else(String::new, |version| version.by.id.clone());
-                if offered == by.id {
-                    return Err(GrantError::OnePerson);
-                }
                 let approvals = [offered, by.id.clone()];
                 line.state = State::Agreed { act, approvals };
                 Happened::Agreed
@@ -391,6 +388,11 @@ impl Line {
             State::Agreed { approvals, .. } => Some(approvals),
             _ => None,
         }
+    }
+
+    /// Who set out the terms that stand.
+    pub(crate) fn offered_by(&self) -> Option<&By> {
+        self.versions.last().map(|version| &version.by)
     }
 
     /// The act that completed the agreement.

@@ -166,6 +166,13 @@ impl Register {
         }
         sides_stand(&act.what, roster)?;
         self.clone().apply(signed.hash(), &act)?;
+        // At the door alone: a store that took it before opens, and such a grant never pays (the ledger asks for two people).
+        if let What::GrantAgreed { owner, .. } = &act.what
+            && let Some(line) = self.known(&act)?.lines.get(owner)
+            && line.offered_by().is_some_and(|by| by.id == act.by.id)
+        {
+            return Err(RegisterError::Grant(GrantError::OnePerson));
+        }
         Ok(AtDoor::New(Box::new(act)))
     }
 

@@ -139,7 +139,7 @@ fn signed(file: &Path, key: &Path, yes: bool) -> Result<Value, Problem> {
     names.extend(approval.proposal.changes.iter().flat_map(Change::names));
     if let Some(name) = names.into_iter().find(|name| !is_plain(name)) {
         let text = format!(
-            "the name {name:?} in it has more than letters, digits, single blanks and -_.@*/, or is over {LONGEST_NAME} bytes long: what is \
+            "the name {name:?} in it has more than a-z, A-Z, 0-9, single blanks and -_.@*/', or is over {LONGEST_NAME} bytes long: what is \
              shown could be taken for something else than what is signed"
         );
         return Err(at(file, &text));
@@ -166,7 +166,7 @@ fn signed(file: &Path, key: &Path, yes: bool) -> Result<Value, Problem> {
 
 /// Whether a name can be taken for nothing else where it is shown.
 fn is_plain(name: &str) -> bool {
-    let plain = |c: char| c.is_alphanumeric() || "-_.@*/ ".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.@*/' ".contains(c);
     name.len() <= LONGEST_NAME && name.chars().all(plain) && name.trim() == name && !name.contains("  ")
 }
 

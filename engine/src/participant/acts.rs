@@ -347,7 +347,7 @@ impl Participant {
     }
 
     /// The roster in force at a place of the log.
-    fn roster_at(&self, index: u64) -> Result<Option<&Roster>, NotAtHand> {
+    pub(super) fn roster_at(&self, index: u64) -> Result<Option<&Roster>, NotAtHand> {
         in_force(self.books.log().rosters_before(index), |hash| {
             match *hash == self.roster_hash {
                 true => Some(&self.roster),

@@ -3,7 +3,7 @@
 //!
 //! The first caps of a store stand on the names in the file (`approved_by`): there is nothing yet that a signature could protect. Every later
 //! cap that allows more does not, nor does a line for somebody who had none. `*` is a line of the ledger like any other; lines that were
-//! opened at its cap follow it, and a line that two people made smaller does not grow because its name was taken out of the file.
+//! opened at its cap, or set to it, and were never anything else follow it unless they have a name in the file; a line that two people made smaller does not grow because its name was taken out of the file.
 
 use std::collections::BTreeMap;
 
@@ -159,7 +159,8 @@ impl Participant {
         }
     }
 
-    /// Lines that were opened at everybody's cap, and not by name, go where it went; and none without a name keeps more than everybody has.
+    /// Lines that never differed from everybody's cap, and have no name in the file, go where it went; and none without a name keeps more than
+    /// everybody has.
     fn follow(&mut self, population: &str, before: EntryHash, budget: &Budget, turn: &mut Turn<'_>) {
         let ledger = self.ledger(population);
         let Some(cap) = ledger.analyst_cap(EVERYBODY) else {

@@ -13,11 +13,12 @@ mod replay;
 use std::collections::BTreeSet;
 
 use governance::Roster;
-use governance::log::event::{Actor, Role};
+use governance::log::event::Role;
 use governance::log::trust::origin;
 use governance::log::witness::Refusal as Refused;
 use governance::log::{
-    Algorithm, Checkpoint, CheckpointError, Frontier, NoteKey, Offer, SignedCheckpoint, SignedEvent, TreeHash, Witness,
+    Algorithm, Checkpoint, CheckpointError, Event, Frontier, NoteKey, Offer, SignedCheckpoint, SignedEvent, TreeHash,
+    Witness,
 };
 
 pub(super) use books::Terms;
@@ -254,11 +255,11 @@ impl Participant {
 
     /// Leaves that this agent's key signed and its store does not hold.
     fn own_unknown(&mut self, grown: &LogGrown, turn: &mut Turn<'_>) {
-        for leaf in &grown.entries {
+        for (index, leaf) in (grown.from..).zip(&grown.entries) {
             let Ok(event) = SignedEvent::peek(leaf.as_bytes()) else {
                 continue;
             };
-            let own = self.is_own(&event.actor);
+            let own = self.is_own(index, &event);
             // What its operator decided is no event of the ledger, and comes back by the stream if the store lost it.
             let decided = event.kind.is_of_act();
             if !own || decided || self.books.log().knows(&TreeHash::leaf(leaf.as_bytes())) {
@@ -270,24 +271,20 @@ impl Participant {
         }
     }
 
-    /// Whether an event is this agent's: by the key that it has, or by one that it had before, which its roster of then gave it. A store that was
-    /// lost with its key is found as well as one that was lost alone. Where the log names a roster that is not here, the name alone decides: a
-    /// coordinator that makes such events up makes this agent answer nothing, which it could have had without.
-    fn is_own(&self, actor: &Actor) -> bool {
-        if actor.role != Role::Agent {
-            return false;
+    /// Whether the event at a place is this agent's: by the key that it has, or by the one that the roster in force there gave its name. A store
+    /// that was lost with its key is found as well as one that was lost alone. Where that roster is not here, the name alone decides: a store that
+    /// remembers no roster of then has lost what it said then. A coordinator that names a roster that never was could so make this agent refuse for
+    /// good, and would leave the evidence in the log.
+    fn is_own(&self, index: u64, event: &Event) -> bool {
+        let actor = &event.actor;
+        if actor.role != Role::Agent || actor.key == self.config.actor_key.public() {
+            return actor.role == Role::Agent;
         }
-        if actor.key == self.config.actor_key.public() {
-            return true;
-        }
-        let gave = |roster: &Roster| {
-            roster
-                .agent(&actor.id)
-                .is_some_and(|agent| agent.signing_key == actor.key)
-        };
-        let log = self.books.log();
-        let mut named = log.rosters_before(u64::MAX).map(|hash| self.books.roster_of(&hash));
-        actor.id == self.config.agent.as_str() && named.any(|roster| roster.is_none_or(gave))
+        let of_member = |roster: &Roster| event.by_member(roster, &self.config.governance_key).is_ok();
+        let by_roster = self
+            .roster_at(index)
+            .map(|roster| of_member(roster.unwrap_or(&self.roster)));
+        actor.id == self.config.agent.as_str() && by_roster.unwrap_or(true)
     }
 
     /// Hands in what is durable and was not handed in on this connection.

@@ -163,7 +163,10 @@ impl Participant {
         let (tokens, terms) = (self.books.tokens(&hash), self.books.log().terms(&hash));
         let known = self.runs.contains_key(&hash) || tokens.used > 0 || terms.is_some();
         if !known || tokens.closed {
+            // What left after its request was closed is said all the same.
+            self.log_contributions(hash, turn);
             self.runs.remove(&hash);
+            self.ended.remove(&hash);
             return;
         }
         // What an old store takes for unused may have been used: nothing comes back before the log was read to its end, and what it shows
@@ -175,11 +178,22 @@ impl Participant {
         self.ended.remove(&hash);
         self.log_contributions(hash, turn);
         self.runs.remove(&hash);
-        let computing = self.rounds.iter().filter(|(_, round)| {
-            round.part.as_ref().is_some_and(|part| part.hash == hash) && matches!(round.phase, Phase::Accepted)
-        });
-        let waiting: Vec<SlotId> = computing.map(|(at, _)| *at).collect();
-        for at in waiting {
+        // Nothing of these has left, and nothing will.
+        let unsent = |round: &Round| {
+            let of_it = round.part.as_ref().is_some_and(|part| part.hash == hash);
+            of_it
+                && matches!(
+                    round.phase,
+                    Phase::Accepted | Phase::Computing { .. } | Phase::Holding { .. }
+                )
+        };
+        let unsent: Vec<SlotId> = self
+            .rounds
+            .iter()
+            .filter(|(_, round)| unsent(round))
+            .map(|(at, _)| *at)
+            .collect();
+        for at in unsent {
             self.round_ended(at, turn);
         }
         let terms = self.books.log().terms(&hash).cloned();

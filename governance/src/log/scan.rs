@@ -227,11 +227,14 @@ impl<'e> Standing<'e> {
             }
             (Kind::Grant, _) => match (event.actor.role, reference("line")) {
                 (Role::Analyst, None) => self.grants.extend(reference("grant")),
-                (Role::Steward, Some(line)) => {
+                // Of before leaves named the line: of the whole grant, as far as its steward speaks.
+                (Role::Steward, line) => {
                     let whose = organisation(&event.actor, members).map(str::to_owned);
-                    if whose.is_some() || members.is_none() {
-                        self.offered.entry(line).or_default().push(whose);
-                    }
+                    let what = line
+                        .or(reference("grant"))
+                        .filter(|_| whose.is_some() || members.is_none());
+                    what.into_iter()
+                        .for_each(|what| self.offered.entry(what).or_default().push(whose.clone()));
                 }
                 _ => {}
             },
@@ -332,7 +335,11 @@ impl<'e> Standing<'e> {
         }
         if let Some(grant) = grant {
             let own = organisation(agent, members);
-            let mut offers = line.and_then(|line| self.offered.get(line)).into_iter().flatten();
+            let offers = line
+                .into_iter()
+                .chain([grant])
+                .filter_map(|what| self.offered.get(what));
+            let mut offers = offers.flatten();
             if !offers.any(|whose| whose.is_none() || whose.as_deref() == own) {
                 return Err(missing(Uncovered::NotOffered(*grant)));
             }

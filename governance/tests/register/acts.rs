@@ -5,8 +5,9 @@ use governance::grant::{GrantError, Terms};
 use governance::log::Kind;
 use governance::log::event::Role;
 use governance::purpose::{Term, VocabularyError};
+use governance::register::AtDoor;
 use governance::roster::in_force;
-use governance::{Act, ActError, ContentHash, NotAtHand, Register, RegisterError, Roster, Stage, What};
+use governance::{Act, ActError, ContentHash, NotAtHand, Register, RegisterError, Roster, Stage, Steward, What};
 
 use super::Consortium;
 use super::world::*;
@@ -319,40 +320,40 @@ fn a_person_waits_for_so_many_answers_and_an_act_is_no_library() {
 
 #[test]
 fn of_its_own_data_an_organisation_takes_two_stewards() {
-    let mut register = Register::default();
-    let mut says = |id: &str, role: Role, what: What| {
-        let by = By {
-            role,
-            id: id.to_owned(),
-            organisation: "north".to_owned(),
-        };
-        let act = Act {
-            by,
-            at_ms: NOW,
-            note: String::new(),
-            what,
-        };
-        let hash = act.sign(&key(1)).unwrap().hash();
-        register.apply(hash, &act).map(|()| hash)
+    let (mut register, mut with) = (Register::default(), roster());
+    with.stewards.push(Steward {
+        id: "ned".to_owned(),
+        key: key(33).public(),
+        tls_key: ContentHash([33; 32]),
+        ..with.stewards[0].clone()
+    });
+    with.analysts[0].organisation = "north".to_owned();
+    let mut says = |id: &str, role: Role, seed: u8, what: What| {
+        let (id, organisation) = (id.to_owned(), "north".to_owned());
+        let by = By { role, id, organisation };
+        let (at_ms, note) = (NOW, String::new());
+        let signed = Act { by, at_ms, note, what }.sign(&key(seed)).unwrap();
+        if let AtDoor::New(act) = register.at_door(&signed, &with, &governance_key(), NOW)? {
+            register.apply(signed.hash(), &act)?;
+        }
+        Ok::<_, RegisterError>(signed.hash())
     };
     let terms = Terms {
-        requester: "nat".to_owned(),
+        requester: "ana".to_owned(),
         organisation: "north".to_owned(),
         owners: ["north".to_owned()].into(),
-        ..terms("ian")
+        ..terms("ana")
     };
     let asked = What::GrantRequested {
         terms: terms.clone(),
         steward_agrees: true,
     };
-    let grant = says("nat", Role::Analyst, asked).unwrap();
-    says("nora", Role::Steward, offer(grant, "north", terms)).unwrap();
-    let alone = says("nora", Role::Steward, agree(grant, "north", 2));
+    let grant = says("ana", Role::Analyst, 20, asked).unwrap();
+    says("nora", Role::Steward, 30, offer(grant, "north", terms)).unwrap();
+    let alone = says("nora", Role::Steward, 30, agree(grant, "north", 2));
     assert_eq!(alone, Err(RegisterError::Grant(GrantError::OnePerson)));
-    says("ned", Role::Steward, agree(grant, "north", 2)).unwrap();
-    let (line, now) = (&register.any_grant(&grant).unwrap().lines["north"], NOW + 1);
-    assert_eq!(
-        line.status(now, &governance::grant::Unlogged),
-        governance::Status::Active
-    );
+    says("ned", Role::Steward, 33, agree(grant, "north", 2)).unwrap();
+    let line = &register.any_grant(&grant).unwrap().lines["north"];
+    let status = line.status(NOW + 1, &governance::grant::Unlogged);
+    assert_eq!(status, governance::Status::Active);
 }

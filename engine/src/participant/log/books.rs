@@ -210,7 +210,9 @@ impl Witnessed for LogBooks {
 
 fn terms(event: &Event) -> Option<(ContentHash, Terms)> {
     let (contract, delta) = (event.contract?, event.budget_delta.as_ref()?);
-    let request = event.references.get("request").filter(|_| event.kind == Kind::Charge)?;
+    // What comes back comes back when the request is closed.
+    let charged = event.kind == Kind::Charge && delta.tokens > 0;
+    let request = event.references.get("request").filter(|_| charged)?;
     let price = delta.price.clone();
     let at_ms = event.at_ms;
     Some((*request, Terms { contract, price, at_ms }))

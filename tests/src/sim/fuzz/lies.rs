@@ -438,8 +438,8 @@ impl Fuzz {
             .start
             .clone();
         match self.rng.random_range(0..4) {
-            0 => start.at.slot += 1,
-            1 => start.attempt += 1,
+            0 => start.at.slot = start.at.slot.wrapping_add(1),
+            1 => start.attempt = start.attempt.wrapping_add(1),
             2 => start.at = rounds[self.rng.random_range(0..rounds.len())],
             _ => {
                 let jobs = self.mind.jobs.len();
