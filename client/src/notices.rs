@@ -8,6 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use governance::Status;
+use governance::act::By;
+use governance::grant::{Happened, Line};
 
 use crate::Client;
 use crate::grants::{Decided, short, status};
@@ -48,11 +50,15 @@ fn since(decided: &Decided, told: &BTreeSet<&str>) -> (Vec<String>, BTreeSet<Str
             ) {
                 continue;
             }
-            let (expired, stands) = (stands == Status::Expired, stands.spelling());
+            let own = match stands {
+                Status::Expired => false,
+                Status::Suspended => held(line).all(|by| *by == decided.by),
+                _ => line.history.last().is_some_and(|last| last.by == decided.by),
+            };
+            let stands = stands.spelling();
             // As others wrote it: it goes to a terminal.
             let owner = owner.escape_debug();
             let key = format!("{} {stands} {owner}", view.grant.id);
-            let own = !expired && line.history.last().is_some_and(|last| last.by == decided.by);
             if !told.contains(key.as_str()) && !own {
                 words.push(format!(
                     "grant {id} of `{owner}` is {stands}, and was not when you last looked: `sotto grant show {id}` says by whom and why"
@@ -64,9 +70,15 @@ fn since(decided: &Decided, told: &BTreeSet<&str>) -> (Vec<String>, BTreeSet<Str
     (words, holds)
 }
 
+/// Who held a line up and let it go on since it was agreed, or last anything else: whoever acted last need not be the only one who holds it.
+fn held(line: &Line) -> impl Iterator<Item = &By> {
+    let since = line.history.iter().rev();
+    let since = since.take_while(|entry| matches!(entry.what, Happened::Suspended | Happened::Resumed));
+    since.map(|entry| &entry.by)
+}
+
 #[cfg(test)]
 mod tests {
-    use governance::act::By;
     use governance::canonical::Real;
     use governance::grant::{Action, Extent, Terms};
     use governance::log::event::Role;
@@ -91,10 +103,16 @@ mod tests {
         hash
     }
 
-    #[test]
-    fn what_an_owner_takes_back_is_told_once_and_again_if_it_comes_again() {
-        let ana = || by(Role::Analyst, "ana", "university");
-        let nora = || by(Role::Steward, "nora", "north");
+    fn ana() -> By {
+        by(Role::Analyst, "ana", "university")
+    }
+
+    fn nora() -> By {
+        by(Role::Steward, "nora", "north")
+    }
+
+    /// Ana's grant, which stands.
+    fn granted() -> (Decided, governance::ContentHash) {
         let mut decided = Decided {
             register: Register::default(),
             by: ana(),
@@ -120,6 +138,28 @@ mod tests {
         let grant = apply(&mut decided, ana(), 1, asked);
         let owner = "north".to_owned();
         apply(&mut decided, nora(), 2, What::GrantOffered { grant, owner, terms });
+        (decided, grant)
+    }
+
+    fn suspends(decided: &mut Decided, by: By, grant: governance::ContentHash) -> governance::ContentHash {
+        let owner = Some("north".to_owned());
+        apply(decided, by, 3, What::GrantSuspended { grant, owner })
+    }
+
+    #[test]
+    fn what_one_holds_up_oneself_is_no_news_unless_somebody_else_does_too() {
+        let (mut decided, grant) = granted();
+        suspends(&mut decided, ana(), grant);
+        assert_eq!(since(&decided, &BTreeSet::new()).0, Vec::<String>::new());
+        let (mut decided, grant) = granted();
+        suspends(&mut decided, nora(), grant);
+        suspends(&mut decided, ana(), grant);
+        assert_eq!(since(&decided, &BTreeSet::new()).0.len(), 1);
+    }
+
+    #[test]
+    fn what_an_owner_takes_back_is_told_once_and_again_if_it_comes_again() {
+        let (mut decided, grant) = granted();
         let (words, holds) = since(&decided, &BTreeSet::new());
         assert_eq!(
             (words, holds),
@@ -128,15 +168,7 @@ mod tests {
         );
 
         let owner = Some("north".to_owned());
-        let suspended = apply(
-            &mut decided,
-            nora(),
-            3,
-            What::GrantSuspended {
-                grant,
-                owner: owner.clone(),
-            },
-        );
+        let suspended = suspends(&mut decided, nora(), grant);
         let (words, holds) = since(&decided, &BTreeSet::new());
         assert!(words[0].contains("of `north` is suspended"), "{words:?}");
         let (words, again) = since(&decided, &holds.iter().map(String::as_str).collect());

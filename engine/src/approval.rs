@@ -110,11 +110,7 @@ impl Change {
         match self {
             Self::Cap {
                 population, analyst, ..
-            } => [Some(population), analyst.as_ref()]
-                .into_iter()
-                .flatten()
-                .map(String::as_str)
-                .collect(),
+            } => std::iter::once(population).chain(analyst).map(String::as_str).collect(),
             Self::Approvers { from, to, .. } => from.keys().chain(to.keys()).map(String::as_str).collect(),
             Self::Replay { charged, .. } => {
                 let lines = charged.values().flat_map(BTreeMap::keys);

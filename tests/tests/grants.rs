@@ -74,6 +74,47 @@ fn a_grant_admits_what_no_list_does_and_pays_from_a_line_of_its_own() {
 }
 
 #[test]
+fn a_line_of_a_grant_admits_nobody_before_a_quorum_saw_that_it_was_agreed() {
+    let mut w = unlisted();
+    let asked = w.world.request_of_grant();
+    let (grant, act) = (asked.hash(), asked.read().unwrap());
+    let What::GrantRequested { terms, .. } = act.what else {
+        unreachable!()
+    };
+    w.world
+        .tell_coordinator(engine::coordinator::Input::Act(asked))
+        .unwrap()
+        .unwrap();
+    let offers = |w: &mut Story, owner: usize| {
+        let terms = Box::new(terms.clone());
+        w.world.decide(0, Decision::Offer { owner, grant, terms });
+        w.wait(2_000);
+    };
+    (0..3).for_each(|owner| offers(&mut w, owner));
+    // Of the last offer everybody hears, and hardly anybody is heard to say so.
+    w.world.unsigned.extend(0..3);
+    offers(&mut w, 3);
+    let engine = w.world.participants[3].engine.as_ref().unwrap();
+    let owner = &w.world.consortium.roster.agents[3].organisation;
+    let line = &engine.books().heard().register().any_grant(&grant).unwrap().lines[owner];
+    assert_eq!(
+        line.status(w.world.now_ms, engine.books().log()),
+        Status::Active,
+        "to its own witness"
+    );
+    let question = w.question();
+    let job = w.submit(question);
+    w.until("RoundSummed");
+    w.world.unsigned.clear();
+    w.run();
+    assert_eq!(w.expect_released(job).receipt.contributors, 3);
+    let question = w.question();
+    let job = w.submit(question);
+    w.run();
+    assert_eq!(w.expect_released(job).receipt.contributors, 4);
+}
+
+#[test]
 fn a_local_revocation_ends_what_is_under_way_with_the_coordinator_gone() {
     let (mut w, grant) = granted();
     w.participant(3).slow_down();

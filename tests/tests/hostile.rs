@@ -292,11 +292,7 @@ fn a_round_without_noise_is_answered_once_by_an_agent_that_forgot_it_too() {
     let first = w.last_start(0);
     // The end of the job is said while it is down, and never again.
     w.world.crash_agent(0, Some(60_000));
-    let analyst = tests::sim::ANALYST.to_owned();
-    w.world
-        .tell_coordinator(engine::coordinator::Input::Cancel { job, analyst })
-        .unwrap()
-        .unwrap();
+    w.cancel(job);
     w.wait(120_000);
     let question = w.world.question(1);
     w.submit(question);
@@ -321,6 +317,34 @@ fn nothing_is_computed_and_nothing_leaves_without_a_cohort() {
     w.say(0, ToAgent::UploadGrant { at });
     w.wait(1_000);
     assert!(!w.world.trace.iter().any(|line| line.contains(&format!("{at}: vector"))));
+}
+
+#[test]
+fn no_vector_leaves_for_a_run_that_was_ended_while_it_was_made() {
+    let mut w = Story::with(Options {
+        grants: true,
+        ..Options::quiet(4, 1)
+    });
+    let question = w.world.question(6);
+    let job = w.submit(question);
+    w.until("site-00: Charged");
+    let at = w.last_start(0).at;
+    let request_hash = w.world.requests[&job].hash().0;
+    w.say(0, ToAgent::JobEnded { job, request_hash });
+    w.wait(1_000);
+    w.say(0, ToAgent::UploadGrant { at });
+    w.wait(1_000);
+    let vector = format!("<- site-00 {at}: vector");
+    assert!(
+        !w.world.trace.iter().any(|line| line.contains(&vector)),
+        "what no log would name"
+    );
+    assert!(
+        w.world
+            .trace
+            .iter()
+            .any(|line| line.contains(&vector.replace("00", "01")))
+    );
 }
 
 #[test]

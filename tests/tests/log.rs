@@ -12,7 +12,6 @@ mod weight;
 
 use std::sync::Arc;
 
-use engine::approval::Change;
 use engine::codes;
 use engine::coordinator::JobPhase;
 use engine::message::{LogGrown, ToAgent};
@@ -399,60 +398,4 @@ fn an_answer_that_waited_through_a_restart_is_shown_when_witnesses_are_back() {
             .release(&job, ANALYST)
             .is_some()
     );
-}
-
-#[test]
-fn a_ledger_that_was_put_back_is_found_and_two_people_bring_it_up_to_the_log() {
-    let mut w = Story::of(4, 1);
-    w.wait(5_000);
-    let backup = w.participant(2).backup();
-    let question = another(&mut w);
-    let job = w.submit(question);
-    w.run();
-    w.wait(5_000);
-    w.expect_released(job);
-    let spent = |w: &Story| {
-        let engine = w.world.participants[2].engine.as_ref().unwrap();
-        engine
-            .books()
-            .ledger("people")
-            .map_or(0.0, |ledger| 200.0 - ledger.left(w.world.now_ms).unwrap().epsilon)
-    };
-    let paid = spent(&w);
-    assert!(paid > 0.0);
-
-    w.participant(2).restore(backup);
-    w.wait(10_000);
-    assert_eq!(spent(&w), 0.0, "the backup knows nothing of the charge");
-    let question = another(&mut w);
-    let second = w.submit(question);
-    w.run();
-    assert!(w.heard(codes::LEDGER_BEHIND));
-    assert_eq!(w.expect_released(second).receipt.contributors, 3);
-    assert_eq!(w.tokens(2, second), 0);
-    let of_one = w.participant(2).to_be_replayed(&[0, 0]);
-    let mut other = w.participant(2).to_be_replayed(&[0, 1]);
-    let engine = w.world.participants[2].engine.as_ref().unwrap();
-    assert!(engine.can_replay(&other).is_ok());
-    assert!(engine.can_replay(&of_one).is_err(), "one key, one person");
-    let Change::Replay { events, .. } = &mut other.proposal.changes[0] else {
-        panic!("{other:?}");
-    };
-    *events += 1;
-    assert!(engine.can_replay(&other).is_err(), "they signed something else");
-
-    w.participant(2).replay();
-    assert!(spent(&w) >= paid, "{} of {paid}", spent(&w));
-    // The request that was answered before is closed: it is answered no second time.
-    let hash = w.world.requests[&job].hash();
-    let engine = w.world.participants[2].engine.as_ref().unwrap();
-    assert!(engine.books().tokens(&hash).closed);
-    let question = another(&mut w);
-    let third = w.submit(question);
-    w.run();
-    assert_eq!(w.expect_released(third).receipt.contributors, 4);
-    // And what was replayed survives the next restart.
-    w.participant(2).restart();
-    w.wait(10_000);
-    assert!(spent(&w) >= paid);
 }

@@ -1,7 +1,6 @@
 //! What a consortium does, told as stories in virtual time: real masks, real ledgers, a quiet network unless the story says otherwise.
 
 use engine::codes;
-use engine::coordinator::Input;
 use tests::plain;
 use tests::sim::{Options, Story};
 
@@ -263,11 +262,7 @@ fn a_run_that_ends_early_gives_its_untouched_tokens_back() {
     for _ in 0..10 {
         w.until("RoundSummed");
     }
-    let analyst = tests::sim::consortium::ANALYST.to_owned();
-    w.world
-        .tell_coordinator(Input::Cancel { job, analyst })
-        .unwrap()
-        .unwrap();
+    w.cancel(job);
     w.wait(5_000);
     w.expect_failed(job, codes::CANCELLED);
     let ledger = w.world.participants[0]

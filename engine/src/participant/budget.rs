@@ -212,18 +212,18 @@ impl Participant {
             let charge = self.ledger(&population).price_of(&id).cloned();
             let entry = self.ledger(&population).void(turn.now_ms, id, left);
             self.write(&population, entry, turn);
-            if let Some((
-                Terms {
-                    contract, price: paid, ..
-                },
-                charge,
-            )) = terms.zip(charge)
-            {
-                let price = match paid {
+            if let Some((terms, charge)) = terms.zip(charge) {
+                let price = match &terms.price {
                     Price::Private { delta, .. } => price(&charge, delta.get(), false),
                     Price::WithoutNoise => Price::WithoutNoise,
                 };
-                self.log_charge(*hash, (*contract, None), &population, (-i64::from(left), price), turn);
+                self.log_charge(
+                    *hash,
+                    (terms.contract, None),
+                    &population,
+                    (-i64::from(left), price),
+                    turn,
+                );
             }
         }
     }

@@ -3,7 +3,8 @@
 //!
 //! The first caps of a store stand on the names in the file (`approved_by`): there is nothing yet that a signature could protect. Every later
 //! cap that allows more does not, nor does a line for somebody who had none. `*` is a line of the ledger like any other; lines that were
-//! opened at its cap, or set to it, and were never anything else follow it unless they have a name in the file; a line that two people made smaller does not grow because its name was taken out of the file.
+//! opened at its cap, or set to it, and were never anything else follow it unless they have a name in the file; a line that two people made
+//! smaller does not grow because its name was taken out of the file.
 
 use std::collections::BTreeMap;
 

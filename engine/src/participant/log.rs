@@ -277,14 +277,13 @@ impl Participant {
     /// good, and would leave the evidence in the log.
     fn is_own(&self, index: u64, event: &Event) -> bool {
         let actor = &event.actor;
-        if actor.role != Role::Agent || actor.key == self.config.actor_key.public() {
-            return actor.role == Role::Agent;
-        }
+        let of_name = actor.id == self.config.agent.as_str();
         let of_member = |roster: &Roster| event.by_member(roster, &self.config.governance_key).is_ok();
-        let by_roster = self
-            .roster_at(index)
-            .map(|roster| of_member(roster.unwrap_or(&self.roster)));
-        actor.id == self.config.agent.as_str() && by_roster.unwrap_or(true)
+        let of_then = || match self.roster_at(index) {
+            Ok(roster) => of_member(roster.unwrap_or(&self.roster)),
+            Err(_) => true,
+        };
+        actor.role == Role::Agent && (actor.key == self.config.actor_key.public() || of_name && of_then())
     }
 
     /// Hands in what is durable and was not handed in on this connection.

@@ -3,8 +3,9 @@
 //! An access is a contribution: a vector that left a participant. It is covered if the same participant, with the same key, said yes
 //! to the same request before, an analyst had signed that request, the participant's own ledger had tokens set aside for it, and
 //! nothing that the log holds suspended stood in its way. Where the yes refers to a grant, its analyst must have asked for it and a steward of the
-//! participant's organisation have said yes to just this line of it before, and it must be neither revoked nor suspended. What a grant is for, and
-//! until when, stands in the acts behind the log and not in its leaves: whether a question was within that its participant decided, and said. With the rosters at hand every actor's key is held against the one in force at that place.
+//! participant's organisation have said yes to just this line of it before, and it must be neither revoked nor suspended. What a grant is for,
+//! and until when, stands in the acts behind the log and not in its leaves: whether a question was within that its participant decided, and
+//! said. With the rosters at hand every actor's key is held against the one in force at that place.
 //!
 //! Each vector takes a token: what was set aside, less what came back, must cover all that left. An honest agent gives back only what it
 //! never committed, so the whole log's sums decide, and whether a charge was logged before or after the vectors that it paid for does not matter;
@@ -62,7 +63,7 @@ pub enum Uncovered {
     NoCharge,
     #[error("with it {vectors} vectors had left for the request, and the budget that stayed set aside is for {tokens}")]
     Overdrawn { vectors: u64, tokens: u64 },
-    #[error("grant {0} that the yes refers to was not in the log")]
+    #[error("the analyst had not asked for grant {0} that the yes refers to")]
     NoGrant(ContentHash),
     #[error("grant {0} that the yes refers to had not been offered by this owner's steward")]
     NotOffered(ContentHash),
@@ -113,8 +114,8 @@ struct Standing<'e> {
     /// By the agent's name, since a member that was given a new key goes on with its ledger; of a stranger who uses it by the key as well, and
     /// nothing of either is the other's.
     tokens: BTreeMap<(&'e str, Option<&'e VerifyingKey>, ContentHash), Tokens>,
-    /// That an analyst asked for.
-    grants: BTreeSet<ContentHash>,
+    /// With the names of those who asked for them.
+    grants: BTreeSet<(ContentHash, &'e str)>,
     /// Lines of grants, and whose stewards said yes to them; none: nobody can tell.
     offered: BTreeMap<ContentHash, Vec<Option<String>>>,
     revoked: BTreeMap<ContentHash, Stop<'e>>,
@@ -226,7 +227,9 @@ impl<'e> Standing<'e> {
                 tokens.net = tokens.net.saturating_add(moved);
             }
             (Kind::Grant, _) => match (event.actor.role, reference("line")) {
-                (Role::Analyst, None) => self.grants.extend(reference("grant")),
+                (Role::Analyst, None) => self
+                    .grants
+                    .extend(reference("grant").map(|grant| (grant, event.actor.id.as_str()))),
                 // Of before leaves named the line: of the whole grant, as far as its steward speaks.
                 (Role::Steward, line) => {
                     let whose = organisation(&event.actor, members).map(str::to_owned);
@@ -329,7 +332,7 @@ impl<'e> Standing<'e> {
         let line = decision.references.get("line");
         let grant = decision.references.get("grant");
         if let Some(grant) = grant
-            && !self.grants.contains(grant)
+            && !self.grants.contains(&(*grant, asked.actor.id.as_str()))
         {
             return Err(missing(Uncovered::NoGrant(*grant)));
         }

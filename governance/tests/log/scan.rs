@@ -124,6 +124,13 @@ fn an_access_under_a_grant_needs_the_grant_and_no_revocation_before_it() {
         Uncovered::NotOffered(grant),
         "asked for, and that is all"
     );
+    let mut anothers = events.clone();
+    anothers[0].actor.id = "bob".to_owned();
+    assert_eq!(
+        findings(&anothers)[0].fault,
+        Uncovered::NoGrant(grant),
+        "bob asked for it"
+    );
     // The requester's own word is no owner's, and neither is the coordinator's.
     for by in [analyst(), coordinator(), agent(1)] {
         events.insert(1, said(by));

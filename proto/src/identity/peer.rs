@@ -52,11 +52,12 @@ impl PeerError {
 
 impl From<PeerError> for tonic::Status {
     fn from(error: PeerError) -> Self {
-        let code = match error {
-            PeerError::NoCertificate | PeerError::Unreadable(_) | PeerError::Name(_) => Code::Unauthenticated,
+        let refusal = error.refusal();
+        let code = match refusal.code {
+            codes::NO_IDENTITY => Code::Unauthenticated,
             _ => Code::PermissionDenied,
         };
-        status(code, &error.refusal())
+        status(code, &refusal)
     }
 }
 

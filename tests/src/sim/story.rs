@@ -63,6 +63,13 @@ impl Story {
         self.world.ask(0, request)
     }
 
+    /// The analyst takes a question back.
+    pub fn cancel(&mut self, job: JobId) {
+        let analyst = super::ANALYST.to_owned();
+        let cancelled = self.world.tell_coordinator(coordinator::Input::Cancel { job, analyst });
+        cancelled.expect("the coordinator is up").expect("it is open");
+    }
+
     /// One question asked twice: the answer, and its repetition for nothing.
     pub fn answered_twice(&mut self) -> (JobId, JobId) {
         let ask = |story: &mut Self| {

@@ -55,6 +55,8 @@ pub struct World {
     pub claims: BTreeMap<usize, ContentHash>,
     /// Agents that are shown no more of the log.
     pub unshown: BTreeSet<usize>,
+    /// Agents whose signatures under the log are lost on their way.
+    pub unsigned: BTreeSet<usize>,
     /// What agents were sent, if a story wants to say it again.
     pub overheard: Option<Vec<(usize, ToAgent)>>,
     pub(super) rng: ChaCha8Rng,
@@ -143,6 +145,7 @@ impl World {
             withheld: BTreeSet::new(),
             claims: BTreeMap::new(),
             unshown: BTreeSet::new(),
+            unsigned: BTreeSet::new(),
             overheard: None,
             adversary: Adversary::default(),
             work,
@@ -397,7 +400,12 @@ impl World {
                     self.note(format!("<- {} {}", self.consortium.names[agent], answered(&message)));
                     self.checks.arrives(agent, &message);
                     let from = self.consortium.names[agent].clone();
-                    if !(matches!(message, ToCoordinator::Events(_)) && self.unlogged.contains(&agent)) {
+                    let lost = match &message {
+                        ToCoordinator::Events(_) => self.unlogged.contains(&agent),
+                        ToCoordinator::LogSeen(_) => self.unsigned.contains(&agent),
+                        _ => false,
+                    };
+                    if !lost {
                         self.tell_coordinator(coordinator::Input::Message { from, message });
                     }
                 }
